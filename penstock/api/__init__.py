@@ -1,0 +1,1 @@
+"""Types that cross the network between Penstock's parts. No logic beyond validation."""

@@ -1,0 +1,235 @@
+"""The protocol between a node's agent and the control plane.
+
+The agent only ever connects outwards. It enrols once, then polls for its assignment list
+(desired state, ordered by generation), sends heartbeats (which renew leases), observations,
+and log bytes by offset. Every message about a replica carries the epoch of its lease; an
+older epoch is refused. All of it may be repeated, late or out of order without harm.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from penstock.api.base import Strict, View
+from penstock.api.chips import ChipReport, ChipSample
+from penstock.api.jobs import Progress
+from penstock.api.specs import Name
+from penstock.api.states import ExitReason, ReplicaState
+
+
+class Inventory(Strict):
+    """What a node offers."""
+
+    cores_milli: int = Field(ge=0)
+    memory_bytes: int = Field(ge=0)
+    chips: tuple[ChipReport, ...] = ()
+    labels: dict[str, str] = Field(default_factory=dict)
+    platform: str = ""
+    agent_version: str = ""
+    address: str = Field(default="127.0.0.1", description="where other nodes reach its replicas")
+    limits: dict[str, str] = Field(default_factory=dict, description="how limits are enforced")
+    dropped: tuple[str, ...] = Field(default=(), description="devices left out, with reasons")
+
+
+class EnrolRequest(Strict):
+    join_token: str
+    name: Name
+    inventory: Inventory
+
+
+class EnrolReply(View):
+    node_id: str
+    credential: str = Field(description="the node's own bearer credential, shown this once")
+    heartbeat_interval_s: float
+
+
+class CredentialReply(View):
+    """A rotated credential; the one before stays valid until the new one is first used."""
+
+    credential: str
+
+
+class AssignedChip(View):
+    """A chip, or a part of it, that the replica holds."""
+
+    chip_id: str
+    key: str
+    vendor: str
+    type: str
+    index: int
+    milli: int = Field(description="thousandths of the chip")
+    emulated: bool = False
+    stands_for: str | None = None
+    memory_bytes: int | None = Field(default=None, description="of the held part")
+    cores_milli: int = Field(default=0, description="host core thousandths of the held part")
+    link_bytes_per_s: float | None = None
+
+
+class LeaseGrant(View):
+    """A lease as of the moment the server answered.
+
+    The node's deadline is *send time of the request that brought it* + remaining_s − margin_s,
+    on the node's own monotonic clock.
+    """
+
+    replica_id: str
+    epoch: int
+    remaining_s: float
+    margin_s: float
+
+
+class Assignment(View):
+    """One replica that the node should run, or should stop."""
+
+    replica_id: str
+    job_id: str
+    job_name: str
+    project: str
+    queue: str
+    epoch: int = Field(description="number of the attempt")
+    gang: int = 0
+    rank: int
+    world_size: int
+    desired: Literal["run", "stop"]
+    stop_grace_s: float = 10.0
+    stop_reason: ExitReason | None = Field(default=None, description="recorded when it was stopped")
+    chips: tuple[AssignedChip, ...] = ()
+    cores_milli: int
+    memory_bytes: int
+    command: tuple[str, ...] | None = Field(default=None, description="null: the engine runs `work`")
+    workdir: str | None = None
+    engine: Literal["train", "serve"] | None = None
+    work: dict[str, Any] = Field(default_factory=dict, description="what the engine is to do")
+    env: dict[str, str] = Field(default_factory=dict)
+    master: str | None = Field(
+        default=None, description="host:port of rank 0; ranks above 0 start only once it is known"
+    )
+    serves: bool = Field(default=False, description="probe its port for readiness")
+    storage: str = Field(description="fsspec URI of the job's own folder")
+    lease: LeaseGrant | None = Field(default=None, description="null once it must stop")
+
+
+class AssignmentList(View):
+    """The whole desired state of a node. Receivers ignore a generation older than theirs."""
+
+    generation: int
+    assignments: tuple[Assignment, ...]
+
+
+class HeldReplica(Strict):
+    replica_id: str
+    epoch: int
+    state: ReplicaState
+
+
+class HeartbeatRequest(Strict):
+    """Alive; these replicas are here; renew their leases."""
+
+    instance: str = Field(description="changes with every start of the agent")
+    generation: int = Field(ge=0, description="last generation converged to")
+    replicas: tuple[HeldReplica, ...] = ()
+    inventory: Inventory | None = Field(default=None, description="sent at start and on change")
+    samples: tuple[ChipSample, ...] = ()
+    cores_used_milli: int | None = None
+    memory_used_bytes: int | None = None
+
+
+class HeartbeatReply(View):
+    generation: int
+    leases: tuple[LeaseGrant, ...] = ()
+    stop: tuple[str, ...] = Field(
+        default=(), description="replicas that have no live lease: stop them now"
+    )
+    rotate_credential: bool = False
+    server_time: datetime
+
+
+class ExitRecord(Strict):
+    """How a replica ended, as its supervisor wrote it down."""
+
+    code: int | None = Field(default=None, description="128 + signal where a signal ended it")
+    signal: int | None = None
+    reason: ExitReason
+    message: str = Field(default="", max_length=4096)
+    ended_at: datetime
+    cpu_s: float | None = Field(default=None, ge=0)
+    max_memory_bytes: int | None = Field(default=None, ge=0)
+    wall_s: float | None = Field(default=None, ge=0)
+
+
+class SpeedReport(Strict):
+    """A measured speed of this replica, for the throughput model."""
+
+    work_class: str = Field(max_length=128, description="for example train/llama-2x128")
+    value: float = Field(ge=0)
+    unit: str = Field(default="tokens/s", max_length=32)
+
+
+class Observation(Strict):
+    """What the agent saw of one replica. Fields that did not change may be left null."""
+
+    replica_id: str
+    epoch: int
+    state: ReplicaState
+    observed_at: datetime
+    address: str | None = Field(default=None, description="host:port reserved for this replica")
+    ready: bool | None = None
+    message: str = Field(default="", max_length=4096)
+    progress: Progress | None = None
+    speed: SpeedReport | None = None
+    result: dict[str, Any] | None = Field(
+        default=None, description="merged into the job's result; at most 64 KiB"
+    )
+    exit: ExitRecord | None = None
+
+
+class ReportRequest(Strict):
+    observations: tuple[Observation, ...] = Field(max_length=5000)
+
+
+class Refusal(View):
+    replica_id: str
+    code: Literal["stale_epoch", "unknown_replica", "not_yours"]
+
+
+class ReportReply(View):
+    accepted: tuple[str, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+
+
+class LogChunk(Strict):
+    """Bytes of a replica's combined output from `offset` on, base64."""
+
+    replica_id: str
+    epoch: int
+    offset: int = Field(ge=0)
+    data: str = Field(max_length=4 * 2**20)
+
+
+class LogRequest(Strict):
+    chunks: tuple[LogChunk, ...] = Field(max_length=500)
+
+
+class LogReply(View):
+    """Where each log stands at the server; the agent goes on from there."""
+
+    offsets: dict[str, int] = Field(default_factory=dict)
+    refused: tuple[Refusal, ...] = ()
+    retry_after_s: float | None = Field(default=None, description="set when the server is behind")
+
+
+class CheckpointCommit(Strict):
+    """Makes a written checkpoint real. Refused under any epoch but the current one."""
+
+    replica_id: str
+    epoch: int
+    step: int = Field(ge=0)
+    uri: str = Field(max_length=4096)
+    manifest_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class CheckpointReply(View):
+    checkpoint_id: str

@@ -1,0 +1,39 @@
+"""The base classes of every wire type: strict on what comes in, stable in what goes out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Strict(BaseModel):
+    """A type that users or agents send: unknown fields are refused, values are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class View(BaseModel):
+    """A type that the server answers with: clients of an older version ignore new fields."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Stateful(View):
+    """The four fields that describe every state, everywhere."""
+
+    state: str
+    reason: str = Field(description="stable word for why the object is in this state")
+    message: str = Field(description="one sentence for people")
+    since: datetime
+
+
+ItemT = TypeVar("ItemT")
+
+
+class Page(View, Generic[ItemT]):
+    """One page of a list; `next` is an opaque cursor, null on the last page."""
+
+    items: list[ItemT]
+    next: str | None = None

@@ -1,0 +1,26 @@
+"""Identifier types. Every id is a UUIDv7 in hex behind a typed prefix, for example `job_0190…`."""
+
+from __future__ import annotations
+
+from typing import Final, NewType
+
+JobId = NewType("JobId", str)
+GangId = NewType("GangId", str)
+ReplicaId = NewType("ReplicaId", str)
+LeaseId = NewType("LeaseId", str)
+NodeId = NewType("NodeId", str)
+ChipId = NewType("ChipId", str)
+QueueId = NewType("QueueId", str)
+ProjectId = NewType("ProjectId", str)
+EndpointId = NewType("EndpointId", str)
+CheckpointId = NewType("CheckpointId", str)
+CycleId = NewType("CycleId", str)
+TokenId = NewType("TokenId", str)
+DeliveryId = NewType("DeliveryId", str)
+
+PREFIXES: Final = (
+    "job", "gang", "replica", "lease", "node", "chip", "queue", "project",
+    "endpoint", "checkpoint", "cycle", "token", "join", "delivery",
+)  # fmt: skip
+ID_PATTERN: Final = r"^[a-z]+_[0-9a-f]{32}$"
+NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"

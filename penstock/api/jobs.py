@@ -1,0 +1,115 @@
+"""Jobs, replicas, their events and progress as the API shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from penstock.api.base import Stateful, Strict, View
+from penstock.api.specs import JobSpec
+from penstock.api.states import ExitReason, JobState, JobType, Outcome, ReplicaState
+
+
+class Progress(Strict):
+    """What a running workload says of itself. Fields it does not know are null."""
+
+    step: int | None = Field(default=None, ge=0)
+    total_steps: int | None = Field(default=None, ge=0)
+    loss: float | None = None
+    tokens: int | None = Field(default=None, ge=0, description="tokens worked through in all")
+    tokens_per_s: float | None = Field(default=None, ge=0, description="of the whole job")
+    step_time_s: float | None = Field(default=None, ge=0)
+    message: str | None = Field(default=None, max_length=1024)
+
+
+class HeldChip(View):
+    """A chip that a replica holds, in thousandths."""
+
+    chip_id: str
+    node: str
+    type: str
+    index: int
+    milli: int
+    emulated: bool
+
+
+class Job(Stateful):
+    """A job: what was asked, where it stands, what it holds."""
+
+    state: JobState
+    id: str
+    name: str
+    project: str
+    queue: str
+    type: JobType
+    priority: int
+    attempt: int
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+    exit_reason: ExitReason | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    waited_s: float
+    ran_s: float | None = None
+    asked: dict[str, int] = Field(default_factory=dict, description="chip wish to count")
+    chips: list[HeldChip] = Field(default_factory=list)
+    progress: Progress | None = None
+    result: dict[str, Any] = Field(default_factory=dict, description="what the job itself reported")
+    retry_of: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    spec: JobSpec
+    etag: str
+
+
+class Replica(Stateful):
+    """One process of one attempt of a job."""
+
+    state: ReplicaState
+    id: str
+    job: str
+    job_id: str
+    node: str
+    gang: int
+    rank: int
+    world_size: int
+    attempt: int
+    chips: list[HeldChip] = Field(default_factory=list)
+    cores_milli: int
+    memory_bytes: int
+    address: str | None = None
+    ready: bool = False
+    exit_code: int | None = None
+    exit_reason: ExitReason | None = None
+    usage: dict[str, float] = Field(default_factory=dict)
+    progress: Progress | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class Event(View):
+    """One thing that happened. `seq` counts per object from 1 without a gap; `id` over all."""
+
+    id: int
+    seq: int
+    object_type: str
+    object_id: str
+    project: str | None = None
+    type: str
+    message: str
+    data: dict[str, Any] = Field(default_factory=dict)
+    at: datetime
+
+
+class Checkpoint(View):
+    """A committed checkpoint; files without such a record are garbage."""
+
+    id: str
+    job: str
+    epoch: int
+    step: int
+    uri: str
+    manifest_sha256: str
+    committed_at: datetime

@@ -1,0 +1,59 @@
+"""API tokens, projects and who is asking."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from penstock.api.base import Strict, View
+from penstock.api.quantities import DurationS
+from penstock.api.specs import Name
+from penstock.api.states import Role
+
+
+class TokenRequest(Strict):
+    name: Name
+    role: Role = Role.MEMBER
+    project: Name | None = Field(default=None, description="needed unless the role is admin")
+    expires_in: DurationS | None = None
+
+
+class Token(View):
+    id: str
+    name: str
+    role: Role
+    project: str | None
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class NewToken(Token):
+    """A token with its secret, which is shown this once."""
+
+    secret: str
+
+
+class JoinTokenRequest(Strict):
+    expires_in: DurationS = Field(default=900.0, gt=0, le=3600.0)
+    node_name: Name | None = Field(default=None, description="the one node it may enrol")
+
+
+class ProjectRequest(Strict):
+    name: Name
+
+
+class Project(View):
+    id: str
+    name: str
+    created_at: datetime
+
+
+class Identity(View):
+    """Who the caller is."""
+
+    name: str
+    role: Role
+    project: str | None
