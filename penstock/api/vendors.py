@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -27,10 +28,18 @@ class Vendor(Strict):
     """One row of the table. Empty where the vendor has no such thing or it is not known."""
 
     title: str
-    pci_ids: tuple[str, ...] = ()
+    pci_ids: tuple[str, ...] = Field(default=(), description="PCI vendor ids, lower-case hex")
+    pci_classes: tuple[str, ...] = Field(
+        default=("02", "03", "0b", "12"),
+        description="PCI base classes that count; fewer where the vendor also makes other devices",
+    )
+    device_nodes: tuple[str, ...] = Field(default=(), description="patterns below /dev")
     kubernetes_resources: tuple[str, ...] = ()
     container_variable: str = ""
     visibility_variable: str = ""
+    visibility_by: Literal["index", "uuid", "physical_id"] = Field(
+        default="index", description="which number of a chip the visibility variable lists"
+    )
     torch_device: str = ""
     collective_backend: str = ""
     image: str = Field(default="", description="key of the workload image")
