@@ -1,0 +1,1 @@
+"""The training engine: data, model steps over several ranks, checkpoints."""
