@@ -1,0 +1,1 @@
+"""Reading the host itself: PCI, sockets, limits, measured rates. No vendor is named here."""
