@@ -1,0 +1,1 @@
+"""Pure state machines and rules: no database, network, file, clock or environment."""

@@ -1,0 +1,36 @@
+"""The lease's states and its arithmetic: who may use the chips until when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from penstock.api.states import LeaseState
+
+ALLOWED: Final[Mapping[LeaseState, frozenset[LeaseState]]] = {
+    LeaseState.HELD: frozenset({LeaseState.RELEASED, LeaseState.EXPIRED}),
+    LeaseState.RELEASED: frozenset(),
+    LeaseState.EXPIRED: frozenset(),
+}
+MARGIN_S: Final = 5.0
+MARGIN_RATIO: Final = 0.02
+
+
+def margin_s(ttl_s: float) -> float:
+    """What a node's clock may run slow by, plus the time it takes to kill a replica."""
+    return MARGIN_S + MARGIN_RATIO * ttl_s
+
+
+def expires_at(now: datetime, ttl_s: float) -> datetime:
+    """End of a lease granted or renewed now, by the server's clock."""
+    return now + timedelta(seconds=ttl_s)
+
+
+def is_over(expires: datetime, ttl_s: float, now: datetime) -> bool:
+    """Whether the chips may be leased again: expiry and margin have passed.
+
+    The node stops the replica at expiry − margin by its own clock at the latest, because it
+    counts from before it asked and we count from after; the second margin guards our clock.
+    """
+    return now >= expires + timedelta(seconds=margin_s(ttl_s))

@@ -1,0 +1,44 @@
+"""Who pays for a failed attempt, and how long the next one waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from penstock.api.states import ExitReason, Outcome
+
+INFRASTRUCTURE: Final = frozenset({ExitReason.KILLED, ExitReason.LEASE_EXPIRED, ExitReason.LOST})
+INFRASTRUCTURE_LIMIT: Final = 20
+FIRST_BACKOFF_S: Final = 1.0
+MOST_BACKOFF_S: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Attempts that failed so far, by who is to blame."""
+
+    own: int = 0
+    infrastructure: int = 0
+
+
+def judge(reason: ExitReason, failures: Failures, own_limit: int) -> tuple[Outcome, Failures]:
+    """What a failed attempt ends in, and the new counts.
+
+    Infrastructure faults have a budget of their own and never touch the user's. A timeout is
+    what the user asked for: it is final.
+    """
+    if reason is ExitReason.TIMEOUT:
+        return Outcome.FAILED, failures
+    if reason in INFRASTRUCTURE:
+        after = Failures(failures.own, failures.infrastructure + 1)
+        again = after.infrastructure <= INFRASTRUCTURE_LIMIT
+    else:
+        after = Failures(failures.own + 1, failures.infrastructure)
+        again = after.own <= own_limit
+    return (Outcome.RETRY if again else Outcome.FAILED), after
+
+
+def backoff_s(failures: Failures) -> float:
+    """Seconds before the next attempt: doubling, from one second to five minutes."""
+    count = failures.own + failures.infrastructure
+    return min(MOST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** max(0, count - 1))

@@ -1,0 +1,1 @@
+"""Use cases, one a file: each reads, decides by the domain's rules, commits, then hints."""

@@ -1,0 +1,98 @@
+"""What services work with, and who is asking. Built by `main.py`, passed as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from control_plane.clock import Clock
+from control_plane.errors import Denied
+from control_plane.store.unit_of_work import Store
+from penstock.api.states import Role
+
+CYCLE = "cycle"
+ROUTES = "routes"
+EVENTS = "events"
+
+
+class Hints(Protocol):
+    """Where services say that something changed (`control_plane.hub.Hub`)."""
+
+    def publish(self, topic: str) -> None: ...
+
+
+class LogBytes(Protocol):
+    """Where log bytes are kept (`control_plane.store.log_store`)."""
+
+    def write(self, replica_id: str, offset: int, data: bytes) -> None: ...
+
+    def read(self, replica_id: str, offset: int, limit: int) -> bytes: ...
+
+    def delete(self, replica_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Times and limits that services go by; from the settings."""
+
+    heartbeat_s: float = 5.0
+    suspect_after_s: float = 15.0
+    lost_after_s: float = 60.0
+    max_log_chunk_bytes: int = 4 * 2**20
+    max_queued_jobs: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """The collaborators of every service."""
+
+    store: Store
+    hints: Hints
+    clock: Clock
+    logs: LogBytes
+    storage: str
+    rules: Rules = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated person or program. `project_id` is null for administrators."""
+
+    token_id: str
+    name: str
+    role: Role
+    project_id: str | None
+    project: str | None
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role is Role.ADMIN
+
+    @property
+    def sees(self) -> str | None:
+        """The project to which reads are restricted; None is all of them."""
+        return None if self.is_admin else self.project_id
+
+    def require(self, role: Role) -> None:
+        """Raises Denied unless the caller has at least that role."""
+        order = (Role.VIEWER, Role.MEMBER, Role.ADMIN)
+        if order.index(self.role) < order.index(role):
+            raise Denied(
+                f"this needs the role {role}; the token `{self.name}` has {self.role}",
+                hint="ask an administrator for a token with that role",
+            )
+
+
+def node_topic(node_id: str) -> str:
+    """Published when the node's assignment list changed."""
+    return f"node:{node_id}"
+
+
+def job_topic(job_id: str) -> str:
+    """Published when the job, its replicas or its events changed."""
+    return f"job:{job_id}"
+
+
+def log_topic(job_id: str) -> str:
+    """Published when log bytes of the job arrived."""
+    return f"logs:{job_id}"

@@ -1,0 +1,70 @@
+"""Rows of projects, tokens, join tokens and idempotency keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from control_plane.store.models import IdempotencyKey, JoinToken, Project, Token
+
+
+class Accounts:
+    """Who may do what; finds by the hash of a secret, never by the secret."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def project(self, ref: str) -> Project | None:
+        return self._session.scalar(
+            select(Project).where((Project.id == ref) | (Project.name == ref))
+        )
+
+    def projects(self) -> Sequence[Project]:
+        return self._session.scalars(select(Project).order_by(Project.name)).all()
+
+    def token_by_hash(self, secret_hash: str) -> Token | None:
+        return self._session.scalar(select(Token).where(Token.secret_hash == secret_hash))
+
+    def token(self, token_id: str) -> Token | None:
+        return self._session.get(Token, token_id)
+
+    def tokens(self, project_id: str | None) -> Sequence[Token]:
+        """All tokens, or those of one project."""
+        query = select(Token).order_by(Token.id)
+        if project_id is not None:
+            query = query.where(Token.project_id == project_id)
+        return self._session.scalars(query).all()
+
+    def has_admin(self) -> bool:
+        query = select(Token.id).where(Token.role == "admin", Token.revoked_at.is_(None))
+        return self._session.scalar(query.limit(1)) is not None
+
+    def touch(self, token_id: str, now: datetime) -> None:
+        self._session.execute(update(Token).where(Token.id == token_id).values(last_used_at=now))
+
+    def use_join_token(self, secret_hash: str, now: datetime) -> JoinToken | None:
+        """Takes the token for good: of two that try at once, one gets it."""
+        taken = self._session.execute(
+            update(JoinToken)
+            .where(
+                JoinToken.secret_hash == secret_hash,
+                JoinToken.used_at.is_(None),
+                JoinToken.expires_at > now,
+            )
+            .values(used_at=now)
+            .returning(JoinToken.id)
+        ).scalar()
+        return None if taken is None else self._session.get(JoinToken, taken)
+
+    def idempotency(self, project_id: str, key: str) -> IdempotencyKey | None:
+        return self._session.scalar(
+            select(IdempotencyKey).where(
+                IdempotencyKey.project_id == project_id, IdempotencyKey.key == key
+            )
+        )
+
+    def add(self, row: Project | Token | JoinToken | IdempotencyKey) -> None:
+        self._session.add(row)

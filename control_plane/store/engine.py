@@ -1,0 +1,65 @@
+"""Opens the database. Knows the differences between SQLite and PostgreSQL; nobody else does."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.orm import Session, sessionmaker
+
+SQLITE_BUSY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An engine with its sessions. SQLite has one writer: `write_lock` queues ours fairly."""
+
+    engine: Engine
+    sessions: sessionmaker[Session]
+    write_lock: AbstractContextManager[Any]
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
+def open_database(url: str) -> Database:
+    """Connects lazily to `sqlite:///path` or `postgresql+psycopg://…`."""
+    if url.startswith("sqlite"):
+        engine = _sqlite_engine(url)
+        lock: AbstractContextManager[Any] = threading.RLock()
+    else:
+        engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        lock = nullcontext()
+    return Database(engine, sessionmaker(engine, expire_on_commit=False), lock)
+
+
+def _sqlite_engine(url: str) -> Engine:
+    engine = create_engine(
+        url,
+        connect_args={"check_same_thread": False, "timeout": SQLITE_BUSY_S},
+        pool_size=10,
+        max_overflow=30,
+    )
+    event.listen(engine, "connect", _on_sqlite_connect)
+    event.listen(engine, "begin", _on_sqlite_begin)
+    return engine
+
+
+def _on_sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, see below
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _on_sqlite_begin(connection: Any) -> None:
+    """Writers take the lock at once: upgrading a read transaction could fail half-way."""
+    writes = connection.get_execution_options().get("penstock_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,76 @@
+"""Rows of events: per object numbered from 1 without a gap, and ordered over all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from control_plane.store.models import Event
+
+_ORDER_LOCK = 0x70656E73
+
+
+class Events:
+    """Appends and reads events. An append is part of the transaction it tells of."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._locked = False
+        self._next: dict[str, int] = {}
+
+    def append(
+        self,
+        object_type: str,
+        object_id: str,
+        project_id: str | None,
+        kind: str,
+        message: str,
+        now: datetime,
+        data: dict[str, Any] | None = None,
+    ) -> None:
+        """Ids follow the order of commits: PostgreSQL's writers of events queue on a lock."""
+        self._lock_order()
+        self._session.add(
+            Event(
+                object_type=object_type, object_id=object_id, seq=self._seq(object_id),
+                project_id=project_id, type=kind, message=message, data=data or {}, at=now,
+            )
+        )  # fmt: skip
+
+    def of_object(self, object_id: str, after_seq: int, limit: int) -> Sequence[Event]:
+        return self._session.scalars(
+            select(Event)
+            .where(Event.object_id == object_id, Event.seq > after_seq)
+            .order_by(Event.seq)
+            .limit(limit)
+        ).all()
+
+    def after(self, event_id: int, project_id: str | None, limit: int) -> Sequence[Event]:
+        """Events of all objects, or of one project's, in order of commit."""
+        query = select(Event).where(Event.id > event_id)
+        if project_id is not None:
+            query = query.where(Event.project_id == project_id)
+        return self._session.scalars(query.order_by(Event.id).limit(limit)).all()
+
+    def last_id(self) -> int:
+        return self._session.scalar(select(func.coalesce(func.max(Event.id), 0))) or 0
+
+    def _seq(self, object_id: str) -> int:
+        if object_id not in self._next:
+            last = self._session.scalar(
+                select(func.coalesce(func.max(Event.seq), 0)).where(Event.object_id == object_id)
+            )
+            self._next[object_id] = (last or 0) + 1
+        seq = self._next[object_id]
+        self._next[object_id] = seq + 1
+        return seq
+
+    def _lock_order(self) -> None:
+        if self._locked or self._session.get_bind().dialect.name != "postgresql":
+            return
+        self._session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ORDER_LOCK})
+        self._locked = True

@@ -1,0 +1,86 @@
+"""Rows of cycles, leadership, webhook deliveries and metered use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from control_plane.store.models import Cycle, Delivery, Event, Leader, TokenUsage, Usage
+from control_plane.store.paging import Slice, cut, decode_cursor
+
+
+class History:
+    """What happened, apart from events."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def leader(self, name: str) -> Leader | None:
+        """Locks the row where the database can: elections queue."""
+        return self._session.scalar(
+            select(Leader).where(Leader.name == name).with_for_update()
+        )
+
+    def cycle(self, cycle_id: str) -> Cycle | None:
+        return self._session.get(Cycle, cycle_id)
+
+    def cycles(self, limit: int, cursor: str | None) -> Slice[Cycle]:
+        position = decode_cursor(cursor)
+        query = select(Cycle)
+        if position is not None:
+            query = query.where(Cycle.id < position)
+        rows = self._session.scalars(query.order_by(Cycle.id.desc()).limit(limit + 1)).all()
+        return cut(rows, limit, rows[limit - 1].id if len(rows) > limit else None)
+
+    def delivery(self, delivery_id: str) -> Delivery | None:
+        return self._session.get(Delivery, delivery_id)
+
+    def due_deliveries(self, now: datetime, limit: int) -> Sequence[Delivery]:
+        return self._session.scalars(
+            select(Delivery)
+            .where(Delivery.state == "pending", Delivery.next_at <= now)
+            .order_by(Delivery.id)
+            .limit(limit)
+        ).all()
+
+    def usage(self, job_id: str, chip_type: str, hour: datetime) -> Usage | None:
+        return self._session.scalar(
+            select(Usage).where(
+                Usage.job_id == job_id, Usage.chip_type == chip_type, Usage.hour == hour
+            )
+        )
+
+    def usage_of_job(self, job_id: str) -> float:
+        """Chip-seconds of the job so far, as rolled up."""
+        total = select(func.coalesce(func.sum(Usage.chip_seconds), 0.0))
+        return float(self._session.scalar(total.where(Usage.job_id == job_id)) or 0.0)
+
+    def token_usage(
+        self, token_id: str, endpoint_id: str, chip_type: str, hour: datetime
+    ) -> TokenUsage | None:
+        return self._session.scalar(
+            select(TokenUsage).where(
+                TokenUsage.token_id == token_id,
+                TokenUsage.endpoint_id == endpoint_id,
+                TokenUsage.chip_type == chip_type,
+                TokenUsage.hour == hour,
+            )
+        )
+
+    def forget_cycles_before(self, before: datetime) -> int:
+        return self._deleted(delete(Cycle).where(Cycle.started_at < before))
+
+    def forget_events_before(self, before: datetime, object_ids: Sequence[str]) -> int:
+        return self._deleted(
+            delete(Event).where(Event.at < before, Event.object_id.in_(object_ids))
+        )
+
+    def add(self, row: Cycle | Leader | Delivery | Usage | TokenUsage) -> None:
+        self._session.add(row)
+
+    def _deleted(self, statement: object) -> int:
+        result = self._session.execute(statement)  # type: ignore[call-overload]
+        return int(result.rowcount)

@@ -1,0 +1,129 @@
+"""Rows of jobs, their gangs and their checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from control_plane.domain.job import LIVE
+from control_plane.store.models import Checkpoint, Gang, Job, Lease
+from control_plane.store.paging import Slice, cut, decode_cursor
+from penstock.api.states import JobState
+
+LIVE_STATES = tuple(sorted(LIVE))
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs of a list; empty fields do not filter. `project_id` None means all."""
+
+    project_id: str | None = None
+    states: tuple[str, ...] = ()
+    type: str | None = None
+    queue: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    chip_vendor: str | None = None
+    oldest_first: bool = False
+
+
+class Jobs:
+    """Jobs by id or by name within a project."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, job_id: str) -> Job | None:
+        return self._session.get(Job, job_id)
+
+    def find(self, ref: str, project_id: str | None) -> Job | None:
+        """By id, else the newest job of that name; live ones first."""
+        query = select(Job).where((Job.id == ref) | (Job.name == ref))
+        if project_id is not None:
+            query = query.where(Job.project_id == project_id)
+        live = Job.state.in_(LIVE_STATES)
+        return self._session.scalar(query.order_by(live.desc(), Job.id.desc()).limit(1))
+
+    def live_named(self, project_id: str, name: str) -> Job | None:
+        return self._session.scalar(
+            select(Job).where(
+                Job.project_id == project_id, Job.name == name, Job.state.in_(LIVE_STATES)
+            )
+        )
+
+    def page(self, wanted: JobFilter, limit: int, cursor: str | None) -> Slice[Job]:
+        position = decode_cursor(cursor)
+        query = self._filtered(wanted)
+        if position is not None:
+            query = query.where(Job.id > position if wanted.oldest_first else Job.id < position)
+        order = Job.id.asc() if wanted.oldest_first else Job.id.desc()
+        rows = self._session.scalars(query.order_by(order).limit(limit + 1)).all()
+        return cut(rows, limit, rows[limit - 1].id if len(rows) > limit else None)
+
+    def in_state(self, states: Collection[JobState]) -> Sequence[Job]:
+        return self._session.scalars(
+            select(Job).where(Job.state.in_(tuple(states))).order_by(Job.id)
+        ).all()
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """(state, queue) → number of jobs."""
+        rows = self._session.execute(
+            select(Job.state, Job.queue, func.count()).group_by(Job.state, Job.queue)
+        )
+        return {(state, queue): number for state, queue, number in rows}
+
+    def gang(self, gang_id: str) -> Gang | None:
+        return self._session.get(Gang, gang_id)
+
+    def gangs(self, job_id: str) -> Sequence[Gang]:
+        return self._session.scalars(
+            select(Gang).where(Gang.job_id == job_id).order_by(Gang.index)
+        ).all()
+
+    def gangs_of(self, job_ids: Collection[str]) -> Sequence[Gang]:
+        return self._session.scalars(
+            select(Gang).where(Gang.job_id.in_(tuple(job_ids))).order_by(Gang.job_id, Gang.index)
+        ).all()
+
+    def gangs_in(self, states: Collection[JobState]) -> Sequence[Gang]:
+        return self._session.scalars(
+            select(Gang).where(Gang.state.in_(tuple(states))).order_by(Gang.id)
+        ).all()
+
+    def checkpoints(self, job_id: str) -> Sequence[Checkpoint]:
+        """Newest first."""
+        return self._session.scalars(
+            select(Checkpoint)
+            .where(Checkpoint.job_id == job_id)
+            .order_by(Checkpoint.step.desc(), Checkpoint.epoch.desc())
+        ).all()
+
+    def checkpoint(self, checkpoint_id: str) -> Checkpoint | None:
+        return self._session.get(Checkpoint, checkpoint_id)
+
+    def add(self, row: Job | Gang | Checkpoint) -> None:
+        self._session.add(row)
+
+    def _filtered(self, wanted: JobFilter) -> Select[tuple[Job]]:
+        query = select(Job)
+        if wanted.project_id is not None:
+            query = query.where(Job.project_id == wanted.project_id)
+        if wanted.states:
+            query = query.where(Job.state.in_(wanted.states))
+        if wanted.type:
+            query = query.where(Job.type == wanted.type)
+        if wanted.queue:
+            query = query.where(Job.queue == wanted.queue)
+        for key, value in wanted.labels.items():
+            query = query.where(Job.labels[key].as_string() == value)
+        if wanted.chip_vendor:
+            query = query.where(Job.id.in_(self._jobs_holding(wanted.chip_vendor)))
+        return query
+
+    def _jobs_holding(self, vendor: str) -> list[str]:
+        held = self._session.execute(
+            select(Lease.job_id, Lease.chips).where(Lease.state == "held")
+        )
+        return sorted({job for job, chips in held if any(c["vendor"] == vendor for c in chips)})

@@ -1,0 +1,38 @@
+"""All tables. Every table of users' objects carries its project."""
+
+from control_plane.store.models.accounts import IdempotencyKey, JoinToken, Project, Token
+from control_plane.store.models.base import Base
+from control_plane.store.models.fleet import Chip, Node, Queue, Speed
+from control_plane.store.models.history import (
+    Cycle,
+    Delivery,
+    Event,
+    Leader,
+    TokenUsage,
+    Usage,
+)
+from control_plane.store.models.work import Checkpoint, Endpoint, Gang, Job, Lease, Replica
+
+__all__ = [
+    "Base",
+    "Checkpoint",
+    "Chip",
+    "Cycle",
+    "Delivery",
+    "Endpoint",
+    "Event",
+    "Gang",
+    "IdempotencyKey",
+    "Job",
+    "JoinToken",
+    "Leader",
+    "Lease",
+    "Node",
+    "Project",
+    "Queue",
+    "Replica",
+    "Speed",
+    "Token",
+    "TokenUsage",
+    "Usage",
+]

@@ -1,0 +1,95 @@
+"""Nodes, their chips, queues, and measured speeds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from control_plane.store.models.base import Base, Big, Id, Long, Ref, Short
+
+
+class Node(Base):
+    """One machine. `version` guards capacity: whatever may shrink it raises it.
+
+    Heartbeats write their columns without touching `version`. `generation` counts changes of
+    the node's assignment list.
+    """
+
+    __tablename__ = "nodes"
+
+    id: Mapped[Id]
+    name: Mapped[str] = mapped_column(String(128), unique=True)
+    health: Mapped[Short]
+    health_reason: Mapped[Short]
+    health_message: Mapped[Long]
+    health_since: Mapped[datetime]
+    intent: Mapped[Short]
+    intent_reason: Mapped[Short]
+    intent_message: Mapped[Long]
+    intent_since: Mapped[datetime]
+    labels: Mapped[dict[str, Any]]
+    cores_milli: Mapped[int]
+    memory_bytes: Mapped[Big]
+    info: Mapped[dict[str, Any]]
+    instance: Mapped[Short]
+    generation: Mapped[int]
+    converged_generation: Mapped[int]
+    credential_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    next_credential_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    credential_at: Mapped[datetime]
+    last_heartbeat_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    version: Mapped[int]
+
+
+class Chip(Base):
+    """One chip of a node; `present` is false once the agent no longer reports it."""
+
+    __tablename__ = "chips"
+    __table_args__ = (UniqueConstraint("node_id", "key"),)
+
+    id: Mapped[Id]
+    node_id: Mapped[Ref]
+    key: Mapped[Short]
+    vendor: Mapped[Short]
+    type: Mapped[str] = mapped_column(String(128), index=True)
+    index: Mapped[int]
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    cores_milli: Mapped[int]
+    emulated: Mapped[bool]
+    health: Mapped[Short]
+    present: Mapped[bool]
+    report: Mapped[dict[str, Any]]
+    sample: Mapped[dict[str, Any] | None]
+
+
+class Queue(Base):
+    """Where jobs wait, with the most chips its jobs may hold: {type or `any`: count}."""
+
+    __tablename__ = "queues"
+
+    id: Mapped[Id]
+    name: Mapped[str] = mapped_column(String(128), unique=True)
+    limits: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+    version: Mapped[int]
+
+
+class Speed(Base):
+    """One row of the throughput model: work class × chip type × configuration → speed."""
+
+    __tablename__ = "speeds"
+    __table_args__ = (UniqueConstraint("work_class", "chip_type", "configuration", "origin"),)
+
+    id: Mapped[Id]
+    work_class: Mapped[Short]
+    chip_type: Mapped[Short]
+    configuration: Mapped[Short]
+    value: Mapped[float]
+    unit: Mapped[Short]
+    origin: Mapped[Short]
+    num_samples: Mapped[int]
+    updated_at: Mapped[datetime]

@@ -1,0 +1,163 @@
+"""Jobs, gangs, replicas, leases, checkpoints and endpoints."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from control_plane.store.models.base import Base, Big, Id, Long, Ref, Short
+
+
+class Stated:
+    """The four fields of every state."""
+
+    state: Mapped[str] = mapped_column(String(32), index=True)
+    reason: Mapped[Short]
+    message: Mapped[Long]
+    since: Mapped[datetime]
+
+
+class Job(Stated, Base):
+    """What a user submitted. Its state follows from its gangs."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_project_name", "project_id", "name"),)
+
+    id: Mapped[Id]
+    project_id: Mapped[Ref]
+    project: Mapped[Short]
+    name: Mapped[Short]
+    queue: Mapped[Short]
+    type: Mapped[Short]
+    priority: Mapped[int]
+    spec: Mapped[dict[str, Any]]
+    labels: Mapped[dict[str, Any]]
+    outcome: Mapped[str | None] = mapped_column(String(32))
+    cancel_requested: Mapped[bool]
+    progress: Mapped[dict[str, Any] | None]
+    result: Mapped[dict[str, Any]]
+    exit_code: Mapped[int | None]
+    exit_reason: Mapped[str | None] = mapped_column(String(32))
+    retry_of: Mapped[str | None] = mapped_column(String(48))
+    created_by: Mapped[Short]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    version: Mapped[int]
+
+
+class Gang(Stated, Base):
+    """Replicas placed all or none: one per training or task job, one per serving replica.
+
+    Obeys the job's transition table. `attempt` is 0 before the first placement; it is the epoch
+    of the leases. `wait` is the scheduler's last reason as a document.
+    """
+
+    __tablename__ = "gangs"
+    __table_args__ = (UniqueConstraint("job_id", "index"),)
+
+    id: Mapped[Id]
+    job_id: Mapped[Ref]
+    index: Mapped[int]
+    attempt: Mapped[int]
+    outcome: Mapped[str | None] = mapped_column(String(32))
+    exit_code: Mapped[int | None]
+    exit_reason: Mapped[str | None] = mapped_column(String(32))
+    own_failures: Mapped[int]
+    infrastructure_failures: Mapped[int]
+    not_before: Mapped[datetime | None]
+    wait: Mapped[dict[str, Any] | None]
+    master: Mapped[str | None] = mapped_column(String(256))
+    version: Mapped[int]
+
+
+class Replica(Stated, Base):
+    """One process of one attempt. `desired` is what its node should do with it."""
+
+    __tablename__ = "replicas"
+    __table_args__ = (UniqueConstraint("gang_id", "attempt", "rank"),)
+
+    id: Mapped[Id]
+    project_id: Mapped[Ref]
+    job_id: Mapped[Ref]
+    gang_id: Mapped[Ref]
+    gang_index: Mapped[int]
+    attempt: Mapped[int]
+    rank: Mapped[int]
+    world_size: Mapped[int]
+    node_id: Mapped[Ref]
+    desired: Mapped[Short]
+    stop_reason: Mapped[str | None] = mapped_column(String(32))
+    chips: Mapped[list[Any]]
+    cores_milli: Mapped[int]
+    memory_bytes: Mapped[Big]
+    address: Mapped[str | None] = mapped_column(String(256))
+    ready: Mapped[bool]
+    progress: Mapped[dict[str, Any] | None]
+    speed: Mapped[dict[str, Any] | None]
+    exit: Mapped[dict[str, Any] | None]
+    log_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    version: Mapped[int]
+
+
+class Lease(Base):
+    """A time-limited exclusive hold of a replica on chips and host cores and memory."""
+
+    __tablename__ = "leases"
+
+    id: Mapped[Id]
+    replica_id: Mapped[str] = mapped_column(String(48), unique=True)
+    project_id: Mapped[Ref]
+    job_id: Mapped[Ref]
+    node_id: Mapped[Ref]
+    queue: Mapped[Short]
+    epoch: Mapped[int]
+    state: Mapped[str] = mapped_column(String(32), index=True)
+    chips: Mapped[list[Any]]
+    cores_milli: Mapped[int]
+    memory_bytes: Mapped[Big]
+    ttl_s: Mapped[float]
+    granted_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    rolled_up_to: Mapped[datetime | None]
+
+
+class Checkpoint(Base):
+    """A committed checkpoint. Files without such a row are garbage."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (UniqueConstraint("job_id", "epoch", "step"),)
+
+    id: Mapped[Id]
+    project_id: Mapped[Ref]
+    job_id: Mapped[Ref]
+    epoch: Mapped[int]
+    step: Mapped[int]
+    uri: Mapped[Long]
+    manifest_sha256: Mapped[str] = mapped_column(String(64))
+    committed_at: Mapped[datetime]
+
+
+class Endpoint(Stated, Base):
+    """The stable address of a serving job."""
+
+    __tablename__ = "endpoints"
+    __table_args__ = (Index("ix_endpoints_project_name", "project_id", "name"),)
+
+    id: Mapped[Id]
+    project_id: Mapped[Ref]
+    project: Mapped[Short]
+    name: Mapped[Short]
+    job_id: Mapped[Ref]
+    model: Mapped[Long]
+    manifest_sha256: Mapped[str | None] = mapped_column(String(64))
+    num_replicas: Mapped[int]
+    created_at: Mapped[datetime]
+    version: Mapped[int]

@@ -1,0 +1,87 @@
+"""Rows of nodes and chips."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from control_plane.store.models import Chip, Node
+
+
+class Nodes:
+    """Nodes by id, name and credential, and their chips."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, node_id: str) -> Node | None:
+        return self._session.get(Node, node_id)
+
+    def find(self, ref: str) -> Node | None:
+        return self._session.scalar(select(Node).where((Node.id == ref) | (Node.name == ref)))
+
+    def by_credential(self, credential_hash: str) -> Node | None:
+        return self._session.scalar(
+            select(Node).where(
+                (Node.credential_hash == credential_hash)
+                | (Node.next_credential_hash == credential_hash)
+            )
+        )
+
+    def all(self) -> Sequence[Node]:
+        return self._session.scalars(select(Node).order_by(Node.name)).all()
+
+    def many(self, node_ids: Collection[str]) -> dict[str, Node]:
+        rows = self._session.scalars(select(Node).where(Node.id.in_(tuple(node_ids))))
+        return {row.id: row for row in rows}
+
+    def chips(self, node_id: str | None = None) -> Sequence[Chip]:
+        """Chips present now, of one node or of all."""
+        query = select(Chip).where(Chip.present).order_by(Chip.node_id, Chip.type, Chip.index)
+        if node_id is not None:
+            query = query.where(Chip.node_id == node_id)
+        return self._session.scalars(query).all()
+
+    def known_chips(self, node_id: str) -> dict[str, Chip]:
+        """Every chip the node ever reported, by key."""
+        rows = self._session.scalars(select(Chip).where(Chip.node_id == node_id))
+        return {row.key: row for row in rows}
+
+    def chip(self, chip_id: str) -> Chip | None:
+        return self._session.get(Chip, chip_id)
+
+    def many_chips(self, chip_ids: Collection[str]) -> dict[str, Chip]:
+        rows = self._session.scalars(select(Chip).where(Chip.id.in_(tuple(chip_ids))))
+        return {row.id: row for row in rows}
+
+    def beat(self, node_id: str, now: datetime, **columns: Any) -> None:
+        """Writes a heartbeat's columns past the version guard: they are nobody's decision."""
+        self._session.execute(
+            update(Node).where(Node.id == node_id).values(last_heartbeat_at=now, **columns)
+        )
+
+    def bump_generation(self, node_ids: Collection[str]) -> None:
+        """Says that the assignment lists of these nodes changed."""
+        if node_ids:
+            self._session.execute(
+                update(Node)
+                .where(Node.id.in_(tuple(node_ids)))
+                .values(generation=Node.generation + 1)
+            )
+
+    def bump_version(self, node_id: str, version: int) -> bool:
+        """Takes the node's version; False if its capacity changed since `version` was read."""
+        taken = self._session.execute(
+            update(Node)
+            .where(Node.id == node_id, Node.version == version)
+            .values(version=version + 1)
+            .returning(Node.id)
+        ).scalar()
+        return taken is not None
+
+    def add(self, row: Node | Chip) -> None:
+        self._session.add(row)

@@ -1,0 +1,82 @@
+"""Rows of replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from control_plane.domain.replica import LIVE
+from control_plane.store.models import Replica
+from control_plane.store.paging import Slice, cut, decode_cursor
+
+LIVE_STATES = tuple(sorted(LIVE))
+
+
+class Replicas:
+    """Replicas by id, node, gang and job."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, replica_id: str) -> Replica | None:
+        return self._session.get(Replica, replica_id)
+
+    def many(self, replica_ids: Collection[str]) -> dict[str, Replica]:
+        rows = self._session.scalars(select(Replica).where(Replica.id.in_(tuple(replica_ids))))
+        return {row.id: row for row in rows}
+
+    def live_on(self, node_id: str) -> Sequence[Replica]:
+        return self._session.scalars(
+            select(Replica)
+            .where(Replica.node_id == node_id, Replica.state.in_(LIVE_STATES))
+            .order_by(Replica.id)
+        ).all()
+
+    def live(self) -> Sequence[Replica]:
+        return self._session.scalars(
+            select(Replica).where(Replica.state.in_(LIVE_STATES)).order_by(Replica.id)
+        ).all()
+
+    def of_attempt(self, gang_id: str, attempt: int) -> Sequence[Replica]:
+        return self._session.scalars(
+            select(Replica)
+            .where(Replica.gang_id == gang_id, Replica.attempt == attempt)
+            .order_by(Replica.rank)
+        ).all()
+
+    def of_job(self, job_id: str) -> Sequence[Replica]:
+        return self._session.scalars(
+            select(Replica).where(Replica.job_id == job_id).order_by(Replica.id)
+        ).all()
+
+    def of_jobs(self, job_ids: Collection[str]) -> Sequence[Replica]:
+        return self._session.scalars(
+            select(Replica).where(
+                Replica.job_id.in_(tuple(job_ids)), Replica.state.in_(LIVE_STATES)
+            )
+        ).all()
+
+    def page(self, project_id: str | None, limit: int, cursor: str | None) -> Slice[Replica]:
+        position = decode_cursor(cursor)
+        query = select(Replica)
+        if project_id is not None:
+            query = query.where(Replica.project_id == project_id)
+        if position is not None:
+            query = query.where(Replica.id < position)
+        rows = self._session.scalars(query.order_by(Replica.id.desc()).limit(limit + 1)).all()
+        return cut(rows, limit, rows[limit - 1].id if len(rows) > limit else None)
+
+    def advance_log(self, replica_id: str, start: int, end: int) -> bool:
+        """Moves the log's end from start to end; False if another writer was there first."""
+        moved = self._session.execute(
+            update(Replica)
+            .where(Replica.id == replica_id, Replica.log_bytes == start)
+            .values(log_bytes=end)
+            .returning(Replica.id)
+        ).scalar()
+        return moved is not None
+
+    def add(self, row: Replica) -> None:
+        self._session.add(row)

@@ -1,0 +1,118 @@
+"""One transaction with the repositories in it. Reads and writes say which they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TypeVar
+
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
+
+from control_plane.store.accounts import Accounts
+from control_plane.store.endpoints import Endpoints
+from control_plane.store.engine import Database
+from control_plane.store.events import Events
+from control_plane.store.history import History
+from control_plane.store.jobs import Jobs
+from control_plane.store.leases import Leases
+from control_plane.store.nodes import Nodes
+from control_plane.store.queues import Queues
+from control_plane.store.replicas import Replicas
+from control_plane.store.speeds import Speeds
+
+ResultT = TypeVar("ResultT")
+MAX_TRIES = 8
+
+
+class Transaction:
+    """The repositories over one session."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        return Accounts(self.session)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        return Jobs(self.session)
+
+    @cached_property
+    def replicas(self) -> Replicas:
+        return Replicas(self.session)
+
+    @cached_property
+    def leases(self) -> Leases:
+        return Leases(self.session)
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        return Nodes(self.session)
+
+    @cached_property
+    def queues(self) -> Queues:
+        return Queues(self.session)
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        return Endpoints(self.session)
+
+    @cached_property
+    def events(self) -> Events:
+        return Events(self.session)
+
+    @cached_property
+    def history(self) -> History:
+        return History(self.session)
+
+    @cached_property
+    def speeds(self) -> Speeds:
+        return Speeds(self.session)
+
+
+class Store:
+    """Opens transactions. Nothing of it is held while nobody is inside one."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A consistent view; nothing is written."""
+        with self.database.sessions() as session:
+            yield Transaction(session)
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Commits at the end, rolls back on any error. No network call belongs inside."""
+        with self.database.write_lock, self.database.sessions() as session:
+            session.connection(execution_options={"penstock_write": True})
+            yield Transaction(session)
+            session.commit()
+
+    def run(self, work: Callable[[Transaction], ResultT]) -> ResultT:
+        """Does `work` in a write transaction, again when another writer was faster.
+
+        `work` must read everything it decides on inside. Raises the last error after
+        MAX_TRIES lost races.
+        """
+        for _ in range(MAX_TRIES - 1):
+            try:
+                with self.write() as tx:
+                    return work(tx)
+            except (StaleDataError, IntegrityError):
+                continue
+            except OperationalError as error:
+                if not _is_lost_race(error):
+                    raise
+        with self.write() as tx:
+            return work(tx)
+
+
+def _is_lost_race(error: OperationalError) -> bool:
+    """PostgreSQL: 40001 serialisation failure and 40P01 deadlock ask for another try."""
+    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
