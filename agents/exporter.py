@@ -64,7 +64,7 @@ class Exporter:
         self._server: tuple[WSGIServer, Thread] | None = None
 
     def start(self, port: int, host: str = "127.0.0.1") -> int:
-        """Serves until `stop`; returns the port (0 asks for a free one). OSError when it is taken."""
+        """Serves until `stop`; returns the port (0 asks for a free one). OSError if taken."""
         self._server = start_http_server(port, addr=host, registry=self.registry)
         return int(self._server[0].server_port)
 
