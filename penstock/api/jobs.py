@@ -103,6 +103,15 @@ class Event(View):
     at: datetime
 
 
+class LogLine(View):
+    """One piece of a replica's output, as the log stream carries it."""
+
+    replica: str
+    rank: int
+    text: str
+    stream: str = "output"
+
+
 class Checkpoint(View):
     """A committed checkpoint; files without such a record are garbage."""
 
