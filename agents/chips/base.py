@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from agents.hardware.roots import HostRoots
 from penstock.api.assignments import AssignedChip
 from penstock.api.chips import ChipReport, ChipSample
 from penstock.api.vendors import Vendor
@@ -19,15 +20,6 @@ from penstock.api.vendors import Vendor
 
 class ProbeError(Exception):
     """An expected reason why a provider cannot read its chips; its text is shown to people."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostRoots:
-    """Where the kernel shows its devices; tests point these at a tree of their own."""
-
-    sys: Path = Path("/sys")
-    dev: Path = Path("/dev")
-    proc: Path = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +40,11 @@ ChipUse = Callable[[], Mapping[str, Sequence[HeldUse]]]
 
 @dataclass(frozen=True, slots=True)
 class ChipContext:
-    """Everything a provider may look at. `clock` is monotonic seconds."""
+    """Everything a provider may look at. `clock` is monotonic seconds.
+
+    `emulated` is the fleet to emulate, as in `emulated-a100:2,emulated-910b:4`. `allowed_cpus`
+    None means every CPU of the host. `measure` lets slow measurements start in the background.
+    """
 
     vendors: Mapping[str, Vendor]
     state_dir: Path
@@ -56,6 +52,7 @@ class ChipContext:
     roots: HostRoots = field(default_factory=HostRoots)
     allowed_cpus: frozenset[int] | None = None
     use: ChipUse | None = None
+    measure: bool = True
     clock: Callable[[], float] = time.monotonic
 
 
@@ -68,7 +65,7 @@ class Dropped:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.vendor} {self.device}: {self.reason}".replace(" :", ":")
+        return f"{f'{self.vendor} {self.device}'.strip()}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
