@@ -36,7 +36,7 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, architecture tests
 	$(BIN)/ruff check $(SOURCE)
 	$(BIN)/mypy $(SOURCE)
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/test_architecture.py
+	$(BIN)/python -m pytest -q --tb=short tests/test_architecture.py
 
 .PHONY: format
 format: $(VENV)/.dev ## rewrite the source the way `check` wants it
