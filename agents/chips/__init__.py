@@ -5,6 +5,7 @@ What a vendor's chips are is left to the vendors' files; how often to ask, to th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +13,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from agents.chips.base import ChipContext, ChipProvider, Dropped, ProbeError, ProbeResult
+from agents.chips.base import (
+    ChipContext,
+    ChipProvider,
+    ChipUse,
+    Dropped,
+    ProbeError,
+    ProbeResult,
+)
 from agents.hardware.isolation import Failure, Isolated
 from penstock.api.chips import ChipReport, ChipSample
+from penstock.api.vendors import vendor_table
 
 NOT_PROVIDERS: Final = frozenset({"__init__", "base"})
 EXPECTED: Final = (ProbeError, OSError, ImportError, LookupError)
@@ -28,6 +37,21 @@ class Providers:
 
     by_vendor: Mapping[str, Isolated[ChipProvider]]
     dropped: tuple[Dropped, ...] = ()
+
+
+def host_context(
+    state_dir: Path, emulated: str = "", use: ChipUse | None = None, measure: bool = True
+) -> ChipContext:
+    """The context of the machine we run on, with the shipped vendor table."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return ChipContext(
+        vendors=vendor_table(),
+        state_dir=state_dir,
+        emulated=emulated,
+        allowed_cpus=None if affinity is None else frozenset(affinity(0)),
+        use=use,
+        measure=measure,
+    )
 
 
 def load(context: ChipContext, folder: Path = Path(__file__).parent) -> Providers:

@@ -1,0 +1,178 @@
+"""Says what this node's agent found, what is missing and what to do about it.
+
+It looks and never changes anything; showing the findings to people is also the client's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Final, Literal
+
+import structlog
+
+from agents import chips
+from agents.chips.base import ChipContext, ProbeResult
+from agents.hardware.isolation import Failure, Isolated
+from agents.hardware.pci import Presence, presence
+from penstock.api.chips import ChipReport
+from penstock.api.states import ChipHealth
+from penstock.api.vendors import Vendor
+
+OPEN_TIMEOUT_S: Final = 10.0
+MARKS: Final = {"ok": "ok  ", "info": "note", "warning": "WARN", "error": "FAIL"}
+GUIDE: Final = "docs/guides/add-a-chip-vendor.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found. `advice` is empty where nothing has to be done."""
+
+    level: Literal["ok", "info", "warning", "error"]
+    what: str
+    where: str
+    advice: str = ""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the findings; 1 when one of them is an error, else 0."""
+    from agents.settings import Settings
+
+    parser = argparse.ArgumentParser(prog="python -m agents doctor", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    args = parser.parse_args(argv)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    settings = Settings()
+    context = chips.host_context(settings.state_dir, settings.emulated, measure=False)
+    found = examine(context, _limits())
+    text = json.dumps([asdict(it) for it in found], indent=2) if args.json else render(found)
+    sys.stdout.write(text + "\n")
+    return int(any(it.level == "error" for it in found))
+
+
+def examine(context: ChipContext, limits: Mapping[str, str]) -> tuple[Finding, ...]:
+    """Everything worth saying about this node; `limits` is how each limit is enforced here."""
+    providers = chips.load(context)
+    found = chips.probe(providers)
+    return (
+        *_chips(found, context.vendors),
+        *_dropped(found),
+        *(
+            it
+            for key, row in context.vendors.items()
+            for it in _vendor(key, row, presence(row, context.roots), key in providers.by_vendor)
+        ),
+        *(Finding("info", how, f"limit on {what}") for what, how in limits.items()),
+        _state_dir(context),
+    )
+
+
+def render(findings: Sequence[Finding]) -> str:
+    """The findings as lines for people, what to do below each."""
+    lines = []
+    for it in findings:
+        lines.append(f"{MARKS[it.level]}  {it.where}: {it.what}")
+        if it.advice:
+            lines.append(f"      → {it.advice}")
+    return "\n".join(lines)
+
+
+def _chips(found: ProbeResult, vendors: Mapping[str, Vendor]) -> list[Finding]:
+    if not found.chips:
+        return [Finding("error", "no usable chip was found", "chips", "see the lines below")]
+    findings = []
+    for (vendor, name), group in groupby(found.chips, key=lambda it: (it.vendor, it.type)):
+        alike = list(group)
+        findings.append(Finding("ok", f"{len(alike)} × {name}{_nature(alike[0])}", vendor))
+        findings += [
+            Finding("warning", it.health_message, it.key, "the scheduler leaves it out till then")
+            for it in alike
+            if it.health == ChipHealth.UNHEALTHY
+        ]
+        if not (vendors[vendor].verified or alike[0].emulated):
+            findings.append(
+                Finding("info", "Penstock's makers have not run on this vendor's hardware", vendor)
+            )
+    return findings
+
+
+def _nature(chip: ChipReport) -> str:
+    if chip.emulated:
+        return f", emulated: processes on declared limits, standing for {chip.stands_for}"
+    if chip.rates:
+        flops = ", ".join(f"{key} {it.value:.3g} {it.unit}" for key, it in chip.rates.items())
+        return f", measured: {flops}"
+    return ""
+
+
+def _dropped(found: ProbeResult) -> list[Finding]:
+    return [
+        Finding(
+            "warning",
+            f"left out: {it.reason}",
+            f"{it.vendor} {it.device}".strip(),
+            "remove the cause; the agent takes it in at its next probe",
+        )
+        for it in found.dropped
+    ]
+
+
+def _vendor(key: str, row: Vendor, seen: Presence, has_provider: bool) -> list[Finding]:
+    """What stands between the devices on the bus and their use. Nothing for absent vendors."""
+    if not seen.pci:
+        return []
+    where = f"{key}, {len(seen.pci)} on the PCI bus"
+    findings = []
+    if not has_provider:
+        findings.append(
+            Finding("warning", f"this agent cannot use {row.title} yet", where, f"see {GUIDE}")
+        )
+    if row.device_nodes and not seen.nodes:
+        names = ", ".join(f"/dev/{name}" for name in row.device_nodes)
+        findings.append(
+            Finding(
+                "error",
+                f"none of {names} exists",
+                where,
+                "load the vendor's kernel module, or give the container the devices",
+            )  # fmt: skip
+        )
+    if row.libraries and not any(_opens(name) for name in row.libraries):
+        findings.append(
+            Finding("error", f"none of {', '.join(row.libraries)} can be opened", where,
+                    "install the vendor's driver, or mount its libraries into the container")
+        )  # fmt: skip
+    if row.tools and not any(shutil.which(tool) for tool in row.tools):
+        findings.append(
+            Finding("info", f"none of {', '.join(row.tools)} is on the PATH", where,
+                    "not needed while the library answers; useful to look by hand")
+        )  # fmt: skip
+    return findings
+
+
+def _opens(library: str) -> bool:
+    opened = Isolated.build(library, lambda: ctypes.CDLL(library), (OSError,))
+    return not isinstance(opened, Failure)
+
+
+def _state_dir(context: ChipContext) -> Finding:
+    folder = context.state_dir
+    nearest = next((it for it in (folder, *folder.parents) if it.exists()), folder)
+    if os.access(nearest, os.W_OK):
+        return Finding("ok", f"{folder} can be written", "state folder")
+    return Finding(
+        "error", f"{folder} cannot be written", "state folder", "choose another or change its owner"
+    )
+
+
+def _limits() -> Mapping[str, str]:
+    from agents.runtimes import limits
+
+    return limits.describe()
