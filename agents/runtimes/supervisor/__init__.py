@@ -1,0 +1,1 @@
+"""The small process that each replica runs under. Standard library only: it must start fast."""

@@ -1,0 +1,126 @@
+"""Starts the replica's process: its own session, its limits, its output, death with its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import signal
+import sys
+
+from agents.runtimes.supervisor.spec import Limits, Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+PR_SET_PDEATHSIG: Final = 1
+PR_SET_CHILD_SUBREAPER: Final = 36
+_FIRST_FREE_FD: Final = 3
+NOT_FOUND_CODE: Final = 127
+NOT_RUN_CODE: Final = 126
+
+
+class StartFailed(Exception):
+    """The command could not be run; `code` is what a shell would have answered."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of every descendant whose own parent has gone (Linux)."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def start(spec: Spec, output_fd: int) -> int:
+    """The pid of the started replica, which is the leader of its own session and group.
+
+    Raises StartFailed when a step before the command's first instruction went wrong.
+    """
+    failed_r, failed_w = os.pipe()
+    supervisor = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _become(spec, output_fd, failed_w, supervisor)
+    os.close(failed_w)
+    with open(failed_r, "rb") as pipe:
+        failure = pipe.read().decode()
+    if failure:
+        os.waitpid(pid, 0)
+        raise _explained(spec, failure)
+    return pid
+
+
+def _become(spec: Spec, output_fd: int, failed_fd: int, supervisor: int) -> None:
+    """In the new process: never returns."""
+    step = "limits"
+    try:
+        os.setsid()
+        _die_with(supervisor)
+        _enter_limits(spec.limits)
+        step = "workdir"
+        os.chdir(spec.cwd)
+        step = "command"
+        _connect(output_fd)
+        _reset_signals()
+        os.execvpe(spec.argv[0], spec.argv, spec.env)
+    except OSError as error:
+        os.write(failed_fd, f"{step} {error.errno or 0}".encode())
+    except ValueError:  # a NUL byte in an argument or variable
+        os.write(failed_fd, f"{step} {errno.EINVAL}".encode())
+    finally:
+        os._exit(NOT_FOUND_CODE)
+
+
+def _die_with(supervisor: int) -> None:
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:  # it went before the line above took effect
+        os._exit(NOT_RUN_CODE)
+
+
+def _enter_limits(limits: Limits) -> None:
+    for group in limits.cgroups:
+        with open(os.path.join(group, "cgroup.procs"), "w", encoding="ascii") as file:
+            file.write("0")
+    if limits.data_bytes is not None:
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        ceiling = limits.data_bytes if hard < 0 else min(hard, limits.data_bytes)
+        resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
+
+
+def _connect(output_fd: int) -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (output_fd, 1), (output_fd, 2)):
+        os.dup2(source, target)
+
+
+def _reset_signals() -> None:
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _explained(spec: Spec, failure: str) -> StartFailed:
+    step, number = failure.split()
+    why = os.strerror(int(number)).lower()
+    if step == "workdir":
+        return StartFailed(NOT_RUN_CODE, f"cannot enter the work folder {spec.cwd!r}: {why}")
+    if step == "limits":
+        return StartFailed(NOT_RUN_CODE, f"cannot put the process under its limits: {why}")
+    if int(number) == errno.ENOENT:
+        return StartFailed(
+            NOT_FOUND_CODE,
+            f"cannot run {spec.argv[0]!r}: no such command on this node (or its interpreter is "
+            f"missing)",
+        )
+    return StartFailed(NOT_RUN_CODE, f"cannot run {spec.argv[0]!r}: {why}")
+
+
+def _prctl(option: int, value: int) -> None:
+    """Does nothing where the system is not Linux: the caller's promise is then weaker."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(option, value, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl")

@@ -1,0 +1,90 @@
+"""Decides why a replica ended, and puts it down as the record that the control plane gets.
+
+Pure: what was seen comes in, the words come out. They are those of `penstock.api.states`, which
+a supervisor cannot import.
+"""
+
+from __future__ import annotations
+
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+MAX_MESSAGE: Final = 4096
+_SIGNAL_BASE: Final = 128
+
+
+class Stop:
+    """Why the replica was told to end: the reason that is recorded, and a sentence for people."""
+
+    __slots__ = ("message", "reason")
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        self.message = message
+
+
+class Ending:
+    """What was seen of the end. `status` is the wait status of the replica's first process."""
+
+    __slots__ = ("num_oom_kills", "over_memory", "status", "stop")
+
+    def __init__(
+        self, status: int, stop: Stop | None = None, num_oom_kills: int = 0,
+        over_memory: bool = False,
+    ) -> None:  # fmt: skip
+        self.status = status
+        self.stop = stop
+        self.num_oom_kills = num_oom_kills
+        self.over_memory = over_memory
+
+
+def classify(ending: Ending) -> tuple[str, str]:
+    """The exit reason and its sentence."""
+    code, number = code_and_signal(ending.status)
+    if code != 0 and (ending.num_oom_kills or ending.over_memory):
+        return "out_of_memory", "the replica used more memory than its limit and was killed"
+    if ending.stop is not None:
+        return ending.stop.reason, ending.stop.message
+    if number == signal.SIGKILL:
+        return "killed", "SIGKILL ended it; Penstock did not send it"
+    if number is not None:
+        return "error", f"{_name(number)} ended it"
+    if code != 0:
+        return "error", f"exit code {code}"
+    if ending.num_oom_kills:
+        return "completed", "one of its processes was killed for lack of memory on the way"
+    return "completed", ""
+
+
+def code_and_signal(status: int) -> tuple[int, int | None]:
+    """Exit code (128 + signal where a signal ended it) and the signal, of a wait status."""
+    number = status & 0x7F
+    return (_SIGNAL_BASE + number, number) if number else ((status >> 8) & 0xFF, None)
+
+
+def record(ending: Ending, ended_at: str, usage: dict[str, Any]) -> dict[str, Any]:
+    """The exit record. `usage` holds cpu_s, max_memory_bytes and wall_s, null where unknown."""
+    code, number = code_and_signal(ending.status)
+    reason, message = classify(ending)
+    return {
+        "code": code, "signal": number, "reason": reason, "message": message[:MAX_MESSAGE],
+        "ended_at": ended_at, **usage,
+    }  # fmt: skip
+
+
+def unseen(reason: str, code: int | None, message: str, ended_at: str) -> dict[str, Any]:
+    """The record of a replica that did not come to run, or whose end nobody saw."""
+    return {
+        "code": code, "signal": None, "reason": reason, "message": message[:MAX_MESSAGE],
+        "ended_at": ended_at, "cpu_s": None, "max_memory_bytes": None, "wall_s": None,
+    }  # fmt: skip
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,112 @@
+"""The supervisor of one replica: starts it, keeps its lease deadline, writes down how it ended.
+
+It needs neither the agent nor the control plane. Renewals, stops and shipped offsets reach it as
+lines in a named pipe: `renew EPOCH DEADLINE_NS`, `stop EPOCH REASON GRACE_MS`, `shipped OFFSET`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+
+from agents.boottime import boottime_ns
+from agents.runtimes.supervisor import child, ending, files
+from agents.runtimes.supervisor.care import Care
+from agents.runtimes.supervisor.spec import Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+_RETRY_S: Final = 1.0
+
+
+def main(folder: str, lock_fd: int | None) -> None:
+    """Runs the replica of this folder to its end, unless it was started before."""
+    lock = files.take_lock(folder) if lock_fd is None else lock_fd
+    if lock is None or _was_started(folder):
+        return
+    os.set_inheritable(lock, False)
+    document = files.read_json(folder, files.SPEC)
+    if document is None:
+        sys.exit(f"{folder} holds no readable {files.SPEC}")
+    supervise(Spec(folder, document))
+
+
+def supervise(spec: Spec) -> None:
+    """From start to exit record. Whatever goes wrong, a record is written and nothing is left."""
+    child.adopt_orphans()
+    try:
+        record = _run(spec)
+    except Exception:  # the replica must not outlive a broken supervisor
+        traceback.print_exc()
+        record = _unstarted("killed", None, "its supervisor failed")
+    _put_down(spec, record)
+    _remove_groups(spec)
+
+
+def _run(spec: Spec) -> dict[str, Any]:
+    if boottime_ns() >= spec.deadline_ns:
+        return _unstarted("lease_expired", None, "the lease ended before the replica could start")
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(read_fd, False)
+    try:
+        pid = child.start(spec, write_fd)
+    except child.StartFailed as error:
+        return _unstarted("start_failed", error.code, str(error))
+    finally:
+        os.close(write_fd)
+    care = Care(spec, pid, read_fd)
+    try:
+        _announce(spec, pid)
+        return care.run()
+    finally:
+        care.kill()
+
+
+def _announce(spec: Spec, pid: int) -> None:
+    started = {
+        "pid": pid, "start_ticks": files.start_ticks(pid), "epoch": spec.epoch,
+        "supervisor_pid": os.getpid(), "supervisor_start_ticks": files.start_ticks(os.getpid()),
+        "boot_id": files.boot_id(), "started_at": _now(), "started_ns": boottime_ns(),
+    }  # fmt: skip
+    files.write_json(spec.folder, files.STARTED, started)
+    files.send_line(spec.notify, f"started {spec.replica_id}")
+
+
+def _put_down(spec: Spec, record: dict[str, Any]) -> None:
+    """Tries until the disk takes it: an end that nobody hears of would hold the chips for long."""
+    while True:
+        try:
+            files.write_json(spec.folder, files.EXIT, record, durable=True)
+        except FileNotFoundError:
+            return  # the folder was deleted: nobody asks any more
+        except OSError:
+            time.sleep(_RETRY_S)
+        else:
+            files.send_line(spec.notify, f"exited {spec.replica_id}")
+            return
+
+
+def _remove_groups(spec: Spec) -> None:
+    for group in spec.limits.cgroups:
+        try:
+            os.rmdir(group)
+        except OSError:
+            continue  # the agent looks again when it forgets the replica
+
+
+def _was_started(folder: str) -> bool:
+    """A replica is never run twice, whatever made two supervisors start for it."""
+    names = (files.STARTED, files.EXIT)
+    return any(os.path.exists(os.path.join(folder, name)) for name in names)
+
+
+def _unstarted(reason: str, code: int | None, message: str) -> dict[str, Any]:
+    return ending.unseen(reason, code, message, _now())
+
+
+def _now() -> str:
+    return files.timestamp(time.time())

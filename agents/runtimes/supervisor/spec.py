@@ -1,0 +1,48 @@
+"""What a supervisor is told when it starts: the replica's command, limits and first deadline."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Limits:
+    """How the replica's limits are enforced. Empty or None: not by this means."""
+
+    __slots__ = (
+        "cgroups", "cores", "data_bytes", "kill_file", "memory_bytes", "oom_file", "peak_file",
+    )  # fmt: skip
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.cgroups: list[str] = document.get("cgroups", [])
+        self.kill_file: str | None = document.get("kill_file")
+        self.oom_file: str | None = document.get("oom_file")
+        self.peak_file: str | None = document.get("peak_file")
+        self.cores: float | None = document.get("cores")
+        self.memory_bytes: int | None = document.get("memory_bytes")
+        self.data_bytes: int | None = document.get("data_bytes")
+
+
+class Spec:
+    """One replica. `deadline_ns` is on the boot clock; `notify` is the agent's named pipe."""
+
+    __slots__ = (
+        "argv", "cwd", "deadline_ns", "env", "epoch", "folder", "lease_grace_s", "limits",
+        "log_cap_bytes", "max_duration_s", "notify", "replica_id", "stop_grace_s",
+    )  # fmt: skip
+
+    def __init__(self, folder: str, document: dict[str, Any]) -> None:
+        self.folder = folder
+        self.replica_id: str = document["replica_id"]
+        self.epoch: int = document["epoch"]
+        self.argv: list[str] = document["argv"]
+        self.env: dict[str, str] = document["env"]
+        self.cwd: str = document["cwd"]
+        self.deadline_ns: int = document["deadline_ns"]
+        self.lease_grace_s: float = document["lease_grace_s"]
+        self.stop_grace_s: float = document["stop_grace_s"]
+        self.max_duration_s: float | None = document["max_duration_s"]
+        self.log_cap_bytes: int = document["log_cap_bytes"]
+        self.notify: str = document["notify"]
+        self.limits = Limits(document["limits"])
