@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from control_plane.clock import Clock
 from control_plane.errors import Denied
-from control_plane.store.unit_of_work import Store
+from control_plane.store.unit_of_work import Store, Transaction
 from penstock.api.states import Role
 
-CYCLE = "cycle"
-ROUTES = "routes"
-EVENTS = "events"
+ResultT = TypeVar("ResultT")
 
 
 class Hints(Protocol):
@@ -53,6 +52,13 @@ class Deps:
     storage: str
     rules: Rules = Rules()
 
+    def run(self, work: Callable[[Transaction], ResultT]) -> ResultT:
+        """Commits `work`, then (and only then) publishes the hints that it gathered."""
+        result, hints = self.store.run(work)
+        for topic in sorted(hints):
+            self.hints.publish(topic)
+        return result
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -81,18 +87,3 @@ class Caller:
                 f"this needs the role {role}; the token `{self.name}` has {self.role}",
                 hint="ask an administrator for a token with that role",
             )
-
-
-def node_topic(node_id: str) -> str:
-    """Published when the node's assignment list changed."""
-    return f"node:{node_id}"
-
-
-def job_topic(job_id: str) -> str:
-    """Published when the job, its replicas or its events changed."""
-    return f"job:{job_id}"
-
-
-def log_topic(job_id: str) -> str:
-    """Published when log bytes of the job arrived."""
-    return f"logs:{job_id}"

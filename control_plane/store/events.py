@@ -10,6 +10,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import Event
+from control_plane.topics import EVENTS
 
 _ORDER_LOCK = 0x70656E73
 
@@ -17,8 +18,9 @@ _ORDER_LOCK = 0x70656E73
 class Events:
     """Appends and reads events. An append is part of the transaction it tells of."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, hints: set[str]) -> None:
         self._session = session
+        self._hints = hints
         self._locked = False
         self._next: dict[str, int] = {}
 
@@ -34,6 +36,7 @@ class Events:
     ) -> None:
         """Ids follow the order of commits: PostgreSQL's writers of events queue on a lock."""
         self._lock_order()
+        self._hints.update((EVENTS, f"{object_type}:{object_id}"))
         self._session.add(
             Event(
                 object_type=object_type, object_id=object_id, seq=self._seq(object_id),

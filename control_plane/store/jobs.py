@@ -106,7 +106,7 @@ class Jobs:
     def add(self, row: Job | Gang | Checkpoint) -> None:
         self._session.add(row)
 
-    def _filtered(self, wanted: JobFilter) -> Select[tuple[Job]]:
+    def _filtered(self, wanted: JobFilter) -> Select[Job]:
         query = select(Job)
         if wanted.project_id is not None:
             query = query.where(Job.project_id == wanted.project_id)
@@ -123,7 +123,5 @@ class Jobs:
         return query
 
     def _jobs_holding(self, vendor: str) -> list[str]:
-        held = self._session.execute(
-            select(Lease.job_id, Lease.chips).where(Lease.state == "held")
-        )
+        held = self._session.execute(select(Lease.job_id, Lease.chips).where(Lease.state == "held"))
         return sorted({job for job, chips in held if any(c["vendor"] == vendor for c in chips)})

@@ -30,9 +30,7 @@ class Leases:
 
     def held_by_jobs(self, job_ids: Collection[str]) -> Sequence[Lease]:
         return self._session.scalars(
-            select(Lease).where(
-                Lease.job_id.in_(tuple(job_ids)), Lease.state == LeaseState.HELD
-            )
+            select(Lease).where(Lease.job_id.in_(tuple(job_ids)), Lease.state == LeaseState.HELD)
         ).all()
 
     def of_replica(self, replica_id: str) -> Lease | None:

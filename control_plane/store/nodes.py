@@ -10,13 +10,15 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import Chip, Node
+from control_plane.topics import node_topic
 
 
 class Nodes:
     """Nodes by id, name and credential, and their chips."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, hints: set[str]) -> None:
         self._session = session
+        self._hints = hints
 
     def get(self, node_id: str) -> Node | None:
         return self._session.get(Node, node_id)
@@ -72,6 +74,7 @@ class Nodes:
                 .where(Node.id.in_(tuple(node_ids)))
                 .values(generation=Node.generation + 1)
             )
+            self._hints.update(node_topic(node_id) for node_id in node_ids)
 
     def bump_version(self, node_id: str, version: int) -> bool:
         """Takes the node's version; False if its capacity changed since `version` was read."""

@@ -28,10 +28,11 @@ MAX_TRIES = 8
 
 
 class Transaction:
-    """The repositories over one session."""
+    """The repositories over one session, and the hints to publish once it is committed."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.hints: set[str] = set()
 
     @cached_property
     def accounts(self) -> Accounts:
@@ -51,7 +52,7 @@ class Transaction:
 
     @cached_property
     def nodes(self) -> Nodes:
-        return Nodes(self.session)
+        return Nodes(self.session, self.hints)
 
     @cached_property
     def queues(self) -> Queues:
@@ -63,7 +64,7 @@ class Transaction:
 
     @cached_property
     def events(self) -> Events:
-        return Events(self.session)
+        return Events(self.session, self.hints)
 
     @cached_property
     def history(self) -> History:
@@ -94,23 +95,23 @@ class Store:
             yield Transaction(session)
             session.commit()
 
-    def run(self, work: Callable[[Transaction], ResultT]) -> ResultT:
+    def run(self, work: Callable[[Transaction], ResultT]) -> tuple[ResultT, set[str]]:
         """Does `work` in a write transaction, again when another writer was faster.
 
-        `work` must read everything it decides on inside. Raises the last error after
-        MAX_TRIES lost races.
+        `work` must read everything it decides on inside. Returns its result and the hints it
+        gathered; raises the last error after MAX_TRIES lost races.
         """
         for _ in range(MAX_TRIES - 1):
             try:
                 with self.write() as tx:
-                    return work(tx)
+                    return work(tx), tx.hints
             except (StaleDataError, IntegrityError):
                 continue
             except OperationalError as error:
                 if not _is_lost_race(error):
                     raise
         with self.write() as tx:
-            return work(tx)
+            return work(tx), tx.hints
 
 
 def _is_lost_race(error: OperationalError) -> bool:

@@ -34,6 +34,7 @@ class Job(Stated, Base):
     type: Mapped[Short]
     priority: Mapped[int]
     spec: Mapped[dict[str, Any]]
+    resolved: Mapped[dict[str, Any]]
     labels: Mapped[dict[str, Any]]
     outcome: Mapped[str | None] = mapped_column(String(32))
     cancel_requested: Mapped[bool]
@@ -46,7 +47,8 @@ class Job(Stated, Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
-    version: Mapped[int]
+    version: Mapped[int] = mapped_column(nullable=False)
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
 
 
 class Gang(Stated, Base):
@@ -71,7 +73,8 @@ class Gang(Stated, Base):
     not_before: Mapped[datetime | None]
     wait: Mapped[dict[str, Any] | None]
     master: Mapped[str | None] = mapped_column(String(256))
-    version: Mapped[int]
+    version: Mapped[int] = mapped_column(nullable=False)
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
 
 
 class Replica(Stated, Base):
@@ -103,7 +106,8 @@ class Replica(Stated, Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
-    version: Mapped[int]
+    version: Mapped[int] = mapped_column(nullable=False)
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
 
 
 class Lease(Base):
@@ -160,4 +164,5 @@ class Endpoint(Stated, Base):
     manifest_sha256: Mapped[str | None] = mapped_column(String(64))
     num_replicas: Mapped[int]
     created_at: Mapped[datetime]
-    version: Mapped[int]
+    version: Mapped[int] = mapped_column(nullable=False)
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012

@@ -1,0 +1,115 @@
+"""Enrols nodes with single-use join tokens, knows them by their credential, rotates it."""
+
+from __future__ import annotations
+
+import hmac
+from datetime import datetime
+
+from control_plane.errors import Conflict, Unauthenticated
+from control_plane.ids import hash_secret, new_id, new_secret
+from control_plane.services.deps import Deps
+from control_plane.services.record_inventory import record_inventory
+from control_plane.store.models import Node
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.assignments import CredentialReply, EnrolReply, EnrolRequest
+from penstock.api.states import NodeHealth, NodeIntent
+
+
+def enrol_node(deps: Deps, request: EnrolRequest) -> EnrolReply:
+    """Makes the node, or gives a node of that name its new identity.
+
+    Raises Unauthenticated for a token that is unknown, used or expired, Conflict when the
+    token is bound to another name or the name belongs to a node that is alive.
+    """
+    now = deps.clock.now()
+    credential = new_secret("psn")
+
+    def work(tx: Transaction) -> str:
+        token = tx.accounts.use_join_token(hash_secret(request.join_token), now)
+        if token is None:
+            raise Unauthenticated(
+                "the join token is unknown, used or expired",
+                code="bad_join_token",
+                hint="make a new one with `penstock node join`",
+            )
+        if token.node_name is not None and token.node_name != request.name:
+            raise Conflict(f"the join token is for the node {token.node_name}")
+        node = _node(tx, request, credential, now)
+        record_inventory(tx, node, request.inventory, now)
+        return node.id
+
+    node_id = deps.run(work)
+    return EnrolReply(
+        node_id=node_id, credential=credential, heartbeat_interval_s=deps.rules.heartbeat_s
+    )
+
+
+def authenticate_node(deps: Deps, secret: str) -> str:
+    """The id of the node whose credential this is; raises Unauthenticated."""
+    presented = hash_secret(secret)
+    with deps.store.read() as tx:
+        node = tx.nodes.by_credential(presented)
+        if node is None or node.intent == NodeIntent.RETIRED:
+            raise Unauthenticated("no node has this credential", code="bad_credential")
+        if hmac.compare_digest(node.credential_hash, presented):
+            return node.id
+        node_id = node.id
+    _adopt_new_credential(deps, node_id, presented)
+    return node_id
+
+
+def rotate_credential(deps: Deps, node_id: str) -> CredentialReply:
+    """A new credential; the present one holds until the new one is first used."""
+    credential = new_secret("psn")
+
+    def work(tx: Transaction) -> None:
+        node = tx.nodes.get(node_id)
+        if node is not None:
+            node.next_credential_hash = hash_secret(credential)
+
+    deps.run(work)
+    return CredentialReply(credential=credential)
+
+
+def _adopt_new_credential(deps: Deps, node_id: str, presented: str) -> None:
+    now = deps.clock.now()
+
+    def work(tx: Transaction) -> None:
+        node = tx.nodes.get(node_id)
+        if node is not None and node.next_credential_hash == presented:
+            node.credential_hash, node.next_credential_hash = presented, None
+            node.credential_at = now
+
+    deps.run(work)
+
+
+def _node(tx: Transaction, request: EnrolRequest, credential: str, now: datetime) -> Node:
+    node = tx.nodes.find(request.name)
+    if node is None:
+        node = _new_node(request.name, credential, now)
+        tx.nodes.add(node)
+        tx.events.append("node", node.id, None, "node.joined", f"node {node.name} joined", now)
+        return node
+    if node.health == NodeHealth.READY and node.intent != NodeIntent.RETIRED:
+        raise Conflict(
+            f"a node named {node.name} is alive",
+            code="node_name_taken",
+            hint="give this node another name, or stop the other agent first",
+        )
+    node.credential_hash, node.next_credential_hash = hash_secret(credential), None
+    node.credential_at = now
+    tx.events.append("node", node.id, None, "node.rejoined", f"node {node.name} rejoined", now)
+    return node
+
+
+def _new_node(name: str, credential: str, now: datetime) -> Node:
+    return Node(
+        id=new_id("node"), name=name,
+        health=NodeHealth.JOINING, health_reason="joined", health_message="enrolled",
+        health_since=now,
+        intent=NodeIntent.SCHEDULABLE, intent_reason="joined", intent_message="", intent_since=now,
+        labels={}, cores_milli=0, memory_bytes=0, info={}, instance="",
+        generation=1, converged_generation=0,
+        credential_hash=hash_secret(credential), next_credential_hash=None, credential_at=now,
+        last_heartbeat_at=None, created_at=now, version=1,
+    )  # fmt: skip

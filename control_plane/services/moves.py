@@ -1,0 +1,130 @@
+"""The one place where states move: checks the table, writes four fields, records the event."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from control_plane.domain import endpoint as endpoint_domain
+from control_plane.domain import job as job_domain
+from control_plane.domain import lease as lease_domain
+from control_plane.domain import node as node_domain
+from control_plane.domain import replica as replica_domain
+from control_plane.domain.machine import IllegalMove, StateT, Table, check_move, route
+from control_plane.store.models import Endpoint, Gang, Job, Lease, Node, Replica
+from control_plane.store.unit_of_work import Transaction
+from control_plane.topics import CYCLE, ROUTES
+from penstock.api.states import (
+    EndpointState,
+    JobState,
+    JobType,
+    LeaseState,
+    NodeHealth,
+    NodeIntent,
+    ReplicaState,
+)
+
+
+class _Stated(Protocol):
+    state: Any
+    reason: Any
+    message: Any
+    since: Any
+
+
+def move_job(
+    tx: Transaction, job: Job, to: JobState, reason: str, message: str, now: datetime
+) -> None:
+    """Moves a job, by way of the states between, each with its event."""
+    for state in _way(job_domain.ALLOWED, JobState(job.state), to):
+        _set(job, state, reason, message, now)
+        data = {"reason": reason, "outcome": job.outcome}
+        tx.events.append("job", job.id, job.project_id, f"job.{state}", message, now, data)
+
+
+def move_gang(
+    tx: Transaction, job: Job, gang: Gang, to: JobState, reason: str, message: str, now: datetime
+) -> None:
+    """Moves a gang. Only serving jobs have several; for them the job's events tell of each."""
+    for state in _way(job_domain.ALLOWED, JobState(gang.state), to):
+        _set(gang, state, reason, message, now)
+        tx.hints.add(CYCLE)
+        if job.type == JobType.SERVE:
+            data = {"gang": gang.index, "attempt": gang.attempt, "reason": reason}
+            tx.events.append("job", job.id, job.project_id, f"gang.{state}", message, now, data)
+
+
+def move_replica(
+    tx: Transaction, replica: Replica, to: ReplicaState, reason: str, message: str, now: datetime
+) -> None:
+    """Moves a replica; told in its job's events."""
+    for state in _way(replica_domain.ALLOWED, ReplicaState(replica.state), to):
+        _set(replica, state, reason, message, now)
+        data = {
+            "replica": replica.id, "rank": replica.rank, "attempt": replica.attempt,
+            "node": replica.node_id, "reason": reason,
+        }  # fmt: skip
+        tx.events.append(
+            "job", replica.job_id, replica.project_id, f"replica.{state}", message, now, data
+        )
+
+
+def move_health(
+    tx: Transaction, node: Node, to: NodeHealth, reason: str, message: str, now: datetime
+) -> None:
+    """Moves a node's observed health. Capacity may have shrunk, so the version goes up."""
+    for health in _way(node_domain.HEALTH_ALLOWED, NodeHealth(node.health), to):
+        node.health, node.health_reason = health, reason
+        node.health_message, node.health_since = message, now
+        node.version += 1
+        tx.hints.update((CYCLE, ROUTES))
+        tx.events.append("node", node.id, None, f"node.{health}", message, now)
+
+
+def move_intent(
+    tx: Transaction, node: Node, to: NodeIntent, reason: str, message: str, now: datetime
+) -> None:
+    """Moves what the operator wants of a node."""
+    for intent in _way(node_domain.INTENT_ALLOWED, NodeIntent(node.intent), to):
+        node.intent, node.intent_reason = intent, reason
+        node.intent_message, node.intent_since = message, now
+        node.version += 1
+        tx.hints.update((CYCLE, ROUTES))
+        tx.events.append("node", node.id, None, f"node.{intent}", message, now)
+
+
+def end_lease(tx: Transaction, lease: Lease, to: LeaseState, now: datetime) -> None:
+    """Ends a held lease; ending an ended one again changes nothing."""
+    if lease.state != LeaseState.HELD:
+        return
+    check_move(lease_domain.ALLOWED, LeaseState(lease.state), to)
+    lease.state = to
+    lease.ended_at = now
+    tx.hints.add(CYCLE)
+    tx.events.append(
+        "job", lease.job_id, lease.project_id, f"lease.{to}", f"lease {to}", now,
+        {"replica": lease.replica_id, "epoch": lease.epoch},
+    )  # fmt: skip
+
+
+def move_endpoint(
+    tx: Transaction, endpoint: Endpoint, to: EndpointState, reason: str, message: str, now: datetime
+) -> None:
+    """Moves an endpoint."""
+    for state in _way(endpoint_domain.ALLOWED, EndpointState(endpoint.state), to):
+        _set(endpoint, state, reason, message, now)
+        tx.hints.add(ROUTES)
+        tx.events.append(
+            "endpoint", endpoint.id, endpoint.project_id, f"endpoint.{state}", message, now
+        )
+
+
+def _way(table: Table[StateT], source: StateT, target: StateT) -> tuple[StateT, ...]:
+    way = route(table, source, target)
+    if way is None:
+        raise IllegalMove(f"{type(source).__name__}: no way from {source} to {target}")
+    return way
+
+
+def _set(row: _Stated, state: str, reason: str, message: str, now: datetime) -> None:
+    row.state, row.reason, row.message, row.since = state, reason, message, now

@@ -1,0 +1,38 @@
+"""Sweeps over everything unfinished and settles it: what a crash between two steps left."""
+
+from __future__ import annotations
+
+from control_plane.domain.job import PLACED
+from control_plane.services.deps import Deps
+from control_plane.services.refresh_endpoints import refresh_endpoints
+from control_plane.services.set_intent import drain
+from control_plane.services.settle import settle
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.states import NodeIntent
+
+
+def reconcile(deps: Deps) -> None:
+    """Settles placed gangs, goes on with drains, refreshes endpoints. Reads first, so that a
+    quiet cloud is never locked for writing.
+    """
+    with deps.store.read() as tx:
+        gang_ids = [gang.id for gang in tx.jobs.gangs_in(PLACED)]
+        draining = [node.id for node in tx.nodes.all() if node.intent == NodeIntent.DRAINING]
+    for gang_id in gang_ids:
+        deps.run(lambda tx, gang_id=gang_id: _settle(tx, deps, gang_id))  # type: ignore[misc]
+    for node_id in draining:
+        deps.run(lambda tx, node_id=node_id: _drain(tx, deps, node_id))  # type: ignore[misc]
+    refresh_endpoints(deps)
+
+
+def _settle(tx: Transaction, deps: Deps, gang_id: str) -> None:
+    gang = tx.jobs.gang(gang_id)
+    job = tx.jobs.get(gang.job_id) if gang is not None else None
+    if gang is not None and job is not None:
+        settle(tx, job, gang, deps.clock.now())
+
+
+def _drain(tx: Transaction, deps: Deps, node_id: str) -> None:
+    node = tx.nodes.get(node_id)
+    if node is not None and node.intent == NodeIntent.DRAINING:
+        drain(tx, node, deps.clock.now())

@@ -1,0 +1,60 @@
+"""Turns names in a spec (a model, a checkpoint to start from) into what they stand for now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from control_plane.errors import Invalid
+from control_plane.store.models import Checkpoint, Job
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.errors import Violation
+from penstock.api.specs import JobSpec
+
+
+def resolve_work(tx: Transaction, job: Job, spec: JobSpec) -> dict[str, Any]:
+    """What the engine is to load; raises Invalid where a name stands for nothing."""
+    if spec.train is not None and spec.train.resume_from is not None:
+        checkpoint = _checkpoint(tx, job, spec.train.resume_from, "/train/resume_from")
+        return {"resume": _reference(checkpoint)}
+    if spec.serve is not None:
+        return _model(tx, job, spec.serve.model, spec.serve.endpoint or job.name)
+    return {}
+
+
+def _model(tx: Transaction, job: Job, model: str, name: str) -> dict[str, Any]:
+    """`job:NAME` and `checkpoint:ID` are Penstock checkpoints, all else a folder on the node."""
+    kind, separator, ref = model.partition(":")
+    if separator and kind in ("job", "checkpoint"):
+        checkpoint = _checkpoint(tx, job, ref, "/serve/model")
+        return {
+            "model_uri": checkpoint.uri, "manifest_sha256": checkpoint.manifest_sha256,
+            "model_name": name, "kind": "checkpoint",
+        }  # fmt: skip
+    return {
+        "model_uri": model, "manifest_sha256": None, "model_name": name, "kind": "huggingface",
+    }  # fmt: skip
+
+
+def _checkpoint(tx: Transaction, job: Job, ref: str, pointer: str) -> Checkpoint:
+    """A checkpoint of the same project, by its id or as the newest of a job."""
+    direct = tx.jobs.checkpoint(ref)
+    if direct is not None and direct.project_id == job.project_id:
+        return direct
+    source = tx.jobs.find(ref, job.project_id)
+    found = tx.jobs.checkpoints(source.id) if source is not None else ()
+    if found:
+        return found[0]
+    what = "has no checkpoint yet" if source is not None else "is neither a job nor a checkpoint"
+    raise Invalid(
+        f"{ref} {what}",
+        code="no_such_checkpoint",
+        hint="list a job's checkpoints: GET /api/v1/jobs/NAME/checkpoints",
+        violations=[Violation(pointer=pointer, message=f"{ref} {what}", received=ref)],
+    )
+
+
+def _reference(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "uri": checkpoint.uri, "step": checkpoint.step, "checkpoint_id": checkpoint.id,
+        "manifest_sha256": checkpoint.manifest_sha256,
+    }  # fmt: skip

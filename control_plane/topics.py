@@ -1,0 +1,22 @@
+"""Names of the topics that hints are about."""
+
+from __future__ import annotations
+
+CYCLE = "cycle"
+ROUTES = "routes"
+EVENTS = "events"
+
+
+def node_topic(node_id: str) -> str:
+    """The node's assignment list changed."""
+    return f"node:{node_id}"
+
+
+def job_topic(job_id: str) -> str:
+    """The job, its replicas or its events changed."""
+    return f"job:{job_id}"
+
+
+def log_topic(job_id: str) -> str:
+    """Log bytes of the job arrived."""
+    return f"logs:{job_id}"
