@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Final, Literal
@@ -31,11 +31,18 @@ MARKS: Final = {"ok": "ok  ", "info": "note", "warning": "WARN", "error": "FAIL"
 GUIDE: Final = "docs/guides/add-a-chip-vendor.md"
 
 
+LOAD_MODULE: Final = "load the vendor's kernel module, or give the container the devices"
+INSTALL_DRIVER: Final = "install the vendor's driver, or mount its libraries into the container"
+TOOL_IS_EXTRA: Final = "not needed while the library answers; useful to look by hand"
+
+Level = Literal["ok", "info", "warning", "error"]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing found. `advice` is empty where nothing has to be done."""
 
-    level: Literal["ok", "info", "warning", "error"]
+    level: Level
     what: str
     where: str
     advice: str = ""
@@ -129,32 +136,20 @@ def _vendor(key: str, row: Vendor, seen: Presence, has_provider: bool) -> list[F
     if not seen.pci:
         return []
     where = f"{key}, {len(seen.pci)} on the PCI bus"
-    findings = []
-    if not has_provider:
-        findings.append(
-            Finding("warning", f"this agent cannot use {row.title} yet", where, f"see {GUIDE}")
-        )
-    if row.device_nodes and not seen.nodes:
-        names = ", ".join(f"/dev/{name}" for name in row.device_nodes)
-        findings.append(
-            Finding(
-                "error",
-                f"none of {names} exists",
-                where,
-                "load the vendor's kernel module, or give the container the devices",
-            )  # fmt: skip
-        )
-    if row.libraries and not any(_opens(name) for name in row.libraries):
-        findings.append(
-            Finding("error", f"none of {', '.join(row.libraries)} can be opened", where,
-                    "install the vendor's driver, or mount its libraries into the container")
-        )  # fmt: skip
-    if row.tools and not any(shutil.which(tool) for tool in row.tools):
-        findings.append(
-            Finding("info", f"none of {', '.join(row.tools)} is on the PATH", where,
-                    "not needed while the library answers; useful to look by hand")
-        )  # fmt: skip
-    return findings
+    nodes = ", ".join(f"/dev/{name}" for name in row.device_nodes)
+    libraries, tools = ", ".join(row.libraries), ", ".join(row.tools)
+    lacking: list[tuple[bool, Level, str, str]] = [
+        (not has_provider, "warning", f"this agent cannot use {row.title} yet", f"see {GUIDE}"),
+        (bool(nodes) and not seen.nodes, "error", f"none of {nodes} exists", LOAD_MODULE),
+        (not _any(_opens, row.libraries), "error", f"cannot open {libraries}", INSTALL_DRIVER),
+        (not _any(shutil.which, row.tools), "info", f"{tools} not on the PATH", TOOL_IS_EXTRA),
+    ]
+    return [Finding(level, what, where, do) for missing, level, what, do in lacking if missing]
+
+
+def _any(test: Callable[[str], object], names: Sequence[str]) -> bool:
+    """Whether one of the names passes; true where nothing is needed."""
+    return not names or any(test(name) for name in names)
 
 
 def _opens(library: str) -> bool:

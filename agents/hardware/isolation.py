@@ -69,6 +69,6 @@ class Isolated(Generic[T]):
         except self._expected as error:
             log.warning("chip_provider_failed", provider=self._name, error=str(error))
             return Failure(str(error) or type(error).__name__)
-        except Exception as error:  # a vendor's fault of any kind must not hide other vendors
+        except Exception as error:  # process loop: one vendor never hides another
             log.exception("chip_provider_broken", provider=self._name)
             return Failure(f"{type(error).__name__}: {error}")

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -51,8 +52,7 @@ def measure(num_cpus: int) -> dict[str, tuple[float, str]]:
     """Rates by key, each with its unit: `memory` in B/s, `flops.<dtype>` in FLOP/s."""
     if find_spec("numpy") is None:
         return {"memory": (_plain_copy_rate(), "B/s")}
-    import numpy
-
+    numpy = import_module("numpy")  # optional: the agent itself does not depend on it
     rates = {"memory": (_copy_rate(numpy, num_cpus), "B/s")}
     for dtype, name in (("fp32", "float32"), ("fp64", "float64")):
         a_NN = numpy.ones((MATRIX, MATRIX), dtype=name)
