@@ -1,0 +1,75 @@
+"""Requests as values: what is sent, and when it may be sent again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+RETRYABLE_STATUS: Final = frozenset({429, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of the API. `repeatable`: doing it twice is the same as doing it once."""
+
+    method: str
+    path: str
+    params: tuple[tuple[str, str], ...] = ()
+    body: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer of the API."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One try that brought no answer, or an answer that says to come back later."""
+
+    sent: bool
+    """False where the request surely never reached the server."""
+    status: int | None = None
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Waits grow from `first_delay_s` by doubling, with jitter, up to `longest_delay_s`."""
+
+    attempts: int = 4
+    first_delay_s: float = 0.1
+    longest_delay_s: float = 10.0
+
+    def delay_s(
+        self, request: Request, failure: Failure, failures: int, jitter: float | None = None
+    ) -> float | None:
+        """Seconds until the next try, or None to give up. `failures` counts from 1."""
+        if failures >= self.attempts:
+            return None
+        if not request.repeatable and failure.sent:
+            return None
+        if failure.status is not None and failure.status not in RETRYABLE_STATUS:
+            return None
+        if failure.retry_after_s is not None:
+            return min(failure.retry_after_s, self.longest_delay_s)
+        share = random.random() if jitter is None else jitter
+        grown = self.first_delay_s * 2.0 ** min(failures - 1, 20)
+        return min(grown, self.longest_delay_s) * (0.5 + share / 2)
+
+
+def retry_after_s(header: str | None) -> float | None:
+    """The seconds of a Retry-After header; its date form is not used by Penstock."""
+    try:
+        value = float(header or "")
+    except ValueError:
+        return None
+    return value if 0 <= value < 86400 else None
