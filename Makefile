@@ -30,13 +30,18 @@ demo: $(VENV)/.run ## start a cloud, train one job over two chip types, serve it
 dev: $(VENV)/.run ## the whole platform in the foreground, on emulated chips
 	@$(BIN)/penstock up --foreground $(ARGS)
 
-.PHONY: check
-check: $(VENV)/.dev ## format, lint, types, import contracts, architecture tests
-	$(BIN)/ruff format --check $(SOURCE)
-	$(BIN)/ruff check $(SOURCE)
-	$(BIN)/mypy $(SOURCE)
-	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q --tb=short tests/test_architecture.py
+.PHONY: check check-format check-lint check-types check-imports check-architecture
+check: check-format check-lint check-types check-imports check-architecture ## format, lint, types, import contracts, architecture tests
+check-format: $(VENV)/.dev
+	@$(BIN)/ruff format --check $(SOURCE)
+check-lint: $(VENV)/.dev
+	@$(BIN)/ruff check $(SOURCE)
+check-types: $(VENV)/.dev
+	@$(BIN)/mypy $(SOURCE)
+check-imports: $(VENV)/.dev
+	@$(BIN)/lint-imports
+check-architecture: $(VENV)/.dev
+	@$(BIN)/python -m pytest -q --tb=short tests/test_architecture.py
 
 .PHONY: format
 format: $(VENV)/.dev ## rewrite the source the way `check` wants it
