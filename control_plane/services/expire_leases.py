@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from functools import partial
+
 from control_plane.domain.lease import is_over
 from control_plane.domain.replica import LIVE
 from control_plane.services.deps import Deps
@@ -20,12 +23,12 @@ def expire_leases(deps: Deps) -> int:
     with deps.store.read() as tx:
         due = [lease.id for lease in tx.leases.held() if _is_due(lease, now)]
     for lease_id in due:
-        deps.run(lambda tx, lease_id=lease_id: _expire(tx, deps, lease_id))  # type: ignore[misc]
+        deps.run(partial(_expire, deps=deps, lease_id=lease_id))
     return len(due)
 
 
-def _is_due(lease: Lease, now: object) -> bool:
-    return is_over(lease.expires_at, lease.ttl_s, now)  # type: ignore[arg-type]
+def _is_due(lease: Lease, now: datetime) -> bool:
+    return is_over(lease.expires_at, lease.ttl_s, now)
 
 
 def _expire(tx: Transaction, deps: Deps, lease_id: str) -> None:

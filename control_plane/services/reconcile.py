@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from control_plane.domain.job import PLACED
 from control_plane.services.deps import Deps
 from control_plane.services.refresh_endpoints import refresh_endpoints
@@ -19,9 +21,9 @@ def reconcile(deps: Deps) -> None:
         gang_ids = [gang.id for gang in tx.jobs.gangs_in(PLACED)]
         draining = [node.id for node in tx.nodes.all() if node.intent == NodeIntent.DRAINING]
     for gang_id in gang_ids:
-        deps.run(lambda tx, gang_id=gang_id: _settle(tx, deps, gang_id))  # type: ignore[misc]
+        deps.run(partial(_settle, deps=deps, gang_id=gang_id))
     for node_id in draining:
-        deps.run(lambda tx, node_id=node_id: _drain(tx, deps, node_id))  # type: ignore[misc]
+        deps.run(partial(_drain, deps=deps, node_id=node_id))
     refresh_endpoints(deps)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from control_plane.domain import endpoint as domain
 from control_plane.domain.job import TERMINAL
 from control_plane.services.deps import Deps
@@ -16,7 +18,7 @@ def refresh_endpoints(deps: Deps) -> None:
     with deps.store.read() as tx:
         due = [row.id for row in tx.endpoints.open() if _derived(tx, row)[0] != row.state]
     for endpoint_id in due:
-        deps.run(lambda tx, endpoint_id=endpoint_id: _refresh(tx, deps, endpoint_id))  # type: ignore[misc]
+        deps.run(partial(_refresh, deps=deps, endpoint_id=endpoint_id))
 
 
 def ready_replicas(tx: Transaction, job_id: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from control_plane.domain.node import health_after_silence
 from control_plane.services.deps import Deps
@@ -25,7 +26,7 @@ def watch_nodes(deps: Deps, listening_since: datetime) -> int:
             if _judged(deps, node, listening_since, now) != node.health
         ]
     for node_id in due:
-        deps.run(lambda tx, node_id=node_id: _watch(tx, deps, node_id, listening_since))  # type: ignore[misc]
+        deps.run(partial(_watch, deps=deps, node_id=node_id, listening_since=listening_since))
     return len(due)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -91,6 +92,11 @@ class Jobs:
         return self._session.scalars(
             select(Gang).where(Gang.state.in_(tuple(states))).order_by(Gang.id)
         ).all()
+
+    def has_due_gang(self, now: datetime) -> bool:
+        """Whether a queued gang's back-off has just ended without anybody telling."""
+        query = select(Gang.id).where(Gang.state == JobState.QUEUED, Gang.not_before <= now)
+        return self._session.scalar(query.limit(1)) is not None
 
     def checkpoints(self, job_id: str) -> Sequence[Checkpoint]:
         """Newest first."""

@@ -1,0 +1,1 @@
+"""Loops around services: the scheduler daemon."""

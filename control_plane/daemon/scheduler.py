@@ -1,0 +1,110 @@
+"""The scheduler daemon: leads if nobody else does, runs a cycle when something changed, and
+sweeps. Decides nothing itself.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from datetime import datetime
+
+import structlog
+
+from control_plane.hub import Hub
+from control_plane.services.deps import Deps
+from control_plane.services.expire_leases import expire_leases
+from control_plane.services.lead import resign, try_to_lead
+from control_plane.services.reconcile import reconcile
+from control_plane.services.run_cycle import run_cycle
+from control_plane.services.watch_nodes import watch_nodes
+from control_plane.topics import CYCLE
+
+log = structlog.get_logger()
+
+
+class SchedulerDaemon:
+    """One thread. Wakes on the topic `cycle`, and every `sweep_s` seconds without a hint."""
+
+    def __init__(self, deps: Deps, hub: Hub, sweep_s: float, leader_ttl_s: float) -> None:
+        self._deps = deps
+        self._hub = hub
+        self._sweep_s = sweep_s
+        self._leader_ttl_s = leader_ttl_s
+        self._holder = secrets.token_hex(8)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
+        self._epoch: int | None = None
+        self._lead_until = 0.0
+        self._swept_at = float("-inf")
+        self._leads_since: datetime | None = None
+        self._seen = -1
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Finishes the cycle in hand and resigns."""
+        self._stopping.set()
+        self._hub.deliver(CYCLE)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        with self._hub.listen(CYCLE) as woken:
+            while not self._stopping.is_set():
+                triggered = woken.wait(self._sweep_s)
+                woken.clear()
+                if self._stopping.is_set():
+                    break
+                try:
+                    self._step("hint" if triggered else "sweep")
+                except Exception:  # process loop: one failed step must not end the daemon
+                    log.exception("scheduler_step_failed")
+                    self._stopping.wait(min(1.0, self._sweep_s))
+        self._resign()
+
+    def _step(self, trigger: str) -> None:
+        epoch = self._lead()
+        if epoch is None:
+            return
+        if time.monotonic() - self._swept_at >= self._sweep_s:
+            self._sweep()
+        if trigger == "hint" or self._news():
+            run_cycle(self._deps, epoch, trigger)
+
+    def _lead(self) -> int | None:
+        """Renews at a third of the term; a leader knows when its term ends."""
+        now = time.monotonic()
+        if self._epoch is not None and now < self._lead_until - 2 * self._leader_ttl_s / 3:
+            return self._epoch
+        epoch = try_to_lead(self._deps, self._holder, self._leader_ttl_s)
+        if epoch != self._epoch:
+            log.info("leadership", epoch=epoch)
+            self._leads_since = self._deps.clock.now()
+            self._seen = -1
+        self._epoch, self._lead_until = epoch, now + self._leader_ttl_s
+        return epoch
+
+    def _sweep(self) -> None:
+        assert self._leads_since is not None
+        expire_leases(self._deps)
+        watch_nodes(self._deps, self._leads_since)
+        reconcile(self._deps)
+        self._swept_at = time.monotonic()
+
+    def _news(self) -> bool:
+        """Whether anything happened since the last look, or something waits for the clock."""
+        with self._deps.store.read() as tx:
+            last = tx.events.last_id()
+            due = tx.jobs.has_due_gang(self._deps.clock.now())
+        changed = last != self._seen
+        self._seen = last
+        return changed or due
+
+    def _resign(self) -> None:
+        if self._epoch is None:
+            return
+        try:
+            resign(self._deps, self._holder)
+        except Exception:  # process loop: we leave anyway, the term runs out by itself
+            log.exception("resign_failed")

@@ -1,0 +1,25 @@
+"""What every cloud has from the start: the default project and the default queue."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+
+from control_plane.ids import new_id
+from control_plane.services.deps import Deps
+from control_plane.store.models import Project, Queue
+from control_plane.store.unit_of_work import Transaction
+
+DEFAULT = "default"
+
+
+def bootstrap(deps: Deps) -> None:
+    """Idempotent; run at every start."""
+    deps.run(partial(_bootstrap, now=deps.clock.now()))
+
+
+def _bootstrap(tx: Transaction, now: datetime) -> None:
+    if tx.accounts.project(DEFAULT) is None:
+        tx.accounts.add(Project(id=new_id("project"), name=DEFAULT, created_at=now))
+    if tx.queues.find(DEFAULT) is None:
+        tx.queues.add(Queue(id=new_id("queue"), name=DEFAULT, limits={}, created_at=now, version=1))

@@ -1,0 +1,82 @@
+"""All settings of the control plane, read once in `main.py` and passed down as values."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Part = Literal["api", "scheduler", "worker"]
+
+
+class Settings(BaseSettings):
+    """Environment variables have the prefix PENSTOCK_SERVER_."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_SERVER_", extra="ignore")
+
+    home: Path = Field(default=Path("~/.penstock"), description="database, storage and tokens")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8470, ge=0, le=65535)
+    database_url: str | None = Field(
+        default=None, description="default: SQLite in home; postgresql+psycopg://… in production"
+    )
+    storage: str | None = Field(
+        default=None, description="fsspec URI for logs, checkpoints and artefacts; default: in home"
+    )
+    redis_url: str | None = Field(
+        default=None, description="Celery broker and hints between processes; default: in process"
+    )
+    auth: bool = Field(default=True, description="off: every caller is an administrator")
+    parts: tuple[Part, ...] = Field(
+        default=("api", "scheduler", "worker"), description="what this process does"
+    )
+    sweep_s: float | None = Field(
+        default=None, gt=0, description="default: 1 s embedded, 10 s with a database server"
+    )
+    heartbeat_s: float = Field(default=5.0, gt=0)
+    suspect_after_s: float = Field(default=15.0, gt=0)
+    lost_after_s: float = Field(default=60.0, gt=0)
+    leader_ttl_s: float = Field(default=10.0, gt=0)
+    retention_days: float = Field(default=30.0, gt=0)
+    webhook_allow_private: bool = Field(
+        default=False, description="let webhooks reach private and loopback addresses"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _no_public_bind_without_auth(self) -> Self:
+        if not self.auth and not is_loopback(self.host):
+            raise ValueError(
+                f"refusing to listen on {self.host} without authentication: leave auth on, "
+                "or listen on 127.0.0.1"
+            )
+        return self
+
+    @property
+    def home_dir(self) -> Path:
+        return self.home.expanduser().resolve()
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.home_dir / 'penstock.db'}"
+
+    @property
+    def storage_uri(self) -> str:
+        return self.storage or (self.home_dir / "storage").as_uri()
+
+    @property
+    def sweep(self) -> float:
+        return self.sweep_s or (1.0 if self.database.startswith("sqlite") else 10.0)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address. Names other than localhost: no."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
