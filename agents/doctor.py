@@ -69,12 +69,12 @@ def examine(context: ChipContext, limits: Mapping[str, str]) -> tuple[Finding, .
     providers = chips.load(context)
     found = chips.probe(providers)
     return (
-        *_chips(found, context.vendors),
-        *_dropped(found),
+        *chips_found(found, context.vendors),
+        *drops(found),
         *(
             it
             for key, row in context.vendors.items()
-            for it in _vendor(key, row, presence(row, context.roots), key in providers.by_vendor)
+            for it in obstacles(key, row, presence(row, context.roots), key in providers.by_vendor)
         ),
         *(Finding("info", how, f"limit on {what}") for what, how in limits.items()),
         _state_dir(context),
@@ -91,7 +91,7 @@ def render(findings: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
-def _chips(found: ProbeResult, vendors: Mapping[str, Vendor]) -> list[Finding]:
+def chips_found(found: ProbeResult, vendors: Mapping[str, Vendor]) -> list[Finding]:
     if not found.chips:
         return [Finding("error", "no usable chip was found", "chips", "see the lines below")]
     findings = []
@@ -119,7 +119,7 @@ def _nature(chip: ChipReport) -> str:
     return ""
 
 
-def _dropped(found: ProbeResult) -> list[Finding]:
+def drops(found: ProbeResult) -> list[Finding]:
     return [
         Finding(
             "warning",
@@ -131,7 +131,7 @@ def _dropped(found: ProbeResult) -> list[Finding]:
     ]
 
 
-def _vendor(key: str, row: Vendor, seen: Presence, has_provider: bool) -> list[Finding]:
+def obstacles(key: str, row: Vendor, seen: Presence, has_provider: bool) -> list[Finding]:
     """What stands between the devices on the bus and their use. Nothing for absent vendors."""
     if not seen.pci:
         return []
