@@ -1,4 +1,4 @@
-"""The files of a replica's folder and the identities of processes: common to supervisor and agent."""
+"""A replica's files and the identities of processes: common to supervisor and agent."""
 
 from __future__ import annotations
 

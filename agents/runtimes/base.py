@@ -1,0 +1,117 @@
+"""What the agent asks of a way to run replicas. Two exist: real processes, and a fake in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from penstock.api.assignments import Assignment, ExitRecord
+from penstock.api.states import ExitReason, ReplicaState
+
+
+class StartError(Exception):
+    """The replica could not be brought to run; the text is for its user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Everything a runtime needs to start one replica. `deadline_ns` is on the boot clock."""
+
+    assignment: Assignment
+    address: str
+    token: str
+    deadline_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What can be seen of a replica now; `exit` is set once, with the state `exited`."""
+
+    epoch: int
+    state: ReplicaState
+    exit: ExitRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopOrder:
+    """SIGTERM now, SIGKILL after the grace; reason and message go into the exit record."""
+
+    reason: ExitReason
+    grace_s: float
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A replica that an earlier run of the agent left behind."""
+
+    assignment: Assignment
+    address: str
+    token: str
+    shipped: int = 0
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a live replica has used so far. Unknown is None."""
+
+    cpu_s: float | None = None
+    memory_bytes: int | None = None
+
+
+Hint = Callable[[str], None]
+"""Called with a replica's id when there is something new to see of it. May be lost."""
+
+
+class Runtime(Protocol):
+    """Runs replicas under supervisors that outlive the agent. Every call is idempotent by id."""
+
+    def start(self, launch: Launch) -> None:
+        """Raises StartError; the replica then does not exist."""
+
+    def stop(self, replica_id: str, order: StopOrder) -> bool:
+        """False when the order did not get through and has to be given again."""
+
+    def renew(self, replica_id: str, deadline_ns: int) -> bool:
+        """Moves the deadline on, never back."""
+
+    def sight(self, replica_id: str) -> Sighting | None:
+        """None where there is no such replica."""
+
+    def kept(self) -> tuple[Kept, ...]:
+        """All replicas that are there, live or ended: what a restarted agent adopts."""
+
+    def log_size(self, replica_id: str) -> int:
+        """Bytes of combined output so far."""
+
+    def read_log(self, replica_id: str, offset: int, limit: int) -> bytes:
+        """At most `limit` bytes from `offset` on."""
+
+    def note_shipped(self, replica_id: str, offset: int) -> None:
+        """The control plane has the log up to here."""
+
+    def note_result(self, replica_id: str, result: Mapping[str, Any]) -> None:
+        """Keeps the replica's result until it is forgotten. Raises OSError."""
+
+    def use(self, replica_id: str) -> Use:
+        """What the replica has used."""
+
+    def pids(self, replica_id: str) -> frozenset[int]:
+        """The replica's processes."""
+
+    def forget(self, replica_id: str) -> bool:
+        """Deletes everything about an ended replica; False while its last process still ends."""
+
+    def describe(self) -> dict[str, str]:
+        """How limits are enforced, for the inventory."""
+
+    def listen(self, hint: Hint) -> None:
+        """Starts giving hints."""
+
+    def tend(self) -> None:
+        """Small upkeep, once per sweep."""
+
+    def close(self) -> None:
+        """Lets go of what the agent itself holds; replicas run on."""

@@ -1,0 +1,113 @@
+"""One place in a cgroup tree where this agent may make groups; touches only groups it made."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agents.runtimes.limits import demand as values
+from agents.runtimes.limits.demand import Demand, Settings
+from agents.runtimes.limits.mounts import Version
+
+OWN_LEAF: Final = "penstock-agent"
+
+_SETTINGS: Final[Mapping[tuple[str, Version], Callable[[Demand], Settings]]] = {
+    ("cpu", 1): values.cpu_v1,
+    ("memory", 1): values.memory_v1,
+    ("cpu", 2): values.cpu_v2,
+    ("memory", 2): values.memory_v2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """`top` is `.../penstock/<agent>`; one group per replica is made below it."""
+
+    version: Version
+    top: Path
+    controllers: frozenset[str]
+
+    def group(self, replica_id: str) -> Path:
+        return self.top / replica_id
+
+    def make(self, demand: Demand) -> Path:
+        """The replica's group with its limits set. Raises OSError when one cannot be set."""
+        group = self.group(demand.replica_id)
+        _make_folders(group)
+        for controller in sorted(self.controllers):
+            if controller != "memory" or demand.memory_bytes:
+                _apply(group, _SETTINGS[controller, self.version](demand))
+        return group
+
+    def remove(self, replica_id: str) -> bool:
+        """False while a process is still in the group."""
+        try:
+            self.group(replica_id).rmdir()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups that are there."""
+        if not self.top.is_dir():
+            return ()
+        return tuple(sorted(path.name for path in self.top.iterdir() if path.is_dir()))
+
+    def leave(self) -> None:
+        """Removes the folders above the replicas' groups, if empty."""
+        for folder in (self.top, self.top.parent):
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+
+
+def delegate(parent: Path, top: Path, controllers: frozenset[str], pid: int) -> frozenset[str]:
+    """Makes `top` in a v2 tree and returns which of the controllers its groups will have.
+
+    Where `parent` may not hold processes beside groups, this process moves into a leaf of its own.
+    """
+    _make_folders(top)
+    folders = [parent, *reversed([it for it in (top, *top.parents) if parent in it.parents])]
+    for folder in folders:
+        for controller in sorted(controllers):
+            _enable(folder, controller, pid if folder == parent else None)
+    enabled = (top / "cgroup.subtree_control").read_text().split()
+    return controllers & frozenset(enabled)
+
+
+def _enable(folder: Path, controller: str, pid: int | None) -> None:
+    control = folder / "cgroup.subtree_control"
+    try:
+        if controller not in control.read_text().split():
+            control.write_text(f"+{controller}")
+    except OSError as error:
+        if error.errno != errno.EBUSY or pid is None:
+            return  # not permitted, or the kernel has no such controller: seen by the caller
+        _make_folders(folder / OWN_LEAF)
+        (folder / OWN_LEAF / "cgroup.procs").write_text(str(pid))
+        _enable(folder, controller, None)
+
+
+def _apply(group: Path, settings: Settings) -> None:
+    for name, value in settings.items():
+        try:
+            (group / name).write_text(value)
+        except OSError:
+            if name not in values.OPTIONAL:
+                raise
+
+
+def _make_folders(path: Path) -> None:
+    for _ in range(10):  # a supervisor may be removing empty parents at this moment
+        with suppress(FileNotFoundError):
+            os.makedirs(path, exist_ok=True)
+            return
+    os.makedirs(path, exist_ok=True)

@@ -1,0 +1,239 @@
+"""Runs replicas as processes, each under a supervisor of its own that outlives the agent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from agents.runtimes import burial
+from agents.runtimes.base import Hint, Kept, Launch, Sighting, StartError, StopOrder, Use
+from agents.runtimes.environment import Recipe, command_of, environment_of
+from agents.runtimes.limits.demand import demand_of
+from agents.runtimes.limits.limiter import Limiter
+from agents.runtimes.supervisor import ending, files, processes
+from agents.state.replicas import RESULT, SCRATCH, SHIPPED, WORK, ReplicaFolders
+from penstock.api.chips import ChipReport
+from penstock.api.states import ReplicaState
+
+log = structlog.get_logger()
+
+SUPERVISOR: Final = Path(__file__).parent / "supervisor" / "__main__.py"
+HINTS: Final = "hints"
+LEASE_GRACE_S: Final = 2.0  # between SIGTERM and SIGKILL at a lease's end: inside the margin
+
+
+@dataclass(slots=True)
+class ProcessRuntime:
+    """`chips` tells what is on the node now, for hiding what a replica does not hold."""
+
+    folders: ReplicaFolders
+    limiter: Limiter
+    recipe: Recipe
+    chips: Callable[[], Sequence[ChipReport]]
+    log_cap_bytes: int = 64 << 20
+    _hints_fd: int | None = None
+    _epochs: dict[str, int] = field(default_factory=dict)
+    _parents: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, launch: Launch) -> None:
+        replica_id = launch.assignment.replica_id
+        if self.folders.path(replica_id).exists():
+            return
+        try:
+            folder = self.folders.make(launch, self._spec(launch))
+            self._spawn(folder)
+        except OSError as error:
+            self.limiter.clear(replica_id)
+            self.folders.discard(replica_id)
+            raise StartError(f"the node could not start the replica: {error}") from error
+
+    def stop(self, replica_id: str, order: StopOrder) -> bool:
+        message = " ".join(order.message.split())
+        grace_ms = int(order.grace_s * 1000)
+        return self._tell(replica_id, f"stop {{}} {order.reason} {grace_ms} {message}")
+
+    def renew(self, replica_id: str, deadline_ns: int) -> bool:
+        return self._tell(replica_id, f"renew {{}} {deadline_ns}")
+
+    def sight(self, replica_id: str) -> Sighting | None:
+        epoch = self._epoch(replica_id)
+        if epoch is None:
+            return None
+        record = self.folders.exit(replica_id)
+        if record is None and self._supervised(replica_id):
+            started = self.folders.started(replica_id) is not None
+            return Sighting(epoch, ReplicaState.RUNNING if started else ReplicaState.STARTING)
+        record = record or self.folders.exit(replica_id)
+        if record is None:
+            if not self._bury(replica_id):
+                return Sighting(epoch, ReplicaState.STOPPING)
+            record = self.folders.exit(replica_id)
+        return Sighting(epoch, ReplicaState.EXITED, record)
+
+    def kept(self) -> tuple[Kept, ...]:
+        found = []
+        for replica_id in self.folders.ids():
+            kept = self.folders.kept(replica_id)
+            if kept is not None:
+                found.append(kept)
+            elif not self._supervised(replica_id):
+                log.warning("replica_folder_unreadable", replica_id=replica_id)
+                self.forget(replica_id)
+        return tuple(found)
+
+    def log_size(self, replica_id: str) -> int:
+        try:
+            return os.stat(self.folders.path(replica_id) / files.LOG).st_size
+        except FileNotFoundError:
+            return 0
+
+    def read_log(self, replica_id: str, offset: int, limit: int) -> bytes:
+        try:
+            with (self.folders.path(replica_id) / files.LOG).open("rb") as file:
+                file.seek(offset)
+                return file.read(limit)
+        except FileNotFoundError:
+            return b""
+
+    def note_shipped(self, replica_id: str, offset: int) -> None:
+        folder = self.folders.path(replica_id)
+        files.write_json(str(folder), SHIPPED, {"offset": offset})
+        files.send_line(str(folder / files.CONTROL), f"shipped {offset}")
+
+    def note_result(self, replica_id: str, result: Mapping[str, Any]) -> None:
+        files.write_json(str(self.folders.path(replica_id)), RESULT, dict(result))
+
+    def use(self, replica_id: str) -> Use:
+        return self.limiter.use(replica_id, self._supervisor_pid(replica_id))
+
+    def pids(self, replica_id: str) -> frozenset[int]:
+        supervisor = self._supervisor_pid(replica_id)
+        return frozenset(processes.descendants(supervisor) if supervisor is not None else ())
+
+    def forget(self, replica_id: str) -> bool:
+        if not self.limiter.clear(replica_id):
+            return False
+        self.folders.delete(replica_id)
+        self._epochs.pop(replica_id, None)
+        return True
+
+    def describe(self) -> dict[str, str]:
+        return self.limiter.describe()
+
+    def listen(self, hint: Hint) -> None:
+        self._hints_fd = files.open_fifo(str(self._hints_path()))
+        asyncio.get_running_loop().add_reader(self._hints_fd, self._read_hints, hint)
+
+    def tend(self) -> None:
+        self._parents = [parent for parent in self._parents if parent.poll() is None]
+        for stranger in self.limiter.strangers(self.folders.ids()):
+            self.limiter.clear(stranger)
+
+    def close(self) -> None:
+        if self._hints_fd is not None:
+            asyncio.get_running_loop().remove_reader(self._hints_fd)
+            os.close(self._hints_fd)
+            self._hints_fd = None
+        for parent in self._parents:
+            parent.wait()
+        self.limiter.leave()
+
+    def _spec(self, launch: Launch) -> dict[str, Any]:
+        """Makes the replica's groups, too: their paths are part of the spec. Raises OSError."""
+        assignment = launch.assignment
+        folder = self.folders.path(assignment.replica_id)
+        env = environment_of(launch, self.recipe, self.chips(), folder / WORK)
+        return {
+            "replica_id": assignment.replica_id,
+            "epoch": assignment.epoch,
+            "argv": command_of(assignment, self.recipe),
+            "env": env,
+            "cwd": assignment.workdir or str(folder / SCRATCH),
+            "deadline_ns": launch.deadline_ns,
+            "lease_grace_s": LEASE_GRACE_S,
+            "stop_grace_s": assignment.stop_grace_s,
+            "max_duration_s": assignment.max_duration_s,
+            "log_cap_bytes": self.log_cap_bytes,
+            "notify": str(self._hints_path()),
+            "limits": self.limiter.make(demand_of(assignment)),
+        }
+
+    def _spawn(self, folder: Path) -> None:
+        """The lock passes from this process to the supervisor without a moment of being free."""
+        lock = files.take_lock(str(folder))
+        if lock is None:
+            return
+        try:
+            with (folder / files.ERRORS).open("wb") as errors:
+                parent = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-E", str(SUPERVISOR), str(folder), str(lock)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=errors,
+                    stderr=errors,
+                    pass_fds=[lock],
+                    start_new_session=True,
+                    env={},
+                )
+        finally:
+            os.close(lock)
+        self._parents = [it for it in self._parents if it.poll() is None] + [parent]
+
+    def _tell(self, replica_id: str, line: str) -> bool:
+        """`{}` in the line becomes the epoch."""
+        epoch = self._epoch(replica_id)
+        control = self.folders.path(replica_id) / files.CONTROL
+        return epoch is not None and files.send_line(str(control), line.format(epoch))
+
+    def _epoch(self, replica_id: str) -> int | None:
+        """None where there is no such replica."""
+        if replica_id not in self._epochs:
+            kept = self.folders.kept(replica_id)
+            if kept is None:
+                return None
+            self._epochs[replica_id] = kept.assignment.epoch
+        return self._epochs[replica_id]
+
+    def _supervised(self, replica_id: str) -> bool:
+        try:
+            lock = files.take_lock(str(self.folders.path(replica_id)))
+        except FileNotFoundError:
+            return False
+        if lock is not None:
+            os.close(lock)
+        return lock is None
+
+    def _supervisor_pid(self, replica_id: str) -> int | None:
+        started = self.folders.started(replica_id)
+        if started is None or not burial.is_alive(started, "supervisor_pid"):
+            return None
+        return int(started["supervisor_pid"])
+
+    def _bury(self, replica_id: str) -> bool:
+        """Writes the record of a replica whose supervisor is gone, once nothing of it lives."""
+        started = self.folders.started(replica_id)
+        burial.kill_strays(replica_id, started)
+        if not self.limiter.clear(replica_id):
+            return False
+        message = burial.epitaph(started, self.folders.errors(replica_id))
+        reason = "killed" if started else "start_failed"
+        record = ending.unseen(reason, None, message, files.timestamp(time.time()))
+        files.write_json(str(self.folders.path(replica_id)), files.EXIT, record, durable=True)
+        log.warning("supervisor_gone", replica_id=replica_id, message=message)
+        return True
+
+    def _read_hints(self, hint: Hint) -> None:
+        assert self._hints_fd is not None
+        for line in os.read(self._hints_fd, 1 << 16).decode(errors="replace").splitlines():
+            hint(line.partition(" ")[2])
+
+    def _hints_path(self) -> Path:
+        return self.folders.root.parent / HINTS
