@@ -1,0 +1,205 @@
+"""What a client may ask for: documents checked and typed. Knows no tokenizer and no engine.
+
+A parameter of OpenAI's API that this engine lacks is accepted where leaving it out changes no
+result, accepted at its neutral value, and refused otherwise.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from workloads.engine.api.errors import bad_request
+
+HARMLESS: Final = frozenset(
+    "user metadata store service_tier safety_identifier prompt_cache_key "
+    "prompt_cache_retention parallel_tool_calls".split()
+)
+NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
+    "n": (1,),
+    "best_of": (1,),
+    "echo": (False,),
+    "suffix": ("",),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "repetition_penalty": (1,),
+    "min_p": (0,),
+    "logit_bias": ({},),
+    "tools": ([],),
+    "functions": ([],),
+    "tool_choice": ("none", "auto"),
+    "function_call": ("none", "auto"),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+    "audio": (),
+    "prediction": (),
+    "reasoning_effort": (),
+    "verbosity": (),
+    "web_search_options": (),
+}
+
+
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _text_of(value: Any) -> Any:
+    """A message's content as one string; lists of parts may hold text only."""
+    if not isinstance(value, list):
+        return value
+    for part in value:
+        if not isinstance(part, dict) or part.get("type") != "text":
+            raise ValueError("only parts of type `text` are supported")
+        if not isinstance(part.get("text"), str):
+            raise ValueError("a part's `text` must be a string")
+    return "".join(part["text"] for part in value)
+
+
+def _single_prompt(value: Any) -> Any:
+    """A string or a list of token ids; OpenAI's lists of prompts may hold one."""
+    if isinstance(value, list) and value and isinstance(value[0], str | list):
+        if len(value) > 1:
+            raise ValueError("one prompt per request: send several requests instead")
+        value = value[0]
+    if isinstance(value, str) or _is_tokens(value):
+        return value
+    raise ValueError("must be a string or a list of token ids")
+
+
+def _is_tokens(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int for item in value)
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Message(_Document):
+    """One turn of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Annotated[str, BeforeValidator(_text_of)]
+    name: str | None = None
+
+
+class StreamOptions(_Document):
+    include_usage: bool = False
+    include_obfuscation: bool = False
+
+
+class SharedRequest(_Document):
+    """What both kinds of request have in common; null means: the default."""
+
+    model: str
+    max_tokens: int | None = Field(default=None, ge=1)
+    temperature: float = Field(default=1.0, ge=0, le=2)
+    top_p: float = Field(default=1.0, ge=0, le=1)
+    top_k: int = Field(default=0, ge=-1)
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    stop: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=1024)]], BeforeValidator(_one_or_many)
+    ] = Field(default_factory=list, max_length=16)
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    ignore_eos: bool = False
+
+    @property
+    def num_logprobs(self) -> int | None:
+        """How many alternatives to score per token; None: score nothing."""
+        raise NotImplementedError
+
+    @property
+    def wanted_tokens(self) -> int | None:
+        return self.max_tokens
+
+
+class CompletionRequest(SharedRequest):
+    """POST /v1/completions."""
+
+    prompt: Annotated[str | list[int], BeforeValidator(_single_prompt)]
+    logprobs: int | None = Field(default=None, ge=0, le=20)
+
+    @property
+    def num_logprobs(self) -> int | None:
+        return self.logprobs
+
+    @property
+    def wanted_tokens(self) -> int | None:
+        """OpenAI's default of 16."""
+        return self.max_tokens or 16
+
+
+class ChatRequest(SharedRequest):
+    """POST /v1/chat/completions. Without a limit it may fill the context."""
+
+    messages: list[Message] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    logprobs: bool = False
+    top_logprobs: int = Field(default=0, ge=0, le=20)
+
+    @property
+    def num_logprobs(self) -> int | None:
+        return self.top_logprobs if self.logprobs else None
+
+    @property
+    def wanted_tokens(self) -> int | None:
+        return self.max_completion_tokens or self.max_tokens
+
+
+RequestT = TypeVar("RequestT", bound=SharedRequest)
+
+
+def parse_request(body: bytes, kind: type[RequestT]) -> RequestT:
+    """The request in `body`; raises ApiError that names the parameter at fault."""
+    try:
+        document = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise bad_request(f"The body is not valid JSON: {error}", None, "invalid_json") from error
+    if not isinstance(document, dict):
+        raise bad_request("The body must be a JSON object.", None, "invalid_json")
+    given = {name: value for name, value in document.items() if value is not None}
+    known = {name: value for name, value in given.items() if not _passed_over(name, value)}
+    try:
+        return kind.model_validate(known)
+    except ValidationError as error:
+        _refuse(error, kind)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _passed_over(name: str, value: Any) -> bool:
+    """Whether the parameter changes nothing; raises ApiError where it would."""
+    if name in HARMLESS:
+        return True
+    if name not in NEUTRAL:
+        return False
+    neutral = NEUTRAL[name]
+    if value not in neutral:
+        allowed = " or ".join(f"`{json.dumps(item)}`" for item in neutral) or "leaving it out"
+        raise bad_request(
+            f"`{name}` is not supported by this engine beyond {allowed}.",
+            name,
+            "unsupported_parameter",
+        )
+    return True
+
+
+def _refuse(error: ValidationError, kind: type[BaseModel]) -> NoReturn:
+    """Answers with the first violation, where it is and, for unknown names, the nearest one."""
+    problem = error.errors(include_url=False)[0]
+    where = [str(part) for part in problem["loc"] if str(part) not in ("str", "list[int]")]
+    param = ".".join(where) or None
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(where[-1], kind.model_fields, n=1) if where else []
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        raise bad_request(f"Unknown parameter: `{param}`.{hint}", param, "unknown_parameter")
+    if problem["type"] == "missing":
+        raise bad_request(f"Missing required parameter: `{param}`.", param, "missing_parameter")
+    message = problem["msg"].removeprefix("Value error, ")
+    raise bad_request(f"Invalid `{param}`: {message}.", param)

@@ -1,0 +1,1 @@
+"""Kernel contracts and the backends that implement them, one folder each."""

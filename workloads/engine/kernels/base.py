@@ -1,0 +1,35 @@
+"""The typed contracts that a kernel backend implements, and how a backend is found.
+
+The model itself is written in plain torch operators; what stands here is what they lack.
+Shapes in names: L layers, N pages, P tokens per page, K key/value heads, D head size, T tokens,
+B sequences, M pages per sequence, S = M·P.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Protocol
+
+from torch import Tensor
+
+REFERENCE = "reference"
+
+
+class Ops(Protocol):
+    """The operations of one backend. Every one may be replaced alone: fall back for the rest."""
+
+    def write_pages(self, pages_NPKD: Tensor, values_TKD: Tensor, slots_T: Tensor) -> None:
+        """Puts token t at slot `slots_T[t]` = page·P + offset, in place. Slots are distinct."""
+
+    def gather_pages(self, pages_NPKD: Tensor, table_BM: Tensor) -> Tensor:
+        """The tokens of each row's pages, in order: (B,S,K,D)."""
+
+
+def load_ops(device_type: str) -> Ops:
+    """The backend in the folder named like the torch device, else the plain-torch reference."""
+    package = f"workloads.engine.kernels.{device_type}"
+    if importlib.util.find_spec(package) is None:
+        package = f"workloads.engine.kernels.{REFERENCE}"
+    ops: Ops = importlib.import_module(package).ops()
+    return ops

@@ -1,0 +1,61 @@
+"""What a serving replica tells its agent: that it is ready, its speed, the tokens it worked on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from penstock.api.assignments import SpeedReport
+from penstock.api.jobs import Progress
+from workloads.engine.speed import Totals
+
+INTERVAL_S: Final = 2.0
+
+
+class Teller(Protocol):
+    """The part of `workloads.reporter.Reporter` that serving uses."""
+
+    def progress(self, progress: Progress) -> None: ...
+
+    def speed(self, speed: SpeedReport) -> None: ...
+
+    def ready(self) -> None: ...
+
+
+class AgentReports:
+    """Turns the engine's running totals into reports."""
+
+    def __init__(self, teller: Teller, work_class: str, totals: Callable[[], Totals]) -> None:
+        self._teller = teller
+        self._work_class = work_class
+        self._totals = totals
+        self._told = totals()
+        self._speed_from = self._told
+        self._was_busy = False
+
+    def ready(self, tokens_per_s: float) -> None:
+        """The replica serves, this fast as measured at start."""
+        self._teller.ready()
+        self._tell_speed(tokens_per_s)
+
+    async def run(self) -> None:
+        """Reports for as long as it is not cancelled."""
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            self.report(INTERVAL_S)
+
+    def report(self, seconds: float) -> None:
+        """Tells what happened in the last `seconds`; an idle replica says so once."""
+        now = self._totals()
+        num_new = now.num_tokens - self._told.num_tokens
+        if num_new or self._was_busy:
+            rate = num_new / seconds
+            self._teller.progress(Progress(tokens=now.num_tokens, tokens_per_s=rate))
+        self._told, self._was_busy = now, num_new > 0
+        if (speed := now.speed_since(self._speed_from)) is not None:
+            self._speed_from = now
+            self._tell_speed(speed)
+
+    def _tell_speed(self, tokens_per_s: float) -> None:
+        self._teller.speed(SpeedReport(work_class=self._work_class, value=tokens_per_s))
