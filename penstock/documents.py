@@ -44,15 +44,15 @@ class DocumentError(ValueError):
         self.pointer = pointer
 
 
-def parse_document(data: bytes, *, syntax: str | None = None) -> Document:
+def parse_document(
+    data: bytes, *, syntax: str | None = None, max_bytes: int = MAX_DOCUMENT_BYTES
+) -> Document:
     """The mapping in `data`. `syntax` is json or yaml; by default a leading brace means JSON.
 
     Raises DocumentError.
     """
-    if len(data) > MAX_DOCUMENT_BYTES:
-        raise DocumentError(
-            "too_large", f"is {len(data)} bytes long; at most {MAX_DOCUMENT_BYTES} are read"
-        )
+    if len(data) > max_bytes:
+        raise DocumentError("too_large", f"is {len(data)} bytes long; at most {max_bytes} are read")
     text = _decode(data)
     if not text.strip():
         raise DocumentError("empty_document", "is empty; a mapping is needed")

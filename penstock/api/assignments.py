@@ -94,12 +94,15 @@ class Assignment(View):
     rank: int
     world_size: int
     desired: Literal["run", "stop"]
+    max_duration_s: float | None = Field(default=None, description="of this attempt")
     stop_grace_s: float = 10.0
     stop_reason: ExitReason | None = Field(default=None, description="recorded when it was stopped")
     chips: tuple[AssignedChip, ...] = ()
     cores_milli: int
     memory_bytes: int
-    command: tuple[str, ...] | None = Field(default=None, description="null: the engine runs `work`")
+    command: tuple[str, ...] | None = Field(
+        default=None, description="null: the engine runs `work`"
+    )
     workdir: str | None = None
     engine: Literal["train", "serve"] | None = None
     work: dict[str, Any] = Field(default_factory=dict, description="what the engine is to do")
@@ -158,6 +161,9 @@ class ExitRecord(Strict):
     cpu_s: float | None = Field(default=None, ge=0)
     max_memory_bytes: int | None = Field(default=None, ge=0)
     wall_s: float | None = Field(default=None, ge=0)
+    log_bytes: int | None = Field(
+        default=None, ge=0, description="length of its whole output: tells when a log is complete"
+    )
 
 
 class SpeedReport(Strict):

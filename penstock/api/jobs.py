@@ -110,6 +110,8 @@ class LogLine(View):
     rank: int
     text: str
     stream: str = "output"
+    gang: int = Field(default=0, description="which replica of a serving job; 0 otherwise")
+    attempt: int = 0
 
 
 class Checkpoint(View):

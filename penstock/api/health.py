@@ -1,0 +1,28 @@
+"""Whether the control plane can do its work, part by part."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from penstock.api.base import View
+
+
+class Alive(View):
+    """The process answers."""
+
+    status: str = "ok"
+    version: str
+
+
+class Part(View):
+    """One part that the control plane needs."""
+
+    ok: bool
+    message: str
+
+
+class Readiness(View):
+    """All parts are well. When one is not, the answer is a problem that names it."""
+
+    status: str = "ready"
+    parts: dict[str, Part] = Field(description="database, migrations, scheduler")
