@@ -1,6 +1,6 @@
 """Says what this node's agent found, what is missing and what to do about it.
 
-It looks and never changes anything; showing the findings to people is also the client's.
+It leaves nothing changed behind; showing the findings to people is also the client's.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ import structlog
 
 from agents import chips
 from agents.chips.base import ChipContext, ProbeResult
+from agents.hardware import host
+from agents.hardware.host import Capacity
 from agents.hardware.isolation import Failure, Isolated
 from agents.hardware.pci import Presence, presence
+from agents.runtimes.limits.limiter import detect
 from penstock.api.chips import ChipReport
 from penstock.api.states import ChipHealth
 from penstock.api.vendors import Vendor
@@ -34,6 +37,8 @@ GUIDE: Final = "docs/guides/add-a-chip-vendor.md"
 LOAD_MODULE: Final = "load the vendor's kernel module, or give the container the devices"
 INSTALL_DRIVER: Final = "install the vendor's driver, or mount its libraries into the container"
 TOOL_IS_EXTRA: Final = "not needed while the library answers; useful to look by hand"
+
+FEWER: Final = "the scheduler counts the host's own: some chips will stay free; emulate fewer"
 
 Level = Literal["ok", "info", "warning", "error"]
 
@@ -71,6 +76,7 @@ def examine(context: ChipContext, limits: Mapping[str, str]) -> tuple[Finding, .
     return (
         *chips_found(found, context.vendors),
         *drops(found),
+        *overcommitted(found.chips, host.capacity(context.roots, context.allowed_cpus)),
         *(
             it
             for key, row in context.vendors.items()
@@ -131,6 +137,20 @@ def drops(found: ProbeResult) -> list[Finding]:
     ]
 
 
+def overcommitted(reports: Sequence[ChipReport], capacity: Capacity) -> list[Finding]:
+    """Emulated chips that declare more than the host has: they cannot all be used at once."""
+    emulated = [it for it in reports if it.emulated]
+    cores_milli = sum(it.cores_milli for it in emulated)
+    memory = sum(it.memory_bytes or 0 for it in emulated)
+    over = []
+    if cores_milli > capacity.cores_milli:
+        over.append(f"{cores_milli / 1000:g} cores of {capacity.cores_milli / 1000:g}")
+    if capacity.memory_bytes is not None and memory > capacity.memory_bytes:
+        over.append(f"{memory / 2**30:.1f} GiB of {capacity.memory_bytes / 2**30:.1f} GiB")
+    what = f"the emulated chips declare {' and '.join(over)}"
+    return [Finding("warning", what, "emulated", FEWER)] if over else []
+
+
 def obstacles(key: str, row: Vendor, seen: Presence, has_provider: bool) -> list[Finding]:
     """What stands between the devices on the bus and their use. Nothing for absent vendors."""
     if not seen.pci:
@@ -168,6 +188,9 @@ def _state_dir(context: ChipContext) -> Finding:
 
 
 def _limits() -> Mapping[str, str]:
-    from agents.runtimes import limits
-
-    return limits.describe()
+    """How limits would be enforced here; groups made to try that out are removed again."""
+    limiter = detect("doctor")
+    try:
+        return limiter.describe()
+    finally:
+        limiter.leave()

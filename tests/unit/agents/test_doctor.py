@@ -5,6 +5,7 @@ from __future__ import annotations
 from agents import doctor
 from agents.chips.base import Dropped, ProbeResult
 from agents.doctor import Finding
+from agents.hardware.host import Capacity
 from agents.hardware.pci import PciDevice, Presence
 from penstock.api.chips import ChipReport, Rate
 from penstock.api.states import ChipHealth
@@ -72,6 +73,14 @@ def test_findings_read_as_lines_with_advice_below() -> None:
         [Finding("ok", "2 × acme-1", "acme"), Finding("error", "no driver", "acme", "install it")]
     )
     assert text == "ok    acme: 2 × acme-1\nFAIL  acme: no driver\n      → install it"
+
+
+def test_emulated_chips_beyond_the_host_are_a_warning_and_real_ones_are_not() -> None:
+    fake = chip(emulated=True, stands_for="x-1", cores_milli=1500, memory_bytes=2**30)
+    (found,) = doctor.overcommitted([fake, fake], Capacity(2000, 2**30))
+    assert found.what == "the emulated chips declare 3 cores of 2 and 2.0 GiB of 1.0 GiB"
+    assert doctor.overcommitted([fake], Capacity(2000, None)) == []
+    assert doctor.overcommitted([chip(cores_milli=9000)], Capacity(2000, 1)) == []
 
 
 def test_drops_are_warnings() -> None:
