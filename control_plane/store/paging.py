@@ -38,13 +38,18 @@ def decode_cursor(cursor: str | None) -> str | None:
         text = ""
     version, _, position = text.partition(":")
     if version != "1" or not position or len(position) > 200 or "\x00" in position:
-        raise Invalid(
-            "the cursor is not one of ours",
-            code="bad_cursor",
-            hint="take it from the field `next` of the page before, or leave it out",
-            violations=[Violation(pointer="?cursor", message="not a cursor", received=cursor[:80])],
-        )
+        raise bad_cursor(cursor)
     return position
+
+
+def bad_cursor(cursor: str) -> Invalid:
+    """The error for a cursor that no page of ours ended with."""
+    return Invalid(
+        "the cursor is not one of ours",
+        code="bad_cursor",
+        hint="take it from the field `next` of the page before, or leave it out",
+        violations=[Violation(pointer="?cursor", message="not a cursor", received=cursor[:80])],
+    )
 
 
 def cut(rows: Sequence[RowT], limit: int, position: str | None) -> Slice[RowT]:

@@ -1,0 +1,238 @@
+"""Bounded reads for lists: pages in a stable order, and counts in one query instead of many."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from control_plane.domain.job import PLACED
+from control_plane.domain.replica import LIVE
+from control_plane.store.models import (
+    Checkpoint,
+    Chip,
+    Endpoint,
+    Event,
+    Job,
+    Node,
+    Project,
+    Queue,
+    Replica,
+    Token,
+    TokenUsage,
+)
+from control_plane.store.paging import Slice, bad_cursor, cut, decode_cursor
+from penstock.api.states import JobState
+
+RowT = TypeVar("RowT")
+PLACED_STATES = tuple(sorted(PLACED))
+LIVE_REPLICAS = tuple(sorted(LIVE))
+
+
+class LogEnd(NamedTuple):
+    """How far one replica's log goes, without the rest of the row."""
+
+    replica_id: str
+    gang: int
+    attempt: int
+    rank: int
+    state: str
+    end: int
+    exit: dict[str, Any] | None
+    ended_at: datetime | None
+
+
+class QueueLoad(NamedTuple):
+    """Jobs of one queue: how many wait and run, and since when the oldest waits."""
+
+    waiting: int
+    running: int
+    oldest: datetime | None
+
+
+def nodes_page(session: Session, limit: int, cursor: str | None) -> Slice[Node]:
+    return _page(session, select(Node), Node.name, limit, cursor)
+
+
+def queues_page(session: Session, limit: int, cursor: str | None) -> Slice[Queue]:
+    return _page(session, select(Queue), Queue.name, limit, cursor)
+
+
+def projects_page(
+    session: Session, limit: int, cursor: str | None, project_id: str | None
+) -> Slice[Project]:
+    query = select(Project)
+    if project_id is not None:
+        query = query.where(Project.id == project_id)
+    return _page(session, query, Project.name, limit, cursor)
+
+
+def tokens_page(session: Session, limit: int, cursor: str | None) -> Slice[Token]:
+    return _page(session, select(Token), Token.id, limit, cursor)
+
+
+def chips_page(
+    session: Session, limit: int, cursor: str | None, **columns: str | None
+) -> Slice[Chip]:
+    """Chips present now; `columns` (node_id, type, vendor) filter where they are not None."""
+    query = select(Chip).where(Chip.present)
+    for name, value in columns.items():
+        if value is not None:
+            query = query.where(getattr(Chip, name) == value)
+    return _page(session, query, Chip.id, limit, cursor)
+
+
+def endpoints_page(
+    session: Session, limit: int, cursor: str | None, project_id: str | None, state: str | None
+) -> Slice[Endpoint]:
+    query = select(Endpoint)
+    if project_id is not None:
+        query = query.where(Endpoint.project_id == project_id)
+    if state is not None:
+        query = query.where(Endpoint.state == state)
+    return _page(session, query, Endpoint.id, limit, cursor, newest_first=True)
+
+
+def replicas_page(
+    session: Session, limit: int, cursor: str | None, **columns: str | None
+) -> Slice[Replica]:
+    """Newest first; `columns` (project_id, job_id, node_id, state) filter where not None."""
+    query = select(Replica)
+    for name, value in columns.items():
+        if value is not None:
+            query = query.where(getattr(Replica, name) == value)
+    return _page(session, query, Replica.id, limit, cursor, newest_first=True)
+
+
+def checkpoints_page(
+    session: Session, job_id: str, limit: int, cursor: str | None
+) -> Slice[Checkpoint]:
+    query = select(Checkpoint).where(Checkpoint.job_id == job_id)
+    return _page(session, query, Checkpoint.id, limit, cursor, newest_first=True)
+
+
+def events_page(
+    session: Session, limit: int, cursor: str | None, project_id: str | None, oldest_first: bool
+) -> Slice[Event]:
+    query = select(Event)
+    if project_id is not None:
+        query = query.where(Event.project_id == project_id)
+    return _page(session, query, Event.id, limit, cursor, newest_first=not oldest_first)
+
+
+def events_of_page(
+    session: Session, object_id: str, limit: int, cursor: str | None
+) -> Slice[Event]:
+    """Events of one object from the first on."""
+    query = select(Event).where(Event.object_id == object_id)
+    return _page(session, query, Event.seq, limit, cursor)
+
+
+def log_ends(session: Session, job_id: str) -> Sequence[LogEnd]:
+    """The logs of all replicas of a job, in order of gang, attempt and rank."""
+    rows = session.execute(
+        select(
+            Replica.id, Replica.gang_index, Replica.attempt, Replica.rank, Replica.state,
+            Replica.log_bytes, Replica.exit, Replica.ended_at,
+        )
+        .where(Replica.job_id == job_id)
+        .order_by(Replica.gang_index, Replica.attempt, Replica.rank)
+    )  # fmt: skip
+    return [LogEnd(*row) for row in rows]
+
+
+def queue_loads(session: Session) -> dict[str, QueueLoad]:
+    """Waiting and running jobs of every queue that has any."""
+    rows = session.execute(
+        select(Job.queue, Job.state, func.count(), func.min(Job.created_at))
+        .where(Job.state.in_((JobState.QUEUED, *PLACED_STATES)))
+        .group_by(Job.queue, Job.state)
+    )
+    loads: dict[str, QueueLoad] = {}
+    for queue, state, count, oldest in rows:
+        load = loads.get(queue, QueueLoad(0, 0, None))
+        if state == JobState.QUEUED:
+            loads[queue] = QueueLoad(count, load.running, oldest)
+        else:
+            loads[queue] = load._replace(running=load.running + count)
+    return loads
+
+
+def live_replicas_of(session: Session, job_ids: Collection[str]) -> Sequence[Replica]:
+    """Replicas that have not ended, in order."""
+    return session.scalars(
+        select(Replica)
+        .where(Replica.job_id.in_(tuple(job_ids)), Replica.state.in_(LIVE_REPLICAS))
+        .order_by(Replica.gang_index, Replica.rank)
+    ).all()
+
+
+def job_names(session: Session, job_ids: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Job id → (name, project id)."""
+    rows = session.execute(
+        select(Job.id, Job.name, Job.project_id).where(Job.id.in_(tuple(job_ids)))
+    )
+    return {job_id: (name, project_id) for job_id, name, project_id in rows}
+
+
+def node_names(session: Session, node_ids: Collection[str]) -> dict[str, str]:
+    rows = session.execute(select(Node.id, Node.name).where(Node.id.in_(tuple(node_ids))))
+    return {node_id: name for node_id, name in rows}
+
+
+def project_names(session: Session, project_ids: Collection[str]) -> dict[str, str]:
+    rows = session.execute(
+        select(Project.id, Project.name).where(Project.id.in_(tuple(project_ids)))
+    )
+    return {project_id: name for project_id, name in rows}
+
+
+def tokens_worked(session: Session, endpoint_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+    """Endpoint id → (prompt, completion) tokens in all."""
+    rows = session.execute(
+        select(
+            TokenUsage.endpoint_id,
+            func.sum(TokenUsage.prompt_tokens),
+            func.sum(TokenUsage.completion_tokens),
+        )
+        .where(TokenUsage.endpoint_id.in_(tuple(endpoint_ids)))
+        .group_by(TokenUsage.endpoint_id)
+    )
+    return {endpoint: (int(prompt), int(completion)) for endpoint, prompt, completion in rows}
+
+
+def known_chip_types(session: Session) -> Sequence[str]:
+    """Every type that a node ever reported, whether its chips are present or not."""
+    return session.scalars(select(Chip.type).distinct().order_by(Chip.type)).all()
+
+
+def _page(
+    session: Session,
+    query: Select[tuple[RowT]],
+    key: InstrumentedAttribute[Any],
+    limit: int,
+    cursor: str | None,
+    *,
+    newest_first: bool = False,
+) -> Slice[RowT]:
+    """Keyset paging by a column that is unique in the query."""
+    position = decode_cursor(cursor)
+    if position is not None:
+        start = _position(key, position)
+        query = query.where(key < start if newest_first else key > start)
+    order = key.desc() if newest_first else key.asc()
+    rows = session.scalars(query.order_by(order).limit(limit + 1)).all()
+    last = str(getattr(rows[limit - 1], key.key)) if len(rows) > limit else None
+    return cut(rows, limit, last)
+
+
+def _position(key: InstrumentedAttribute[Any], position: str) -> str | int:
+    """The cursor's position in the type of its column."""
+    if key.type.python_type is not int:
+        return position
+    if not position.isascii() or not position.isdigit() or len(position) > 18:
+        raise bad_cursor(position)
+    return int(position)

@@ -1,0 +1,151 @@
+"""Keeps the bytes of replicas' logs under the storage URI, in chunks of one mebibyte.
+
+How far a log goes is the database's to say: bytes beyond that are not yet true, and a chunk
+that retention took away reads as nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from fsspec.core import url_to_fs
+
+from control_plane.errors import Invalid
+
+CHUNK_BYTES: Final = 2**20
+_REPLICA: Final = re.compile(r"replica_[0-9a-f]{32}")
+
+
+class _Chunks(Protocol):
+    """Where chunk files are: a local folder, or any other file system."""
+
+    def write(self, folder: str, name: str, offset: int, data: bytes) -> None: ...
+
+    def read(self, folder: str, name: str, offset: int, limit: int) -> bytes: ...
+
+    def delete(self, folder: str) -> None: ...
+
+
+class LogStore:
+    """Logs by replica and offset (`control_plane.services.deps.LogBytes`)."""
+
+    def __init__(self, storage: str) -> None:
+        """`storage` is an fsspec URI, for example `file:///srv/penstock`."""
+        system, root = url_to_fs(storage)
+        local = "file" in _protocols(system)
+        self._chunks: _Chunks = _Local(Path(root) / "logs") if local else _Remote(system, root)
+
+    def write(self, replica_id: str, offset: int, data: bytes) -> None:
+        """Puts the bytes at that offset. Writing the same again changes nothing."""
+        folder = _folder(replica_id)
+        for start, inner, size in _pieces(offset, len(data)):
+            at = start + inner - offset
+            self._chunks.write(folder, _name(start), inner, data[at : at + size])
+
+    def read(self, replica_id: str, offset: int, limit: int) -> bytes:
+        """Up to `limit` bytes from there on; fewer, or none, where they are not kept."""
+        folder = _folder(replica_id)
+        found: list[bytes] = []
+        for start, inner, size in _pieces(offset, limit):
+            piece = self._chunks.read(folder, _name(start), inner, size)
+            found.append(piece)
+            if len(piece) < size:
+                break
+        return b"".join(found)
+
+    def delete(self, replica_id: str) -> None:
+        """Forgets the whole log; one that is not there is fine."""
+        self._chunks.delete(_folder(replica_id))
+
+
+class _Local:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def write(self, folder: str, name: str, offset: int, data: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        path = self._root / folder / name
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(path, flags, 0o600)
+        try:
+            while data:
+                written = os.pwrite(descriptor, data, offset)
+                offset, data = offset + written, data[written:]
+        finally:
+            os.close(descriptor)
+
+    def read(self, folder: str, name: str, offset: int, limit: int) -> bytes:
+        try:
+            descriptor = os.open(
+                self._root / folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+            )
+        except FileNotFoundError:
+            return b""
+        try:
+            return os.pread(descriptor, limit, offset)
+        finally:
+            os.close(descriptor)
+
+    def delete(self, folder: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._root / folder)
+
+
+class _Remote:
+    """Object stores write whole objects only: a chunk is read, changed and written back."""
+
+    def __init__(self, system: Any, root: str) -> None:
+        self._system = system
+        self._root = f"{root.rstrip('/')}/logs"
+
+    def write(self, folder: str, name: str, offset: int, data: bytes) -> None:
+        before = self.read(folder, name, 0, CHUNK_BYTES)
+        whole = before[:offset].ljust(offset, b"\0") + data + before[offset + len(data) :]
+        self._system.makedirs(f"{self._root}/{folder}", exist_ok=True)
+        self._system.pipe_file(f"{self._root}/{folder}/{name}", whole)
+
+    def read(self, folder: str, name: str, offset: int, limit: int) -> bytes:
+        try:
+            whole = self._system.cat_file(f"{self._root}/{folder}/{name}")
+        except FileNotFoundError:
+            return b""
+        return bytes(whole[offset : offset + limit])
+
+    def delete(self, folder: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._system.rm(f"{self._root}/{folder}", recursive=True)
+
+
+def _pieces(offset: int, length: int) -> Iterator[tuple[int, int, int]]:
+    """(start of the chunk, offset in it, bytes) for each chunk that the range touches."""
+    end = offset + length
+    while offset < end:
+        start = offset - offset % CHUNK_BYTES
+        size = min(end, start + CHUNK_BYTES) - offset
+        yield start, offset - start, size
+        offset += size
+
+
+def _folder(replica_id: str) -> str:
+    """Nothing but a replica's id ever becomes part of a path."""
+    if _REPLICA.fullmatch(replica_id) is None:
+        raise Invalid(f"{replica_id[:80]!r} is no replica id")
+    return replica_id
+
+
+def _name(start: int) -> str:
+    return f"{start:016d}.log"
+
+
+def _protocols(system: Any) -> tuple[str, ...]:
+    named = system.protocol
+    return (named,) if isinstance(named, str) else tuple(named)
