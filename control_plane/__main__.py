@@ -5,29 +5,29 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING, TextIO
 
 from pydantic import ValidationError
+
+if TYPE_CHECKING:
+    from control_plane.settings import Settings
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parses the few options that people give; everything else is a setting."""
     arguments = _parser().parse_args(argv)
-    from control_plane.settings import Settings
+    from control_plane.settings import load_settings
 
-    given = {key: getattr(arguments, key) for key in ("home", "host", "port")}
     try:
-        settings = Settings(
-            **{key: value for key, value in given.items() if value is not None},
-            **({"auth": False} if arguments.no_auth else {}),
-        )
+        settings = load_settings(arguments.home, arguments.host, arguments.port, arguments.auth)
     except ValidationError as error:
         for problem in error.errors():
-            print(f"penstock: {problem['msg'].removeprefix('Value error, ')}", file=sys.stderr)
+            _say(f"penstock: {problem['msg'].removeprefix('Value error, ')}", sys.stderr)
         return 2
     return _run(arguments.command, settings)
 
 
-def _run(command: str, settings: object) -> int:
+def _run(command: str, settings: Settings) -> int:
     from control_plane import main as composition
     from control_plane.settings import Settings
 
@@ -38,8 +38,12 @@ def _run(command: str, settings: object) -> int:
         composition.build(settings).close()
     else:
         app = composition.build_app(composition.build(settings))
-        print(json.dumps(app.openapi(), indent=1))
+        _say(json.dumps(app.openapi(), indent=1), sys.stdout)
     return 0
+
+
+def _say(text: str, to: TextIO) -> None:
+    to.write(text + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,7 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--home", help="folder of the database, storage and tokens")
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (default 8470)")
-    parser.add_argument("--no-auth", action="store_true", help="loopback only: no tokens")
+    parser.add_argument(
+        "--no-auth",
+        dest="auth",
+        action="store_false",
+        default=None,
+        help="loopback only: no tokens",
+    )
     return parser
 
 

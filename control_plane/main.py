@@ -17,6 +17,7 @@ from control_plane.api.app import build_api
 from control_plane.clock import SystemClock
 from control_plane.daemon.scheduler import SchedulerDaemon
 from control_plane.hub import Hub
+from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.bootstrap import bootstrap
 from control_plane.services.deps import Deps, Rules
 from control_plane.services.tokens import ensure_admin
@@ -55,7 +56,8 @@ def build(settings: Settings) -> Parts:
     )
     deps = Deps(
         store=Store(database), hints=hub, clock=SystemClock(),
-        logs=LogStore(settings.storage_uri), storage=settings.storage_uri, rules=rules,
+        logs=LogStore(settings.storage_uri), storage=settings.storage_uri,
+        launcher=AgentLauncher(hub.publish), rules=rules,
     )  # fmt: skip
     bootstrap(deps)
     return Parts(settings, deps, hub)

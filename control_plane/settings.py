@@ -72,6 +72,14 @@ class Settings(BaseSettings):
         return self.sweep_s or (1.0 if self.database.startswith("sqlite") else 10.0)
 
 
+def load_settings(
+    home: str | None, host: str | None, port: int | None, auth: bool | None
+) -> Settings:
+    """The environment's settings with what the command line says instead."""
+    given = {"home": home, "host": host, "port": port, "auth": auth}
+    return Settings(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach the address. Names other than localhost: no."""
     if host == "localhost":

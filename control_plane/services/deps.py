@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from control_plane.clock import Clock
 from control_plane.errors import Denied
+from control_plane.launchers.base import Launcher
 from control_plane.store.unit_of_work import Store, Transaction
 from penstock.api.states import Role
 
@@ -50,6 +51,7 @@ class Deps:
     clock: Clock
     logs: LogBytes
     storage: str
+    launcher: Launcher
     rules: Rules = Rules()
 
     def run(self, work: Callable[[Transaction], ResultT]) -> ResultT:

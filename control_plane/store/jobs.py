@@ -47,6 +47,9 @@ class Jobs:
         live = Job.state.in_(LIVE_STATES)
         return self._session.scalar(query.order_by(live.desc(), Job.id.desc()).limit(1))
 
+    def many(self, job_ids: Collection[str]) -> Sequence[Job]:
+        return self._session.scalars(select(Job).where(Job.id.in_(tuple(job_ids)))).all()
+
     def live_named(self, project_id: str, name: str) -> Job | None:
         return self._session.scalar(
             select(Job).where(
@@ -105,6 +108,15 @@ class Jobs:
             .where(Checkpoint.job_id == job_id)
             .order_by(Checkpoint.step.desc(), Checkpoint.epoch.desc())
         ).all()
+
+    def last_commits(self, job_ids: Collection[str]) -> dict[str, datetime]:
+        """job → when its newest checkpoint was committed."""
+        rows = self._session.execute(
+            select(Checkpoint.job_id, func.max(Checkpoint.committed_at))
+            .where(Checkpoint.job_id.in_(tuple(job_ids)))
+            .group_by(Checkpoint.job_id)
+        )
+        return {row[0]: row[1] for row in rows}
 
     def checkpoint(self, checkpoint_id: str) -> Checkpoint | None:
         return self._session.get(Checkpoint, checkpoint_id)

@@ -1,0 +1,1 @@
+"""Launchers turn committed placements into running replicas."""

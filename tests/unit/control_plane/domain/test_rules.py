@@ -1,0 +1,63 @@
+"""Leases, retries and health after silence."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from control_plane.domain.lease import expires_at, is_over, margin_s
+from control_plane.domain.node import health_after_silence
+from control_plane.domain.retries import INFRASTRUCTURE, Failures, backoff_s, judge
+from penstock.api.states import ExitReason, NodeHealth, Outcome
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@given(st.floats(30, 86400), st.floats(0, 5), st.floats(0, 60), st.floats(-0.015, 0.015))
+def test_a_node_stops_its_replica_before_the_server_leases_the_chips_again(
+    ttl_s: float, request_s: float, reply_s: float, drift: float
+) -> None:
+    """Whatever the request and the reply took, and with a clock off by 1.5 %."""
+    expires = expires_at(NOW, ttl_s)
+    deadline_by_its_clock = ttl_s - margin_s(ttl_s)
+    sent = NOW - timedelta(seconds=request_s)
+    stops_at = sent + timedelta(seconds=deadline_by_its_clock * (1 + drift))
+    kill_s = 5.0
+    assert not is_over(expires, ttl_s, stops_at + timedelta(seconds=kill_s))
+    assert reply_s >= 0
+
+
+def test_a_lease_is_over_only_after_expiry_and_margin() -> None:
+    expires = expires_at(NOW, 300)
+    assert not is_over(expires, 300, expires + timedelta(seconds=10.9))
+    assert is_over(expires, 300, expires + timedelta(seconds=11))
+
+
+@given(st.sampled_from(sorted(INFRASTRUCTURE)), st.integers(0, 5))
+def test_infrastructure_never_consumes_the_users_retries(reason: ExitReason, own: int) -> None:
+    outcome, after = judge(reason, Failures(own, 0), own_limit=0)
+    assert outcome is Outcome.RETRY
+    assert after.own == own
+
+
+def test_the_users_failures_end_at_the_users_limit() -> None:
+    outcome, after = judge(ExitReason.ERROR, Failures(), own_limit=1)
+    assert (outcome, after.own) == (Outcome.RETRY, 1)
+    assert judge(ExitReason.ERROR, after, own_limit=1)[0] is Outcome.FAILED
+
+
+def test_a_timeout_is_final() -> None:
+    assert judge(ExitReason.TIMEOUT, Failures(), own_limit=9)[0] is Outcome.FAILED
+
+
+def test_backoff_doubles_up_to_five_minutes() -> None:
+    waits = [backoff_s(Failures(own=number)) for number in (1, 2, 3, 20)]
+    assert waits == [1, 2, 4, 300]
+
+
+def test_silence_makes_a_node_suspect_and_then_lost() -> None:
+    seen = [health_after_silence(NodeHealth.READY, s, 15, 60) for s in (14.0, 16.0)]
+    assert seen == [NodeHealth.READY, NodeHealth.SUSPECT]
+    assert health_after_silence(NodeHealth.SUSPECT, 61, 15, 60) is NodeHealth.LOST
