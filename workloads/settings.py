@@ -6,6 +6,7 @@ A node's agent sets these variables for every replica that it starts.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,11 @@ class Settings(BaseModel):
         return min((limit for limit in limits if limit), default=None)
 
 
+def process_settings() -> Settings:
+    """Settings of this process; raises OSError or ValueError where they cannot be had."""
+    return read_settings(os.environ)
+
+
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Settings from the process's environment; raises ValueError for what does not fit.
 
@@ -70,6 +76,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if work_path := environ.get("PENSTOCK_WORK"):
         document = json.loads(Path(work_path).read_text(encoding="utf-8"))
         values["work"] = document.get("work", {})
+    if "cache_dir" not in values and (home := environ.get("HOME")):
+        values["cache_dir"] = Path(home) / ".cache" / "penstock"
     return Settings.model_validate(values)
 
 

@@ -34,6 +34,12 @@ def exists(uri: str) -> bool:
     return bool(fs.exists(path))
 
 
+def local_path(uri: str) -> Path | None:
+    """The path behind a URI of the local file system, null for any other."""
+    fs, path = _locate(uri)
+    return Path(path) if isinstance(fs, LocalFileSystem) else None
+
+
 def write_file(uri: str, content: bytes) -> None:
     """Writes one file whole, replacing what was there."""
     fs, path = _locate(uri)

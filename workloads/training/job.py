@@ -1,0 +1,180 @@
+"""One rank of a training job from its settings to its exit code: start, train, evaluate, end."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Any, Final
+
+import torch
+
+from penstock.api.jobs import Progress
+from penstock.api.specs import TrainSpec
+from workloads.engine.transport import PeerLost, Rendezvous, Transport, connect
+from workloads.reporter import CommitRefused, Reporter, StaleEpoch
+from workloads.settings import Settings
+from workloads.training.balance import Balancer
+from workloads.training.evaluate import held_out_losses
+from workloads.training.manifest import CheckpointError
+from workloads.training.start import Start, find_start, parse_work, tell_start
+from workloads.training.state import TrainState
+from workloads.training.trainer import Hooks, Trainer
+from workloads.training.voice import Voice, say
+
+EXIT_DONE: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_PEER_LOST: Final = 75
+EXIT_STOPPED: Final = 128 + signal.SIGTERM
+STOP_DRAIN_S: Final = 5.0
+END_DRAIN_S: Final = 600.0
+
+
+def run_training(settings: Settings) -> int:
+    """Runs this rank to its end and returns the exit code.
+
+    0: trained to the last step. 143: stopped by SIGTERM, checkpoint written. 75: another rank
+    was lost. 1: the job itself cannot go on; the reason is the last line printed.
+    """
+    reporter = Reporter(settings.agent_socket, settings.replica_id, settings.agent_token)
+    try:
+        code = _attempt(settings, reporter)
+    except PeerLost as error:
+        say(f"rank {settings.rank} lost contact with the gang: {error}")
+        code = EXIT_PEER_LOST
+    except (CheckpointError, StaleEpoch, CommitRefused, ValueError) as error:
+        say(f"rank {settings.rank} cannot go on: {error}")
+        code = EXIT_FAILED
+    return _end(reporter, code)
+
+
+def _attempt(settings: Settings, reporter: Reporter) -> int:
+    spec, resume = parse_work(settings.work)
+    _use_cores(settings)
+    start = None
+    if settings.rank == 0:
+        reporter.progress(Progress(total_steps=spec.steps, message="preparing data"))
+        start = find_start(settings, spec, resume)
+        _tell_data(start)
+    transport = connect(_rendezvous(settings))
+    try:
+        start = tell_start(transport, settings.storage, start)
+        return _train(settings, spec, reporter, start, transport)
+    finally:
+        transport.close()
+
+
+def _train(
+    settings: Settings, spec: TrainSpec, reporter: Reporter, start: Start, transport: Transport
+) -> int:
+    chip_types = transport.gather("chip_type", settings.chip_type)
+    torch.manual_seed(spec.seed)
+    state = TrainState(spec, transport.world_size)
+    if start.resumed is not None and start.manifest is not None:
+        state.restore(start.resumed.uri, start.manifest)
+        say(f"resumed from step {start.first_step}: {start.resumed.uri}")
+    balancer = Balancer(spec, transport, start.first_step, start.past_shares)
+    trainer = Trainer(spec, start.dataset, state, transport, balancer, start.first_step)
+    voice = Voice(settings, spec, reporter, start, state)
+    stop = _StopFlag(reporter)
+    reporter.ready()
+    if not trainer.run(Hooks(voice.begin, voice.done, voice.save, stop.is_up)):
+        reporter.check()
+        say(f"rank {settings.rank} stopped as asked")
+        return EXIT_STOPPED
+    if settings.rank == 0:
+        gang = {"world_size": transport.world_size, "chip_types": chip_types}
+        shares = [entry.model_dump(mode="json") for entry in balancer.log]
+        _finish(spec, start, state, voice, reporter, {**gang, "shares": shares})
+    return EXIT_DONE
+
+
+def _finish(
+    spec: TrainSpec,
+    start: Start,
+    state: TrainState,
+    voice: Voice,
+    reporter: Reporter,
+    about: dict[str, Any],
+) -> None:
+    """Evaluates on files never seen and reports the job's result."""
+    model = spec.model
+    held_out, unigram = held_out_losses(
+        state.model, start.dataset, model.max_seq_len, model.vocab_size, spec.micro_batch
+    )
+    written = voice.written
+    result = {
+        "held_out_loss": held_out,
+        "unigram_loss": unigram,
+        "checkpoint_sha256": written.manifest_sha256 if written else None,
+        "checkpoint_uri": written.uri if written else None,
+        "tokens": spec.steps * spec.batch_size * model.max_seq_len,
+        "tokens_per_s": round(voice.tokens_per_s, 1),
+        **about,
+    }
+    reporter.result(result)
+    say(
+        f"held-out loss {held_out:.4f} nats per token on unseen files; "
+        f"a unigram model gets {unigram:.4f}"
+    )
+    say(
+        f"trained {result['tokens']:,} tokens at {voice.tokens_per_s:,.0f} tokens/s on "
+        f"{', '.join(about['chip_types'])}; checkpoint {result['checkpoint_sha256']}"
+    )
+
+
+def _end(reporter: Reporter, code: int) -> int:
+    """Lets the last reports out; a finished job whose checkpoint is not committed is not done."""
+    drained = reporter.close(END_DRAIN_S if code == EXIT_DONE else STOP_DRAIN_S)
+    if code == EXIT_DONE:
+        try:
+            reporter.check()
+        except (StaleEpoch, CommitRefused) as error:
+            say(f"the last checkpoint was not committed: {error}")
+            return EXIT_FAILED
+        if not drained:
+            say("the agent did not take the last reports in time")
+            return EXIT_FAILED
+    return code
+
+
+class _StopFlag:
+    """Up once SIGTERM came or the attempt lost its right to go on."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._asked = False
+        self._reporter = reporter
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def is_up(self) -> bool:
+        return self._asked or self._reporter.is_over
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked = True
+
+
+def _use_cores(settings: Settings) -> None:
+    """As many threads as whole cores are held: a thread that must wait for quota only spins."""
+    cores_milli = sum(chip.cores_milli for chip in settings.chips)
+    torch.set_num_threads(max(1, cores_milli // 1000))
+    chips = ", ".join(_chip_text(settings)) or "cpu"
+    say(f"rank {settings.rank} of {settings.world_size} on {chips}, attempt {settings.epoch}")
+
+
+def _chip_text(settings: Settings) -> list[str]:
+    return [chip.type + (" (emulated)" if chip.emulated else "") for chip in settings.chips]
+
+
+def _tell_data(start: Start) -> None:
+    data = start.dataset
+    say(f"data: {len(data.train_N):,} tokens to learn from, {len(data.held_out_N):,} held out")
+
+
+def _rendezvous(settings: Settings) -> Rendezvous:
+    return Rendezvous(
+        rank=settings.rank,
+        world_size=settings.world_size,
+        host=settings.host,
+        master_addr=settings.master_addr,
+        master_port=settings.master_port,
+        link_bytes_per_s=settings.link_bytes_per_s,
+    )
