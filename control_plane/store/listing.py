@@ -211,7 +211,7 @@ def known_chip_types(session: Session) -> Sequence[str]:
 
 def _page(
     session: Session,
-    query: Select[tuple[RowT]],
+    query: Select[RowT],
     key: InstrumentedAttribute[Any],
     limit: int,
     cursor: str | None,

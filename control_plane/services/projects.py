@@ -1,0 +1,68 @@
+"""Projects, the tenants, and the join tokens with which nodes enter the cloud."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from control_plane.errors import Conflict
+from control_plane.ids import hash_secret, new_id, new_secret
+from control_plane.services.deps import Caller, Deps
+from control_plane.store.listing import projects_page
+from control_plane.store.models import JoinToken, Project
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.base import Page
+from penstock.api.nodes import JoinToken as JoinTokenView
+from penstock.api.states import Role
+from penstock.api.tokens import JoinTokenRequest, ProjectRequest
+from penstock.api.tokens import Project as ProjectView
+
+
+def create_project(deps: Deps, caller: Caller, request: ProjectRequest) -> ProjectView:
+    """A new tenant. Administrators only; raises Conflict for a name that is taken."""
+    caller.require(Role.ADMIN)
+    now = deps.clock.now()
+
+    def work(tx: Transaction) -> ProjectView:
+        if tx.accounts.project(request.name) is not None:
+            raise Conflict(
+                f"there is a project {request.name} already", code="project_name_taken",
+                hint="choose another name",
+            )  # fmt: skip
+        row = Project(id=new_id("project"), name=request.name, created_at=now)
+        tx.accounts.add(row)
+        tx.events.append("project", row.id, row.id, "project.created", f"by {caller.name}", now)
+        return _view(row)
+
+    return deps.run(work)
+
+
+def list_projects(deps: Deps, caller: Caller, limit: int, cursor: str | None) -> Page[ProjectView]:
+    """The projects that the caller belongs to; all for administrators."""
+    with deps.store.read() as tx:
+        found = projects_page(tx.session, limit, cursor, caller.sees)
+        return Page[ProjectView](items=[_view(row) for row in found.rows], next=found.next)
+
+
+def create_join_token(deps: Deps, caller: Caller, request: JoinTokenRequest) -> JoinTokenView:
+    """A single-use token for one agent, shown this once. Administrators only."""
+    caller.require(Role.ADMIN)
+    secret = new_secret("psj")
+    now = deps.clock.now()
+    expires_at = now + timedelta(seconds=request.expires_in)
+
+    def work(tx: Transaction) -> None:
+        row = JoinToken(
+            id=new_id("join"), secret_hash=hash_secret(secret), node_name=request.node_name,
+            created_at=now, expires_at=expires_at, used_at=None,
+        )  # fmt: skip
+        tx.accounts.add(row)
+        message = f"join token made by {caller.name}"
+        tx.events.append("join", row.id, None, "join_token.created", message, now)
+
+    deps.run(work)
+    command = f"penstock node join --token {secret}"
+    return JoinTokenView(token=secret, expires_at=expires_at, command=command)
+
+
+def _view(row: Project) -> ProjectView:
+    return ProjectView(id=row.id, name=row.name, created_at=row.created_at)

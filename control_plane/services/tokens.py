@@ -1,0 +1,228 @@
+"""API tokens: who is asking, and making, listing and revoking them. Secrets are kept as hashes."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+
+from control_plane.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated
+from control_plane.ids import hash_secret, new_id, new_secret
+from control_plane.services.deps import Caller, Deps
+from control_plane.store.listing import project_names, tokens_page
+from control_plane.store.models import Project, Token
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.base import Page
+from penstock.api.errors import Violation
+from penstock.api.states import Role
+from penstock.api.tokens import NewToken, TokenRequest
+from penstock.api.tokens import Token as TokenView
+
+log = structlog.get_logger()
+
+TOUCH_AFTER: Final = timedelta(minutes=1)
+_HINT: Final = "log in again, or ask an administrator for a new token"
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """Who a token stands for, and until when."""
+
+    caller: Caller
+    expires_at: datetime | None
+
+
+def authenticate(deps: Deps, secret: str) -> Authenticated:
+    """Whose token this is. Raises Unauthenticated for one unknown, expired or revoked."""
+    presented = hash_secret(secret)
+    now = deps.clock.now()
+    with deps.store.read() as tx:
+        row = tx.accounts.token_by_hash(presented)
+        if row is None or not hmac.compare_digest(row.secret_hash, presented):
+            raise Unauthenticated("the token is not known", code="bad_token", hint=_HINT)
+        project = tx.accounts.project(row.project_id) if row.project_id else None
+    check_alive(row.revoked_at, row.expires_at, now)
+    if row.last_used_at is None or now - row.last_used_at > TOUCH_AFTER:
+        _touch(deps, row.id, now)
+    caller = Caller(
+        token_id=row.id, name=row.name, role=Role(row.role), project_id=row.project_id,
+        project=project.name if project else None,
+    )  # fmt: skip
+    return Authenticated(caller, row.expires_at)
+
+
+def check_alive(revoked_at: datetime | None, expires_at: datetime | None, now: datetime) -> None:
+    """Raises Unauthenticated once the token was revoked or its time is over."""
+    if revoked_at is not None:
+        raise Unauthenticated("the token was revoked", code="token_revoked", hint=_HINT)
+    if expires_at is not None and expires_at <= now:
+        raise Unauthenticated("the token has expired", code="token_expired", hint=_HINT)
+
+
+def ensure_admin(deps: Deps) -> str | None:
+    """The secret of a new first administrator; None if there is one already."""
+    secret = new_secret("pst")
+    now = deps.clock.now()
+
+    def work(tx: Transaction) -> bool:
+        # The default project's row is what processes that start together queue on.
+        tx.session.execute(select(Project.id).order_by(Project.id).limit(1).with_for_update())
+        if tx.accounts.has_admin():
+            return False
+        tx.accounts.add(_row("admin", Role.ADMIN, None, secret, now, None))
+        return True
+
+    return secret if deps.run(work) else None
+
+
+def create_token(deps: Deps, caller: Caller, request: TokenRequest) -> NewToken:
+    """A new token with its secret, which is nowhere else to be had. Administrators only."""
+    caller.require(Role.ADMIN)
+    _check(request)
+    secret = new_secret("pst")
+    now = deps.clock.now()
+    lasts = timedelta(seconds=request.expires_in) if request.expires_in is not None else None
+
+    def work(tx: Transaction) -> NewToken:
+        project = _project(tx, request.project)
+        row = _row(request.name, request.role, project, secret, now, now + lasts if lasts else None)
+        tx.accounts.add(row)
+        tx.events.append(
+            "token", row.id, row.project_id, "token.created",
+            f"token {row.name} with the role {row.role}, by {caller.name}", now,
+        )  # fmt: skip
+        names = {project.id: project.name} if project else {}
+        return NewToken(**_view(row, names).model_dump(), secret=secret)
+
+    return deps.run(work)
+
+
+def list_tokens(deps: Deps, caller: Caller, limit: int, cursor: str | None) -> Page[TokenView]:
+    """All tokens without their secrets, in the order they were made. Administrators only."""
+    caller.require(Role.ADMIN)
+    with deps.store.read() as tx:
+        found = tokens_page(tx.session, limit, cursor)
+        names = project_names(tx.session, {row.project_id for row in found.rows if row.project_id})
+        return Page[TokenView](items=[_view(row, names) for row in found.rows], next=found.next)
+
+
+def revoke_token(deps: Deps, caller: Caller, ref: str) -> str:
+    """The id of the token that from now on opens nothing. Everybody may revoke their own.
+
+    Raises NotFound, Conflict where several tokens have that name or it is the last
+    administrator's.
+    """
+    now = deps.clock.now()
+
+    def work(tx: Transaction) -> str:
+        row = _find(tx, caller, ref)
+        if row.revoked_at is None:
+            _keep_an_admin(tx, row, now)
+            row.revoked_at = now
+            tx.events.append(
+                "token", row.id, row.project_id, "token.revoked",
+                f"token {row.name} revoked by {caller.name}", now,
+            )  # fmt: skip
+        return row.id
+
+    return deps.run(work)
+
+
+def _check(request: TokenRequest) -> None:
+    found = []
+    if request.role is Role.ADMIN and request.project is not None:
+        message = "an administrator's token is for all projects: leave the project out"
+        found.append(Violation(pointer="/project", message=message, received=request.project))
+    if request.role is not Role.ADMIN and request.project is None:
+        message = f"a token with the role {request.role} needs a project"
+        found.append(Violation(pointer="/project", message=message))
+    if request.expires_in == 0:
+        message = "must be longer than nothing"
+        found.append(Violation(pointer="/expires_in", message=message, received=0))
+    if found:
+        raise Invalid(found[0].message, violations=found)
+
+
+def _project(tx: Transaction, name: str | None) -> Project | None:
+    if name is None:
+        return None
+    project = tx.accounts.project(name)
+    if project is None:
+        raise NotFound(
+            f"there is no project {name!r}", code="project_not_found",
+            hint="make it first: POST /api/v1/projects",
+        )  # fmt: skip
+    return project
+
+
+def _row(
+    name: str, role: Role, project: Project | None, secret: str, now: datetime,
+    expires_at: datetime | None,
+) -> Token:  # fmt: skip
+    return Token(
+        id=new_id("token"), name=name, role=role, project_id=project.id if project else None,
+        secret_hash=hash_secret(secret), created_at=now, expires_at=expires_at, revoked_at=None,
+        last_used_at=None,
+    )  # fmt: skip
+
+
+def _find(tx: Transaction, caller: Caller, ref: str) -> Token:
+    query = select(Token).where((Token.id == ref) | (Token.name == ref))
+    if not caller.is_admin:
+        query = query.where(Token.id == caller.token_id)
+    rows = tx.session.scalars(query).all()
+    alive = [row for row in rows if row.revoked_at is None] or rows
+    if not rows:
+        if not caller.is_admin:
+            raise Denied(
+                "only an administrator may revoke a token other than one's own",
+                hint="ask an administrator",
+            )
+        raise NotFound(f"there is no token {ref!r}", code="token_not_found")
+    if len(alive) > 1 and alive[0].revoked_at is None:
+        raise Conflict(
+            f"{len(alive)} tokens are named {ref}", code="ambiguous_name",
+            hint="give the id: GET /api/v1/tokens lists them",
+        )  # fmt: skip
+    return alive[0]
+
+
+def _keep_an_admin(tx: Transaction, row: Token, now: datetime) -> None:
+    """Nobody could make the next token if the last administrator's were gone."""
+    if row.role != Role.ADMIN:
+        return
+    others = tx.session.scalars(
+        select(Token.id)
+        .where(
+            Token.role == Role.ADMIN, Token.revoked_at.is_(None), Token.id != row.id,
+            Token.expires_at.is_(None) | (Token.expires_at > now),
+        )
+        .limit(1)
+    )  # fmt: skip
+    if others.first() is None:
+        raise Conflict(
+            f"{row.name} is the last administrator's token", code="last_admin",
+            hint="make another administrator's token first",
+        )  # fmt: skip
+
+
+def _touch(deps: Deps, token_id: str, now: datetime) -> None:
+    """When a token was last used is good to know, but no reason to refuse a request."""
+    try:
+        deps.run(lambda tx: tx.accounts.touch(token_id, now))
+    except OperationalError as error:
+        log.warning("token_use_not_noted", token_id=token_id, error=str(error.orig))
+
+
+def _view(row: Token, projects: dict[str, str]) -> TokenView:
+    return TokenView(
+        id=row.id, name=row.name, role=Role(row.role),
+        project=projects.get(row.project_id) if row.project_id else None,
+        created_at=row.created_at, expires_at=row.expires_at, revoked_at=row.revoked_at,
+        last_used_at=row.last_used_at,
+    )  # fmt: skip
