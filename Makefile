@@ -24,7 +24,7 @@ help: ## list the verbs
 
 .PHONY: demo
 demo: $(VENV)/.run ## start a cloud, train one job over two chip types, serve it; KEEP=1 leaves it up
-	@$(BIN)/python deploy/demo.py $(if $(KEEP),--keep) $(ARGS)
+	@$(BIN)/python deploy/demo/run.py $(if $(KEEP),--keep) $(ARGS)
 
 .PHONY: dev
 dev: $(VENV)/.run ## the whole platform in the foreground, on emulated chips

@@ -19,7 +19,7 @@ MAY_READ_ENVIRONMENT: Final = frozenset(
     }
 )
 _BROAD: Final = frozenset({"Exception", "BaseException"})
-_LOG_METHODS: Final = frozenset({"critical", "error", "exception", "info", "warning"})
+_LOG_METHODS: Final = frozenset({"critical", "error", "exception", "print_exc", "warning"})
 _ENVIRONMENT: Final = frozenset({"os.environ", "os.environb", "os.getenv", "os.putenv"})
 _PICKLES: Final = frozenset({"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"})
 _UNSAFE_CALLS: Final = frozenset(
@@ -33,10 +33,11 @@ _SAFE_LOADERS: Final = frozenset(
 def broad_handlers(source: Source) -> Iterator[str]:
     """Handlers of everything, except process loops that say so on the line and log it.
 
-    `except Exception:  # process loop: why` is how a loop says so.
+    `except Exception:  # process loop: why` is how a loop says so. A handler that puts things in
+    order and ends in a bare `raise` handles nothing and is free.
     """
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.ExceptHandler) and _is_broad(node.type):
+        if isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and not _passes_on(node):
             if not PROCESS_LOOP.search(source.lines[node.lineno - 1]):
                 yield f"{source.path}:{node.lineno} catches everything outside a process loop"
             elif not _logs(node):
@@ -80,6 +81,11 @@ def _is_broad(caught: ast.expr | None) -> bool:
     if isinstance(caught, ast.Tuple):
         return any(_is_broad(one) for one in caught.elts)
     return dotted(caught).rpartition(".")[2] in _BROAD
+
+
+def _passes_on(handler: ast.ExceptHandler) -> bool:
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
 
 
 def _suppresses_everything(call: ast.Call) -> bool:
