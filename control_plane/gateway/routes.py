@@ -1,0 +1,60 @@
+"""The routing table of this process: read from the database, kept until a hint or its age."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from control_plane.hub import Hub
+from control_plane.services.deps import Deps
+from control_plane.services.read_routes import OpenModel, read_routes
+from control_plane.topics import ROUTES
+
+MAX_AGE_S = 1.0
+
+
+class Routes:
+    """Losing a hint costs MAX_AGE_S."""
+
+    def __init__(self, deps: Deps, hub: Hub) -> None:
+        self._deps = deps
+        self._hub = hub
+        self._models: tuple[OpenModel, ...] = ()
+        self._read_at = float("-inf")
+        self._lock = asyncio.Lock()
+        self._stale: asyncio.Event | None = None
+
+    async def find(self, model: str, project_id: str | None) -> OpenModel | None:
+        """The endpoint of that name in the project; administrators see every project."""
+        for known in await self.all(project_id):
+            if model in (known.model, known.endpoint_id):
+                return known
+        return None
+
+    async def all(self, project_id: str | None) -> list[OpenModel]:
+        await self._refresh()
+        return [m for m in self._models if project_id in (None, m.project_id)]
+
+    async def refresh_now(self) -> None:
+        """Reads again: a replica of the table did not answer."""
+        self._read_at = float("-inf")
+        await self._refresh()
+
+    async def _refresh(self) -> None:
+        async with self._lock:
+            if not self._is_stale():
+                return
+            if self._stale is not None:
+                self._stale.clear()
+            self._models = await asyncio.to_thread(read_routes, self._deps)
+            self._read_at = time.monotonic()
+
+    def _is_stale(self) -> bool:
+        told = self._stale is not None and self._stale.is_set()
+        return told or time.monotonic() - self._read_at > MAX_AGE_S
+
+    async def listen(self) -> None:
+        """Runs as long as the application: hints make the table stale at once."""
+        with self._hub.listen_async(ROUTES) as stale:
+            self._stale = stale
+            await asyncio.Event().wait()

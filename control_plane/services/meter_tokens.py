@@ -1,0 +1,43 @@
+"""Counts the tokens that a caller used, by endpoint, chip type and hour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from control_plane.ids import new_id
+from control_plane.services.deps import Deps
+from control_plane.store.models import TokenUsage
+from control_plane.store.unit_of_work import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """One answered request."""
+
+    project_id: str
+    token_id: str
+    endpoint_id: str
+    chip_type: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+def meter_tokens(deps: Deps, used: Metered) -> None:
+    """Adds to the row of the present hour."""
+    deps.run(partial(_meter, deps=deps, used=used))
+
+
+def _meter(tx: Transaction, deps: Deps, used: Metered) -> None:
+    hour = deps.clock.now().replace(minute=0, second=0, microsecond=0)
+    row = tx.history.token_usage(used.token_id, used.endpoint_id, used.chip_type, hour)
+    if row is None:
+        row = TokenUsage(
+            id=new_id("use"), project_id=used.project_id, token_id=used.token_id,
+            endpoint_id=used.endpoint_id, chip_type=used.chip_type, hour=hour, num_requests=0,
+            prompt_tokens=0, completion_tokens=0,
+        )  # fmt: skip
+        tx.history.add(row)
+    row.num_requests += 1
+    row.prompt_tokens += used.prompt_tokens
+    row.completion_tokens += used.completion_tokens

@@ -1,0 +1,68 @@
+"""Which replicas answer for which model now: those ready, wanted, on nodes that are heard of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from control_plane.services.deps import Deps
+from control_plane.store.models import Endpoint, Replica
+from penstock.api.states import NodeHealth, ReplicaState
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One replica of one endpoint. `weight` is its measured speed in tokens/s, or None."""
+
+    project_id: str
+    endpoint_id: str
+    model: str
+    replica_id: str
+    address: str
+    chip_type: str
+    weight: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenModel:
+    """An open endpoint with its routes; without routes it is known but not ready."""
+
+    project_id: str
+    endpoint_id: str
+    model: str
+    created_at_s: int
+    routes: tuple[Route, ...]
+
+
+def read_routes(deps: Deps) -> tuple[OpenModel, ...]:
+    """All open endpoints of all projects."""
+    with deps.store.read() as tx:
+        endpoints = tx.endpoints.open()
+        replicas = tx.replicas.of_jobs({endpoint.job_id for endpoint in endpoints})
+        heard = {node.id for node in tx.nodes.all() if node.health == NodeHealth.READY}
+    ready = [replica for replica in replicas if _answers(replica) and replica.node_id in heard]
+    return tuple(
+        OpenModel(
+            endpoint.project_id, endpoint.id, endpoint.name, int(endpoint.created_at.timestamp()),
+            tuple(_route(endpoint, row) for row in ready if row.job_id == endpoint.job_id),
+        )
+        for endpoint in endpoints
+    )  # fmt: skip
+
+
+def _answers(replica: Replica) -> bool:
+    return (
+        replica.ready
+        and replica.state == ReplicaState.RUNNING
+        and replica.desired == "run"
+        and replica.address is not None
+    )
+
+
+def _route(endpoint: Endpoint, replica: Replica) -> Route:
+    speed = replica.speed or {}
+    return Route(
+        project_id=endpoint.project_id, endpoint_id=endpoint.id, model=endpoint.name,
+        replica_id=replica.id, address=replica.address or "",
+        chip_type=replica.chips[0]["type"] if replica.chips else "none",
+        weight=speed.get("value") or None,
+    )  # fmt: skip
