@@ -43,7 +43,8 @@ def authenticate(deps: Deps, secret: str) -> Authenticated:
     now = deps.clock.now()
     with deps.store.read() as tx:
         row = tx.accounts.token_by_hash(presented)
-        if row is None or not hmac.compare_digest(row.secret_hash, presented):
+        known = row is not None and hmac.compare_digest(row.secret_hash, presented)
+        if row is None or not known or (row.project_id is None and row.role != Role.ADMIN):
             raise Unauthenticated("the token is not known", code="bad_token", hint=_HINT)
         project = tx.accounts.project(row.project_id) if row.project_id else None
     check_alive(row.revoked_at, row.expires_at, now)

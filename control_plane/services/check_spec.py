@@ -1,0 +1,79 @@
+"""Holds the names in a job spec against what this cloud knows: chips and queues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from sqlalchemy import select
+
+from control_plane.errors import Invalid
+from control_plane.store.listing import known_chip_types
+from control_plane.store.models import Queue
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.errors import Violation
+from penstock.api.specs import JobSpec
+from penstock.api.vendors import vendor_table
+from penstock.violations import nearest
+
+ANY: Final = "any"
+
+
+def check_spec(tx: Transaction, spec: JobSpec) -> None:
+    """Raises Invalid for a chip that no node ever reported and no table names, and for a queue
+    that is not there. A known type that is absent now is fine: the job waits, and explains.
+    """
+    found = [*_chips(tx, spec.resources.chip), *_queue(tx, spec.queue)]
+    if found:
+        codes = {"/queue": "unknown_queue"}
+        kinds = {codes.get(one.pointer, "unknown_chip") for one in found}
+        raise Invalid(
+            "; ".join(one.message for one in found),
+            code=kinds.pop() if len(kinds) == 1 else "invalid",
+            hint="see what there is: penstock chip list, penstock queue list",
+            violations=found,
+        )
+
+
+def chip_types(tx: Transaction) -> list[str]:
+    """Types that a node has or had, and types that the vendor table names."""
+    table = {
+        name
+        for vendor in vendor_table().values()
+        for key, emulated in vendor.types.items()
+        for name in (key, emulated.stands_for)
+    }
+    seen = known_chip_types(tx.session)
+    return [*seen, *sorted(table.difference(seen))]
+
+
+def unknown_chip(pointer: str, name: str, allowed: Sequence[str]) -> Violation:
+    """What is wrong with the name of a chip that is none of those allowed."""
+    return Violation(
+        pointer=pointer,
+        message=f"unknown chip `{name[:80]}`",
+        received=name[:80],
+        allowed=list(allowed),
+        did_you_mean=nearest(name, allowed),
+    )
+
+
+def _chips(tx: Transaction, wishes: Sequence[str]) -> Iterable[Violation]:
+    vendors = vendor_table()
+    if all(wish == ANY or wish in vendors for wish in wishes):
+        return
+    allowed = [ANY, *chip_types(tx), *vendors]
+    for index, wish in enumerate(wishes):
+        if wish not in allowed:
+            pointer = "/resources/chip" + (f"/{index}" if len(wishes) > 1 else "")
+            yield unknown_chip(pointer, wish, allowed)
+
+
+def _queue(tx: Transaction, name: str) -> Iterable[Violation]:
+    if tx.queues.find(name) is not None:
+        return
+    names = tx.session.scalars(select(Queue.name).order_by(Queue.name)).all()
+    yield Violation(
+        pointer="/queue", message=f"there is no queue `{name}`", received=name,
+        allowed=list(names), did_you_mean=nearest(name, names),
+    )  # fmt: skip

@@ -1,0 +1,55 @@
+"""Rows of endpoints as the API shows them: with their live replicas, speeds and tokens."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from control_plane.store.listing import job_names, live_replicas_of, tokens_worked
+from control_plane.store.models import Endpoint as EndpointRow
+from control_plane.store.models import Node, Replica
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.endpoints import Endpoint, EndpointReplica
+from penstock.api.states import EndpointState, NodeHealth, ReplicaState
+
+GATEWAY: Final = "/v1"
+
+
+def endpoint_views(tx: Transaction, rows: Sequence[EndpointRow]) -> list[Endpoint]:
+    """A page of endpoints takes four queries, however long it is."""
+    jobs = job_names(tx.session, {row.job_id for row in rows})
+    replicas = live_replicas_of(tx.session, {row.job_id for row in rows})
+    nodes = tx.nodes.many({replica.node_id for replica in replicas})
+    tokens = tokens_worked(tx.session, {row.id for row in rows})
+    by_job: dict[str, list[EndpointReplica]] = defaultdict(list)
+    for replica in replicas:
+        by_job[replica.job_id].append(_replica(replica, nodes))
+    return [
+        _view(row, jobs[row.job_id][0], by_job[row.job_id], tokens.get(row.id, (0, 0)))
+        for row in rows
+    ]
+
+
+def _view(
+    row: EndpointRow, job: str, replicas: list[EndpointReplica], tokens: tuple[int, int]
+) -> Endpoint:
+    return Endpoint(
+        id=row.id, name=row.name, project=row.project, job=job, model=row.model,
+        manifest_sha256=row.manifest_sha256, url=GATEWAY,
+        state=EndpointState(row.state), reason=row.reason, message=row.message, since=row.since,
+        replicas=replicas, prompt_tokens=tokens[0], completion_tokens=tokens[1],
+        created_at=row.created_at,
+    )  # fmt: skip
+
+
+def _replica(row: Replica, nodes: Mapping[str, Node]) -> EndpointReplica:
+    node = nodes.get(row.node_id)
+    heard_of = node is not None and node.health == NodeHealth.READY
+    types = sorted({chip["type"] for chip in row.chips})
+    return EndpointReplica(
+        id=row.id, node=node.name if node else row.node_id, chip_type=",".join(types),
+        state=row.state,
+        ready=row.ready and heard_of and row.state == ReplicaState.RUNNING and row.desired == "run",
+        address=row.address, weight=row.speed["value"] if row.speed else None,
+    )  # fmt: skip

@@ -1,0 +1,93 @@
+"""Rows of jobs as the API shows them: a page of jobs takes four queries, however long it is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from control_plane.store.listing import node_names
+from control_plane.store.models import Checkpoint as CheckpointRow
+from control_plane.store.models import Job as JobRow
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.jobs import Checkpoint, HeldChip, Job, Progress
+from penstock.api.specs import JobSpec
+from penstock.api.states import ExitReason, JobState, JobType, Outcome
+
+
+def job_views(tx: Transaction, rows: Sequence[JobRow], now: datetime) -> list[Job]:
+    """The jobs with what they hold at this moment."""
+    ids = [row.id for row in rows]
+    attempts = _attempts(tx, ids)
+    chips = _held_chips(tx, ids)
+    return [_view(row, attempts.get(row.id, 0), chips.get(row.id, []), now) for row in rows]
+
+
+def held_chips(chips: Iterable[Mapping[str, Any]], node: str) -> list[HeldChip]:
+    """The chips of a lease or replica, with the node's name."""
+    return [
+        HeldChip(
+            chip_id=chip["chip_id"], node=node, type=chip["type"], index=chip["index"],
+            milli=chip["milli"], emulated=chip["emulated"],
+        )
+        for chip in chips
+    ]  # fmt: skip
+
+
+def asked(spec: JobSpec) -> dict[str, int]:
+    """What the whole job asks for at least: `any`, a type, or wishes in order, to a count."""
+    resources = spec.resources
+    least = 1 if resources.share is not None else resources.chips.least
+    if spec.task is not None:
+        least *= spec.task.replicas
+    if spec.serve is not None:
+        least = max(1, least) * spec.serve.replicas
+    return {",".join(resources.chip): least} if least else {}
+
+
+def checkpoint_view(row: CheckpointRow, job: JobRow) -> Checkpoint:
+    return Checkpoint(
+        id=row.id, job=job.name, epoch=row.epoch, step=row.step, uri=row.uri,
+        manifest_sha256=row.manifest_sha256, committed_at=row.committed_at,
+    )  # fmt: skip
+
+
+def _view(row: JobRow, attempt: int, chips: list[HeldChip], now: datetime) -> Job:
+    spec = JobSpec.model_validate(row.spec)
+    waited_until = row.started_at or row.ended_at or now
+    return Job(
+        id=row.id, name=row.name, project=row.project, queue=row.queue, type=JobType(row.type),
+        priority=row.priority, attempt=attempt,
+        state=JobState(row.state), reason=row.reason, message=row.message, since=row.since,
+        outcome=Outcome(row.outcome) if row.outcome else None, exit_code=row.exit_code,
+        exit_reason=ExitReason(row.exit_reason) if row.exit_reason else None,
+        created_at=row.created_at, started_at=row.started_at, ended_at=row.ended_at,
+        waited_s=_seconds(row.created_at, waited_until),
+        ran_s=_seconds(row.started_at, row.ended_at or now) if row.started_at else None,
+        asked=asked(spec), chips=chips,
+        progress=Progress.model_validate(row.progress) if row.progress else None,
+        result=row.result, retry_of=row.retry_of, labels=row.labels, spec=spec,
+        etag=str(row.version),
+    )  # fmt: skip
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return max(0.0, round((end - start).total_seconds(), 3))
+
+
+def _attempts(tx: Transaction, job_ids: Sequence[str]) -> dict[str, int]:
+    attempts: dict[str, int] = {}
+    for gang in tx.jobs.gangs_of(job_ids):
+        attempts[gang.job_id] = max(attempts.get(gang.job_id, 0), gang.attempt)
+    return attempts
+
+
+def _held_chips(tx: Transaction, job_ids: Sequence[str]) -> dict[str, list[HeldChip]]:
+    leases = [lease for lease in tx.leases.held_by_jobs(job_ids) if lease.chips]
+    nodes = node_names(tx.session, {lease.node_id for lease in leases})
+    chips: dict[str, list[HeldChip]] = defaultdict(list)
+    for lease in sorted(leases, key=lambda lease: lease.id):
+        name = nodes.get(lease.node_id, lease.node_id)
+        chips[lease.job_id] += held_chips(lease.chips, name)
+    return chips

@@ -1,0 +1,39 @@
+"""Reads the records of scheduling cycles. They name jobs of all tenants: administrators only."""
+
+from __future__ import annotations
+
+from control_plane.errors import NotFound
+from control_plane.services.deps import Caller, Deps
+from control_plane.store.models import Cycle as CycleRow
+from penstock.api.base import Page
+from penstock.api.plans import Cycle
+from penstock.api.states import Role
+
+
+def get_cycle(deps: Deps, caller: Caller, cycle_id: str) -> Cycle:
+    """Raises NotFound."""
+    caller.require(Role.ADMIN)
+    with deps.store.read() as tx:
+        row = tx.history.cycle(cycle_id)
+        if row is None:
+            raise NotFound(
+                f"there is no cycle {cycle_id!r}", code="cycle_not_found",
+                hint="records of cycles are kept for a while only",
+            )  # fmt: skip
+        return _view(row)
+
+
+def list_cycles(deps: Deps, caller: Caller, limit: int, cursor: str | None) -> Page[Cycle]:
+    """The newest first."""
+    caller.require(Role.ADMIN)
+    with deps.store.read() as tx:
+        found = tx.history.cycles(limit, cursor)
+        return Page[Cycle](items=[_view(row) for row in found.rows], next=found.next)
+
+
+def _view(row: CycleRow) -> Cycle:
+    return Cycle(
+        id=row.id, epoch=row.epoch, trigger=row.trigger, started_at=row.started_at,
+        duration_s=row.duration_s, saw=row.saw, placed=row.placed, preempted=row.preempted,
+        deferred=row.deferred, committed=row.committed, message=row.message,
+    )  # fmt: skip

@@ -1,0 +1,31 @@
+"""Reads endpoints within what the caller may see."""
+
+from __future__ import annotations
+
+from control_plane.errors import NotFound
+from control_plane.services.deps import Caller, Deps
+from control_plane.services.endpoint_views import endpoint_views
+from control_plane.store.listing import endpoints_page
+from penstock.api.base import Page
+from penstock.api.endpoints import Endpoint
+
+
+def get_endpoint(deps: Deps, caller: Caller, ref: str) -> Endpoint:
+    """By id or name. Raises NotFound, also for an endpoint of another tenant."""
+    with deps.store.read() as tx:
+        row = tx.endpoints.find(ref, caller.sees)
+        if row is None:
+            raise NotFound(
+                f"there is no endpoint {ref!r}", code="endpoint_not_found",
+                hint="list them: penstock endpoint list",
+            )  # fmt: skip
+        return endpoint_views(tx, [row])[0]
+
+
+def list_endpoints(
+    deps: Deps, caller: Caller, limit: int, cursor: str | None, state: str | None
+) -> Page[Endpoint]:
+    """The newest first."""
+    with deps.store.read() as tx:
+        found = endpoints_page(tx.session, limit, cursor, caller.sees, state)
+        return Page[Endpoint](items=endpoint_views(tx, found.rows), next=found.next)

@@ -1,0 +1,59 @@
+"""Whether the control plane can do its work, part by part."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from control_plane.errors import Unavailable
+from control_plane.services.deps import Deps
+from control_plane.services.lead import SCHEDULER
+from control_plane.store.migrate import is_current
+from control_plane.store.models import Leader
+from penstock.api.errors import Violation
+from penstock.api.health import Part, Readiness
+
+
+def readiness(deps: Deps) -> Readiness:
+    """All parts well. Raises Unavailable `not_ready` naming the parts that are not."""
+    parts = {"database": _database(deps)}
+    if parts["database"].ok:
+        parts["migrations"] = _migrations(deps)
+    if all(part.ok for part in parts.values()):
+        parts["scheduler"] = _scheduler(deps)
+    broken = [
+        Violation(pointer=f"/parts/{name}", message=part.message)
+        for name, part in parts.items()
+        if not part.ok
+    ]
+    if broken:
+        names = ", ".join(one.pointer.rpartition("/")[2] for one in broken)
+        raise Unavailable(f"not ready: {names}", code="not_ready", violations=broken)
+    return Readiness(parts=parts)
+
+
+def _database(deps: Deps) -> Part:
+    try:
+        with deps.store.read() as tx:
+            tx.session.execute(select(1))
+    except SQLAlchemyError as error:
+        return Part(ok=False, message=f"does not answer: {type(error).__name__}")
+    return Part(ok=True, message=deps.store.database.engine.dialect.name)
+
+
+def _migrations(deps: Deps) -> Part:
+    if is_current(deps.store.database):
+        return Part(ok=True, message="the schema is current")
+    return Part(ok=False, message="the schema is not of this version: run the migrations")
+
+
+def _scheduler(deps: Deps) -> Part:
+    now = deps.clock.now()
+    with deps.store.read() as tx:
+        row = tx.session.scalar(select(Leader).where(Leader.name == SCHEDULER))
+        if row is None:
+            return Part(ok=False, message="no scheduler has led yet")
+        left_s = (row.expires_at - now).total_seconds()
+    if left_s <= 0:
+        return Part(ok=False, message=f"no scheduler leads since {-left_s:.0f} s")
+    return Part(ok=True, message=f"epoch {row.epoch}, leads for {left_s:.1f} s more")

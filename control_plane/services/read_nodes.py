@@ -1,0 +1,74 @@
+"""Reads nodes, chips and chip types. The pool is shared: every caller sees all of it."""
+
+from __future__ import annotations
+
+from control_plane.errors import NotFound
+from control_plane.services.deps import Caller, Deps
+from control_plane.services.node_views import (
+    chip_type_views,
+    chip_views,
+    held_by_chip,
+    node_views,
+)
+from control_plane.store.listing import chips_page, nodes_page
+from control_plane.store.models import Node as NodeRow
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.base import Page
+from penstock.api.chips import Chip, ChipType
+from penstock.api.nodes import Node
+
+
+def get_node(deps: Deps, ref: str) -> Node:
+    """By id or name. Raises NotFound."""
+    with deps.store.read() as tx:
+        row = _find(tx, ref)
+        return node_views([row], tx.nodes.chips(row.id), tx.leases.held_on(row.id))[0]
+
+
+def list_nodes(deps: Deps, limit: int, cursor: str | None) -> Page[Node]:
+    """In order of their names."""
+    with deps.store.read() as tx:
+        found = nodes_page(tx.session, limit, cursor)
+        items = node_views(found.rows, tx.nodes.chips(), tx.leases.held())
+        return Page[Node](items=items, next=found.next)
+
+
+def get_chip(deps: Deps, caller: Caller, chip_id: str) -> Chip:
+    """Raises NotFound, also for a chip that its node does not report any more."""
+    with deps.store.read() as tx:
+        row = tx.nodes.chip(chip_id)
+        if row is None or not row.present:
+            raise NotFound(
+                f"there is no chip {chip_id!r}", code="chip_not_found",
+                hint="list them: penstock chip list",
+            )  # fmt: skip
+        return chip_views(tx, [row], caller.sees)[0]
+
+
+def list_chips(
+    deps: Deps, caller: Caller, limit: int, cursor: str | None, *,
+    node: str | None = None, chip_type: str | None = None, vendor: str | None = None,
+) -> Page[Chip]:  # fmt: skip
+    """Chips present now, in the order in which their nodes reported them."""
+    with deps.store.read() as tx:
+        node_id = _find(tx, node).id if node is not None else None
+        found = chips_page(
+            tx.session, limit, cursor, node_id=node_id, type=chip_type, vendor=vendor
+        )
+        return Page[Chip](items=chip_views(tx, found.rows, caller.sees), next=found.next)
+
+
+def list_chip_types(deps: Deps) -> Page[ChipType]:
+    """All types that are present; there are few."""
+    with deps.store.read() as tx:
+        held = held_by_chip(tx.leases.held())
+        return Page[ChipType](items=chip_type_views(tx.nodes.chips(), held))
+
+
+def _find(tx: Transaction, ref: str) -> NodeRow:
+    row = tx.nodes.find(ref)
+    if row is None:
+        raise NotFound(
+            f"there is no node {ref!r}", code="node_not_found", hint="list them: penstock node list"
+        )
+    return row
