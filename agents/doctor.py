@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Final, Literal
@@ -25,6 +25,7 @@ from agents.hardware.host import Capacity
 from agents.hardware.isolation import Failure, Isolated
 from agents.hardware.pci import Presence, presence
 from agents.runtimes.limits.limiter import detect
+from agents.settings import read_settings
 from penstock.api.chips import ChipReport
 from penstock.api.states import ChipHealth
 from penstock.api.vendors import Vendor
@@ -55,24 +56,25 @@ class Finding:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the findings; 1 when one of them is an error, else 0."""
-    from agents.settings import Settings
-
     parser = argparse.ArgumentParser(prog="python -m agents doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    args = parser.parse_args(argv)
+    args, options = parser.parse_known_args(argv)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    settings = Settings()
+    settings = read_settings(options)
     context = chips.host_context(settings.state_dir, settings.emulated, measure=False)
-    found = examine(context, _limits())
+    found = examine(context, limits_here() if settings.cgroups else {}, settings.skip_chips)
     text = json.dumps([asdict(it) for it in found], indent=2) if args.json else render(found)
     sys.stdout.write(text + "\n")
     return int(any(it.level == "error" for it in found))
 
 
-def examine(context: ChipContext, limits: Mapping[str, str]) -> tuple[Finding, ...]:
+def examine(
+    context: ChipContext, limits: Mapping[str, str], skip: Collection[str] = ()
+) -> tuple[Finding, ...]:
     """Everything worth saying about this node; `limits` is how each limit is enforced here."""
-    providers = chips.load(context)
+    providers = chips.load(context, skip=skip)
     found = chips.probe(providers)
+    provided = {*providers.by_vendor, *skip}
     return (
         *chips_found(found, context.vendors),
         *drops(found),
@@ -80,7 +82,7 @@ def examine(context: ChipContext, limits: Mapping[str, str]) -> tuple[Finding, .
         *(
             it
             for key, row in context.vendors.items()
-            for it in obstacles(key, row, presence(row, context.roots), key in providers.by_vendor)
+            for it in obstacles(key, row, presence(row, context.roots), key in provided)
         ),
         *(Finding("info", how, f"limit on {what}") for what, how in limits.items()),
         _state_dir(context),
@@ -187,7 +189,7 @@ def _state_dir(context: ChipContext) -> Finding:
     )
 
 
-def _limits() -> Mapping[str, str]:
+def limits_here() -> Mapping[str, str]:
     """How limits would be enforced here; groups made to try that out are removed again."""
     limiter = detect("doctor")
     try:

@@ -6,7 +6,7 @@ What a vendor's chips are is left to the vendors' files; how often to ask, to th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -54,12 +54,14 @@ def host_context(
     )
 
 
-def load(context: ChipContext, folder: Path = Path(__file__).parent) -> Providers:
+def load(
+    context: ChipContext, folder: Path = Path(__file__).parent, skip: Collection[str] = ()
+) -> Providers:
     """Imports every provider file of the folder. Never raises for a provider's own fault."""
     by_vendor: dict[str, Isolated[ChipProvider]] = {}
     dropped: list[Dropped] = []
     for key in sorted(path.stem for path in folder.glob("*.py")):
-        if key in NOT_PROVIDERS:
+        if key in NOT_PROVIDERS or key in skip:
             continue
         made = Isolated.build(key, partial(_provider, key, context), EXPECTED)
         if isinstance(made, Failure):

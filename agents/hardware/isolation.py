@@ -36,6 +36,7 @@ class Isolated(Generic[T]):
         self._target = target
         self._expected = expected
         self._running: threading.Thread | None = None
+        self._turn = threading.Lock()
 
     @classmethod
     def build(
@@ -49,7 +50,18 @@ class Isolated(Generic[T]):
         return made if isinstance(made, Failure) else cls(name, made, expected)
 
     def call(self, ask: Callable[[T], R], timeout_s: float) -> R | Failure:
-        """The result of `ask`, or why there is none: it raised, or took longer than allowed."""
+        """The result of `ask`, or why there is none: it raised, or took longer than allowed.
+
+        Callers take turns; each waits no longer than its own time limit for its turn.
+        """
+        if not self._turn.acquire(timeout=timeout_s):
+            return Failure(f"no answer within {timeout_s:g} s")
+        try:
+            return self._call(ask, timeout_s)
+        finally:
+            self._turn.release()
+
+    def _call(self, ask: Callable[[T], R], timeout_s: float) -> R | Failure:
         if self._running is not None and self._running.is_alive():
             return Failure("an earlier call has not returned; its driver or library hangs")
         answer: list[R | Failure] = []

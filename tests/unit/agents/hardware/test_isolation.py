@@ -59,6 +59,27 @@ def test_a_hanging_call_is_given_up_and_not_repeated_until_it_returns() -> None:
     assert _eventually(isolated) == "answer"
 
 
+def test_callers_at_the_same_time_take_turns() -> None:
+    inside, release = threading.Event(), threading.Event()
+    answers: list[object] = []
+
+    def slow(answer: str) -> str:
+        inside.set()
+        release.wait(30)
+        return answer
+
+    isolated = Isolated("acme", "answer")
+    first = threading.Thread(target=lambda: answers.append(isolated.call(slow, 30)))
+    first.start()
+    assert inside.wait(30)
+    second = threading.Thread(target=lambda: answers.append(isolated.call(len, 30)))
+    second.start()
+    release.set()
+    first.join(30)
+    second.join(30)
+    assert answers == ["answer", 6]
+
+
 def _eventually(isolated: Isolated[str]) -> str:
     for _ in range(100_000):
         answer = isolated.call(lambda it: it, 5)
