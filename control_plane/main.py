@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -16,8 +18,10 @@ from fastapi import FastAPI
 from control_plane.api.app import build_api
 from control_plane.clock import SystemClock
 from control_plane.daemon.scheduler import SchedulerDaemon
+from control_plane.gateway.router import Gateway
 from control_plane.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
+from control_plane.redis_hints import RedisHints
 from control_plane.services.bootstrap import bootstrap
 from control_plane.services.deps import Deps, Rules
 from control_plane.services.tokens import ensure_admin
@@ -43,6 +47,50 @@ class Parts:
         self.deps.store.database.dispose()
 
 
+class Background:
+    """The threads of this process: hints from others, the scheduler daemon, the worker."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._stops: list[Callable[[], None]] = []
+        self._starting = threading.Thread(target=self._start_worker, name="start", daemon=True)
+
+    def start(self) -> None:
+        settings, deps, hub = self._parts.settings, self._parts.deps, self._parts.hub
+        if settings.redis_url is not None:
+            hints = RedisHints(settings.redis_url, hub)
+            hints.start()
+            self._stops.append(hints.stop)
+        if "scheduler" in settings.parts:
+            daemon = SchedulerDaemon(deps, hub, settings.sweep, settings.leader_ttl_s)
+            daemon.start()
+            self._stops.append(daemon.stop)
+        if "worker" in settings.parts:
+            self._starting.start()
+
+    def stop(self) -> None:
+        if self._starting.ident is not None:
+            self._starting.join(10.0)
+        for stop in reversed(self._stops):
+            stop()
+
+    def _start_worker(self) -> None:
+        """In a thread of its own: importing Celery takes longer than the API's whole start."""
+        from control_plane.tasks.app import build_tasks
+        from control_plane.tasks.webhook_client import WebhookClient
+        from control_plane.tasks.worker import DueWork, EmbeddedWorker
+
+        settings = self._parts.settings
+        post = WebhookClient(settings.webhook_allow_private)
+        retention = timedelta(days=settings.retention_days)
+        app = build_tasks(self._parts.deps, post, settings.redis_url, retention)
+        worker = EmbeddedWorker(app)
+        due = DueWork(self._parts.deps, app, settings.sweep)
+        worker.start()
+        due.start()
+        self._stops += [post.close, worker.stop, due.stop]
+
+
 def build(settings: Settings) -> Parts:
     """Opens the database (migrated), the log store and the hub; starts nothing."""
     settings.home_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -64,8 +112,12 @@ def build(settings: Settings) -> Parts:
 
 
 def build_app(parts: Parts) -> FastAPI:
-    """The HTTP application; its lifespan runs the daemon and the worker."""
-    return build_api(parts.deps, parts.hub, auth=parts.settings.auth, lifespan=_lifespan(parts))
+    """The HTTP application; its lifespan runs the daemon, the gateway and the worker."""
+    settings = parts.settings
+    gateway = Gateway(parts.deps, parts.hub, auth=settings.auth)
+    app = build_api(parts.deps, parts.hub, auth=settings.auth, lifespan=_lifespan(parts, gateway))
+    app.include_router(gateway.router())
+    return app
 
 
 def serve(settings: Settings) -> None:
@@ -83,16 +135,16 @@ def serve(settings: Settings) -> None:
     parts.close()
 
 
-def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    parts: Parts, gateway: Gateway
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        settings = parts.settings
-        daemon = SchedulerDaemon(parts.deps, parts.hub, settings.sweep, settings.leader_ttl_s)
-        if "scheduler" in settings.parts:
-            daemon.start()
-        yield
-        if "scheduler" in settings.parts:
-            await asyncio.to_thread(daemon.stop)
+        background = Background(parts)
+        background.start()
+        async with gateway.running():
+            yield
+        await asyncio.to_thread(background.stop)
 
     return lifespan
 

@@ -101,7 +101,8 @@ class Gateway:
         try:
             if scheme.lower() != "bearer" or not secret:
                 raise Unauthenticated("no token")
-            return await asyncio.to_thread(authenticate, self._deps, secret.strip())
+            known = await asyncio.to_thread(authenticate, self._deps, secret.strip())
+            return known.caller
         except Unauthenticated:
             raise GatewayError(
                 401, "A valid API token is needed: Authorization: Bearer …",

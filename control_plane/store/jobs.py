@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from control_plane.domain.job import LIVE
-from control_plane.store.models import Checkpoint, Gang, Job, Lease
+from control_plane.store.models import Checkpoint, Event, Gang, Job, Lease
 from control_plane.store.paging import Slice, cut, decode_cursor
 from penstock.api.states import JobState
 
@@ -69,6 +69,18 @@ class Jobs:
     def in_state(self, states: Collection[JobState]) -> Sequence[Job]:
         return self._session.scalars(
             select(Job).where(Job.state.in_(tuple(states))).order_by(Job.id)
+        ).all()
+
+    def ended_before(
+        self, before: datetime, states: Collection[JobState], limit: int
+    ) -> Sequence[Job]:
+        """Those of which events are left."""
+        told = select(Event.id).where(Event.object_id == Job.id).exists()
+        return self._session.scalars(
+            select(Job)
+            .where(Job.state.in_(tuple(states)), Job.ended_at < before, told)
+            .order_by(Job.ended_at)
+            .limit(limit)
         ).all()
 
     def counts(self) -> dict[tuple[str, str], int]:

@@ -1,0 +1,56 @@
+"""Delivers the news of a job's end: at least once, with back-off, to public addresses only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final, Protocol
+
+from control_plane.domain.retries import Failures, backoff_s
+from control_plane.services.deps import Deps
+from control_plane.store.unit_of_work import Transaction
+
+MAX_TRIES: Final = 8
+
+
+class Post(Protocol):
+    """Posts a JSON document; returns None on success, else why it failed. Never raises."""
+
+    def __call__(
+        self, url: str, body: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> str | None: ...
+
+
+def deliver_webhook(deps: Deps, post: Post, delivery_id: str) -> None:
+    """The row is the truth: a message about a delivery that is done or not due does nothing.
+
+    Receivers tell repeats by the header `Penstock-Delivery`.
+    """
+    with deps.store.read() as tx:
+        row = tx.history.delivery(delivery_id)
+    if row is None or row.state != "pending" or row.next_at > deps.clock.now():
+        return
+    headers = {"Penstock-Delivery": row.id, "Penstock-Event": str(row.body.get("event", ""))}
+    failure = post(row.url, row.body, headers)
+    deps.run(partial(_note, deps=deps, delivery_id=row.id, tries=row.num_tries, failure=failure))
+
+
+def due_deliveries(deps: Deps, limit: int = 100) -> list[str]:
+    """Ids of deliveries whose time has come."""
+    with deps.store.read() as tx:
+        return [row.id for row in tx.history.due_deliveries(deps.clock.now(), limit)]
+
+
+def _note(tx: Transaction, deps: Deps, delivery_id: str, tries: int, failure: str | None) -> None:
+    row = tx.history.delivery(delivery_id)
+    if row is None or row.state != "pending" or row.num_tries != tries:
+        return
+    row.num_tries += 1
+    if failure is None:
+        row.state = "delivered"
+        return
+    row.last_error = failure[:1000]
+    row.next_at = deps.clock.now() + timedelta(seconds=backoff_s(Failures(own=row.num_tries)))
+    if row.num_tries >= MAX_TRIES:
+        row.state = "failed"

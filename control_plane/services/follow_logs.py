@@ -1,0 +1,141 @@
+"""Follows the output of all replicas of a job, over all attempts, line by line.
+
+A line is given out once, whole, and in order within its replica; a replica's next attempt begins
+when the one before was given out to its end. A follower keeps offsets, never bytes: a reader
+that is slow costs nothing but time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Final
+
+from control_plane.domain.job import TERMINAL
+from control_plane.domain.replica import TERMINAL as REPLICA_ENDED
+from control_plane.services.deps import Deps
+from control_plane.services.log_lines import BLOCK_BYTES, Line, next_lines
+from control_plane.services.log_positions import Spot
+from control_plane.store.listing import LogEnd, log_ends
+from penstock.api.states import JobState, ReplicaState
+
+PASS_BYTES: Final = 4 * BLOCK_BYTES
+# How long the last bytes of an ended replica are waited for: where its agent told the length,
+# and where it did not.
+PATIENCE_S: Final = 10.0
+BLIND_PATIENCE_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """A choice of replicas; None takes all. `rank` counts the replicas of a serving job."""
+
+    rank: int | None = None
+    attempt: int | None = None
+
+    def takes(self, log: LogEnd) -> bool:
+        return self.attempt in (None, log.attempt) and self.rank in (None, number_of(log))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """New lines of one replica."""
+
+    log: LogEnd
+    lines: Sequence[Line]
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What is new. `final` is the job's state once it has ended and all was given out."""
+
+    pieces: Sequence[Piece]
+    more: bool
+    final: JobState | None
+    waits_for_rest: bool
+    """A replica has ended, and its last bytes may still come: look again soon."""
+
+
+@dataclass(slots=True)
+class LogFollower:
+    """One reader. `offsets` says what it was given; `pull` gives it the next."""
+
+    deps: Deps
+    job_id: str
+    which: Which = Which()
+    offsets: dict[Spot, int] = field(default_factory=dict)
+    _turn: int = 0
+
+    def pull(self) -> Pull:
+        """At most about 256 KiB at a time; ranks take turns."""
+        now = self.deps.clock.now()
+        with self.deps.store.read() as tx:
+            # The job first: once it has ended, all of its logs' ends are final or nearly so.
+            job = tx.jobs.get(self.job_id)
+            state = JobState(job.state) if job is not None else JobState.CANCELLED
+            logs = log_ends(tx.session, self.job_id)
+        self._turn += 1
+        due, unfinished = self._due([log for log in logs if self.which.takes(log)], now)
+        pieces = self._read(due, now)
+        more = bool(pieces)
+        final = state if state in TERMINAL and not unfinished else None
+        waits = any(log.state in REPLICA_ENDED for log in unfinished)
+        return Pull(pieces, more, final, waits)
+
+    def _due(self, logs: Sequence[LogEnd], now: datetime) -> tuple[list[LogEnd], list[LogEnd]]:
+        """(logs with unread bytes that are next, logs that are not wholly given out)."""
+        due: list[LogEnd] = []
+        unfinished: list[LogEnd] = []
+        for _, gang in groupby(logs, key=lambda log: log.gang):
+            for _, attempt in groupby(gang, key=lambda log: log.attempt):
+                open_logs = [log for log in attempt if not self._is_done(log, now)]
+                if open_logs:
+                    unfinished += open_logs
+                    due += [log for log in open_logs if self._offset(log) < log.end]
+                    break
+        turn = self._turn % len(due) if due else 0
+        return due[turn:] + due[:turn], unfinished
+
+    def _read(self, due: Sequence[LogEnd], now: datetime) -> list[Piece]:
+        pieces: list[Piece] = []
+        room = PASS_BYTES
+        for log in due:
+            start = self._offset(log)
+            lines = next_lines(self.deps.logs, log, start, complete=is_complete(log, now))
+            if lines:
+                self.offsets[spot_of(log)] = lines[-1].end
+                pieces.append(Piece(log, lines))
+                room -= lines[-1].end - start
+            if room <= 0:
+                break
+        return pieces
+
+    def _is_done(self, log: LogEnd, now: datetime) -> bool:
+        return self._offset(log) >= log.end and is_complete(log, now)
+
+    def _offset(self, log: LogEnd) -> int:
+        return self.offsets.get(spot_of(log), 0)
+
+
+def is_complete(log: LogEnd, now: datetime) -> bool:
+    """Whether no more bytes will come: the replica has ended, and its agent sent everything."""
+    if log.state == ReplicaState.LOST:
+        return True
+    if log.state != ReplicaState.EXITED or log.ended_at is None:
+        return False
+    ended_s = (now - log.ended_at).total_seconds()
+    length = (log.exit or {}).get("log_bytes")
+    if length is None:
+        return ended_s >= BLIND_PATIENCE_S
+    return log.end >= length or ended_s >= PATIENCE_S
+
+
+def spot_of(log: LogEnd) -> Spot:
+    return Spot(log.gang, log.attempt, log.rank)
+
+
+def number_of(log: LogEnd) -> int:
+    """What people call a replica by: its rank, or which replica of a serving job it is."""
+    return log.gang or log.rank

@@ -1,0 +1,43 @@
+"""The Celery application: three tasks, JSON only, no result backend."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from celery import Celery
+
+from control_plane.services.deliver_webhook import Post, deliver_webhook
+from control_plane.services.deps import Deps
+from control_plane.services.forget_old import forget_old
+from control_plane.services.roll_up_usage import roll_up_usage
+
+DELIVER_WEBHOOK: Final = "penstock.deliver_webhook"
+ROLL_UP_USAGE: Final = "penstock.roll_up_usage"
+FORGET_OLD: Final = "penstock.forget_old"
+EMBEDDED_BROKER: Final = "memory://"
+
+
+def build_tasks(deps: Deps, post: Post, redis_url: str | None, retention: timedelta) -> Celery:
+    """Tasks bound to their collaborators; on Redis, or in memory with a 10 ms poll."""
+    app = Celery("penstock", broker=redis_url or EMBEDDED_BROKER, set_as_current=False)
+    app.conf.update(
+        task_serializer="json", accept_content=["json"], task_ignore_result=True,
+        task_acks_late=True, task_default_queue="penstock", worker_hijack_root_logger=False,
+        worker_send_task_events=False, broker_connection_retry_on_startup=True,
+        broker_transport_options={} if redis_url else {"polling_interval": 0.01},
+    )  # fmt: skip
+
+    def deliver_webhook_task(delivery: str) -> None:
+        deliver_webhook(deps, post, delivery)
+
+    def roll_up_usage_task() -> None:
+        roll_up_usage(deps)
+
+    def forget_old_task() -> None:
+        forget_old(deps, retention)
+
+    app.task(name=DELIVER_WEBHOOK)(deliver_webhook_task)
+    app.task(name=ROLL_UP_USAGE)(roll_up_usage_task)
+    app.task(name=FORGET_OLD)(forget_old_task)
+    return app

@@ -1,0 +1,83 @@
+"""A Celery worker in a thread of this process, and the loop that asks for due work."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import structlog
+from celery import Celery
+from celery.worker import state as worker_state
+from kombu.exceptions import OperationalError
+
+from control_plane.services.deliver_webhook import due_deliveries
+from control_plane.services.deps import Deps
+from control_plane.tasks.app import DELIVER_WEBHOOK, FORGET_OLD, ROLL_UP_USAGE
+
+log = structlog.get_logger()
+
+ROLL_UP_EVERY_S = 60.0
+FORGET_EVERY_S = 3600.0
+
+
+class EmbeddedWorker:
+    """Runs tasks in threads beside the API. Built late: its import must not delay readiness."""
+
+    def __init__(self, app: Celery, concurrency: int = 2) -> None:
+        self._app = app
+        app.set_default()  # the current app is thread-local: without this, another one is used
+        self._worker = app.WorkController(
+            pool="threads", concurrency=concurrency, without_heartbeat=True,
+            without_mingle=True, without_gossip=True, quiet=True,
+        )  # fmt: skip
+        self._thread = threading.Thread(target=self._worker.start, name="worker", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Waits for the tasks in hand; a flag of Celery's own module tells its loop to end."""
+        worker_state.should_stop = 0
+        self._worker.stop()
+        self._thread.join(10.0)
+        worker_state.should_stop = None
+
+
+class DueWork:
+    """Asks for tasks whose time has come. What a lost message cost is asked for again."""
+
+    def __init__(self, deps: Deps, app: Celery, sweep_s: float) -> None:
+        self._deps = deps
+        self._app = app
+        self._sweep_s = sweep_s
+        self._next = {ROLL_UP_USAGE: 0.0, FORGET_OLD: 0.0}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="due-work", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(5.0)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._sweep_s):
+            try:
+                self._step()
+            except OperationalError as error:
+                log.warning("broker_away", error=str(error))
+            except Exception:  # process loop: one failed step must not end the loop
+                log.exception("due_work_failed")
+
+    def _step(self) -> None:
+        for delivery_id in due_deliveries(self._deps):
+            self._app.send_task(DELIVER_WEBHOOK, args=[delivery_id])
+        self._every(ROLL_UP_USAGE, ROLL_UP_EVERY_S)
+        self._every(FORGET_OLD, FORGET_EVERY_S)
+
+    def _every(self, task: str, period_s: float) -> None:
+        now = time.monotonic()
+        if now >= self._next[task]:
+            self._app.send_task(task)
+            self._next[task] = now + period_s
