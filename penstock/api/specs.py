@@ -96,7 +96,7 @@ class TrainSpec(Strict):
         description="stdlib (the running Python's standard library) or a folder of text on the node",
     )  # fmt: skip
     data_limit: MemoryBytes = Field(
-        default=3 * 2**20, description="use at most this much text, a fair sample of the files"
+        default=2 * 2**20, description="use at most this much text, a fair sample of the files"
     )
     steps: int = Field(default=200, ge=1, le=10**9)
     batch_size: int = Field(default=24, ge=1, le=10**6, description="samples per step, whole job")
