@@ -39,6 +39,9 @@ class Which:
         return self.attempt in (None, log.attempt) and self.rank in (None, number_of(log))
 
 
+ALL: Final = Which()
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """New lines of one replica."""
@@ -64,9 +67,10 @@ class LogFollower:
 
     deps: Deps
     job_id: str
-    which: Which = Which()
+    which: Which = ALL
     offsets: dict[Spot, int] = field(default_factory=dict)
     _turn: int = 0
+    _given_up: bool = False
 
     def pull(self) -> Pull:
         """At most about 256 KiB at a time; ranks take turns."""
@@ -76,6 +80,8 @@ class LogFollower:
             job = tx.jobs.get(self.job_id)
             state = JobState(job.state) if job is not None else JobState.CANCELLED
             logs = log_ends(tx.session, self.job_id)
+        ended_at = job.ended_at if job is not None else None
+        self._given_up = ended_at is not None and _seconds(ended_at, now) > PATIENCE_S
         self._turn += 1
         due, unfinished = self._due([log for log in logs if self.which.takes(log)], now)
         pieces = self._read(due, now)
@@ -103,7 +109,7 @@ class LogFollower:
         room = PASS_BYTES
         for log in due:
             start = self._offset(log)
-            lines = next_lines(self.deps.logs, log, start, complete=is_complete(log, now))
+            lines = next_lines(self.deps.logs, log, start, complete=self._is_complete(log, now))
             if lines:
                 self.offsets[spot_of(log)] = lines[-1].end
                 pieces.append(Piece(log, lines))
@@ -113,7 +119,11 @@ class LogFollower:
         return pieces
 
     def _is_done(self, log: LogEnd, now: datetime) -> bool:
-        return self._offset(log) >= log.end and is_complete(log, now)
+        return self._offset(log) >= log.end and self._is_complete(log, now)
+
+    def _is_complete(self, log: LogEnd, now: datetime) -> bool:
+        """Nothing is waited for long after the job's end, whatever its replicas' rows say."""
+        return self._given_up or is_complete(log, now)
 
     def _offset(self, log: LogEnd) -> int:
         return self.offsets.get(spot_of(log), 0)
@@ -125,7 +135,7 @@ def is_complete(log: LogEnd, now: datetime) -> bool:
         return True
     if log.state != ReplicaState.EXITED or log.ended_at is None:
         return False
-    ended_s = (now - log.ended_at).total_seconds()
+    ended_s = _seconds(log.ended_at, now)
     length = (log.exit or {}).get("log_bytes")
     if length is None:
         return ended_s >= BLIND_PATIENCE_S
@@ -139,3 +149,7 @@ def spot_of(log: LogEnd) -> Spot:
 def number_of(log: LogEnd) -> int:
     """What people call a replica by: its rank, or which replica of a serving job it is."""
     return log.gang or log.rank
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return (end - start).total_seconds()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from control_plane.services.cancel_job import find_job
 from control_plane.services.deps import Caller, Deps
-from control_plane.services.follow_logs import LogFollower, Which, number_of, spot_of
+from control_plane.services.follow_logs import ALL, LogFollower, Which, number_of, spot_of
 from control_plane.services.log_lines import next_lines, tail_start
 from control_plane.services.log_positions import decode
 from control_plane.store.listing import LogEnd, log_ends
@@ -17,7 +17,7 @@ from control_plane.store.listing import LogEnd, log_ends
 class Ask:
     """Which part of a job's logs somebody wants. `after` is the id of the last event seen."""
 
-    which: Which = Which()
+    which: Which = ALL
     tail: int | None = None
     after: str | None = None
 
