@@ -26,12 +26,20 @@ class TextTokenizer:
         return int(self.raw.get_vocab_size(with_added_tokens=True))
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of a plain prompt, with the special tokens that the tokenizer puts around."""
+        """Tokens of a plain prompt, with the special tokens that the tokenizer puts around.
+
+        Raises UnicodeEncodeError for half a surrogate pair.
+        """
+        text.encode()
         return list(self.raw.encode(text).ids)
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Tokens of a conversation, up to where the assistant speaks; raises ChatRefused."""
+        """Tokens of a conversation, up to where the assistant speaks.
+
+        Raises ChatRefused, and UnicodeEncodeError for half a surrogate pair.
+        """
         prompt = self.chat(messages)
+        prompt.encode()
         return list(self.raw.encode(prompt, add_special_tokens=self.adds_special).ids)
 
     def decode(self, tokens: Sequence[int]) -> str:
