@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -23,6 +24,7 @@ from control_plane.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
 from control_plane.redis_hints import RedisHints
 from control_plane.services.bootstrap import bootstrap
+from control_plane.services.count_pool import count_pool
 from control_plane.services.deps import Deps, Rules
 from control_plane.services.tokens import ensure_admin
 from control_plane.settings import Settings
@@ -30,7 +32,9 @@ from control_plane.store.engine import open_database
 from control_plane.store.log_store import LogStore
 from control_plane.store.migrate import migrate
 from control_plane.store.unit_of_work import Store
+from control_plane.telemetry.http import MeteredApp
 from control_plane.telemetry.logging import configure_logging
+from control_plane.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -42,6 +46,7 @@ class Parts:
     settings: Settings
     deps: Deps
     hub: Hub
+    metrics: Metrics
 
     def close(self) -> None:
         self.deps.store.database.dispose()
@@ -62,7 +67,9 @@ class Background:
             hints.start()
             self._stops.append(hints.stop)
         if "scheduler" in settings.parts:
-            daemon = SchedulerDaemon(deps, hub, settings.sweep, settings.leader_ttl_s)
+            daemon = SchedulerDaemon(
+                deps, hub, self._parts.metrics, settings.sweep, settings.leader_ttl_s
+            )
             daemon.start()
             self._stops.append(daemon.stop)
         if "worker" in settings.parts:
@@ -108,7 +115,7 @@ def build(settings: Settings) -> Parts:
         launcher=AgentLauncher(hub.publish), rules=rules,
     )  # fmt: skip
     bootstrap(deps)
-    return Parts(settings, deps, hub)
+    return Parts(settings, deps, hub, Metrics(partial(count_pool, deps)))
 
 
 def build_app(parts: Parts) -> FastAPI:
@@ -127,7 +134,7 @@ def serve(settings: Settings) -> None:
     _write_admin_token(parts)
     listener = _listen(settings.host, settings.port)
     config = uvicorn.Config(
-        build_app(parts), log_level="warning", access_log=False, server_header=False,
+        MeteredApp(build_app(parts), parts.metrics), log_level="warning", access_log=False, server_header=False,
         timeout_graceful_shutdown=3, timeout_keep_alive=30,
     )  # fmt: skip
     log.info("listening", host=settings.host, port=listener.getsockname()[1])

@@ -18,6 +18,7 @@ from control_plane.services.lead import resign, try_to_lead
 from control_plane.services.reconcile import reconcile
 from control_plane.services.run_cycle import run_cycle
 from control_plane.services.watch_nodes import watch_nodes
+from control_plane.telemetry.metrics import Metrics
 from control_plane.topics import CYCLE
 
 log = structlog.get_logger()
@@ -26,9 +27,12 @@ log = structlog.get_logger()
 class SchedulerDaemon:
     """One thread. Wakes on the topic `cycle`, and every `sweep_s` seconds without a hint."""
 
-    def __init__(self, deps: Deps, hub: Hub, sweep_s: float, leader_ttl_s: float) -> None:
+    def __init__(
+        self, deps: Deps, hub: Hub, metrics: Metrics, sweep_s: float, leader_ttl_s: float
+    ) -> None:
         self._deps = deps
         self._hub = hub
+        self._metrics = metrics
         self._sweep_s = sweep_s
         self._leader_ttl_s = leader_ttl_s
         self._holder = secrets.token_hex(8)
@@ -60,6 +64,7 @@ class SchedulerDaemon:
                     self._step("hint" if triggered else "sweep")
                 except Exception:  # process loop: one failed step must not end the daemon
                     log.exception("scheduler_step_failed")
+                    self._metrics.cycle_failed()
                     self._stopping.wait(min(1.0, self._sweep_s))
         self._resign()
 
@@ -70,7 +75,9 @@ class SchedulerDaemon:
         if time.monotonic() - self._swept_at >= self._sweep_s:
             self._sweep()
         if trigger == "hint" or self._news():
-            run_cycle(self._deps, epoch, trigger)
+            started = time.perf_counter()
+            placed = run_cycle(self._deps, epoch, trigger)
+            self._metrics.cycle(placed, time.perf_counter() - started)
 
     def _lead(self) -> int | None:
         """Renews at a third of the term; a leader knows when its term ends."""
