@@ -17,6 +17,7 @@ from itertools import groupby
 from typing import Final, Literal
 
 import structlog
+from pydantic import ValidationError
 
 from agents import chips
 from agents.chips.base import ChipContext, ProbeResult
@@ -39,6 +40,7 @@ LOAD_MODULE: Final = "load the vendor's kernel module, or give the container the
 INSTALL_DRIVER: Final = "install the vendor's driver, or mount its libraries into the container"
 TOOL_IS_EXTRA: Final = "not needed while the library answers; useful to look by hand"
 
+CORRECT: Final = "correct the agent's option or its PENSTOCK_AGENT_ variable"
 FEWER: Final = "the scheduler counts the host's own: some chips will stay free; emulate fewer"
 
 Level = Literal["ok", "info", "warning", "error"]
@@ -60,9 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     args, options = parser.parse_known_args(argv)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    settings = read_settings(options)
-    context = chips.host_context(settings.state_dir, settings.emulated, measure=False)
-    found = examine(context, limits_here() if settings.cgroups else {}, settings.skip_chips)
+    found = _node(options)
     text = json.dumps([asdict(it) for it in found], indent=2) if args.json else render(found)
     sys.stdout.write(text + "\n")
     return int(any(it.level == "error" for it in found))
@@ -97,6 +97,19 @@ def render(findings: Sequence[Finding]) -> str:
         if it.advice:
             lines.append(f"      → {it.advice}")
     return "\n".join(lines)
+
+
+def _node(options: Sequence[str]) -> tuple[Finding, ...]:
+    """The findings of the node that the options and the environment describe."""
+    try:
+        settings = read_settings(options)
+    except ValidationError as error:
+        return tuple(
+            Finding("error", it["msg"], ".".join(map(str, it["loc"])) or "settings", CORRECT)
+            for it in error.errors()
+        )
+    context = chips.host_context(settings.state_dir, settings.emulated, measure=False)
+    return examine(context, limits_here() if settings.cgroups else {}, settings.skip_chips)
 
 
 def chips_found(found: ProbeResult, vendors: Mapping[str, Vendor]) -> list[Finding]:

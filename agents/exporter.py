@@ -83,9 +83,15 @@ class Exporter:
         self._chips, self._dropped = tuple(chips), tuple(dropped)
 
     def set_samples(self, samples: Sequence[ChipSample]) -> None:
-        """New readings. Chips that are not among them keep their last one, which grows old."""
-        now = self._clock()
-        self._samples = {**self._samples, **{sample.key: (sample, now) for sample in samples}}
+        """New readings. Chips that are not among them keep their last one, which grows old.
+
+        A sample that was handed in before, the same object, is no new reading.
+        """
+        now, known = self._clock(), self._samples
+        new = {
+            it.key: (it, now) for it in samples if it.key not in known or known[it.key][0] is not it
+        }
+        self._samples = {**known, **new}
 
     def set_replicas(self, replicas: Sequence[ReplicaGauges]) -> None:
         """All live replicas of this node."""

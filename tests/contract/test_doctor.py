@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ from agents.chips.base import ChipContext
 from agents.doctor import Finding
 from penstock.api.vendors import vendor_table
 from tests.host_tree import HostTree
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -55,3 +60,27 @@ def test_a_misspelt_fleet_is_a_warning_that_names_the_nearest_type(tree: HostTre
     assert found.where == "emulated"
     assert "Did you mean emulated-a100?" in found.what
     assert found.advice
+
+
+def run_doctor(*options: str) -> tuple[int, list[dict[str, str]]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "agents", "doctor", "--json", *options], cwd=ROOT,
+        text=True, capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_command_prints_one_document_about_this_machine(tmp_path: Path) -> None:
+    code, found = run_doctor("--state-dir", str(tmp_path), "--emulate", "emulated-910b:1")
+    assert code == int(any(it["level"] == "error" for it in found))
+    assert all(set(it) == {"level", "what", "where", "advice"} for it in found)
+    told = {it["where"]: it["what"] for it in found}
+    assert told["emulated"].startswith("1 × emulated-910b, emulated: ")
+    assert "state folder" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_settings_are_findings_and_no_traceback(tmp_path: Path) -> None:
+    code, found = run_doctor("--state-dir", str(tmp_path), "--name", "No Name", "--labels", "x")
+    assert code == 1
+    assert {it["where"] for it in found} == {"name", "labels"}

@@ -91,6 +91,18 @@ def test_an_old_reading_disappears_and_its_age_stays(exporter: Exporter, clock: 
     assert series(exporter)[f"penstock_chip_sample_age_seconds{{{LABELS}}}"] == STALE_S + 1
 
 
+def test_the_same_reading_handed_in_again_does_not_grow_young(
+    exporter: Exporter, clock: Clock
+) -> None:
+    readings = [ChipSample(key="k0", utilization_ratio=0.5)]
+    exporter.set_samples(readings)
+    clock.now_s = 30
+    exporter.set_samples(readings)
+    assert series(exporter)[f"penstock_chip_sample_age_seconds{{{LABELS}}}"] == 30
+    exporter.set_samples([ChipSample(key="k0", utilization_ratio=0.5)])
+    assert series(exporter)[f"penstock_chip_sample_age_seconds{{{LABELS}}}"] == 0
+
+
 def test_a_chip_that_is_gone_leaves_no_series(exporter: Exporter) -> None:
     exporter.set_samples([ChipSample(key="k0", utilization_ratio=0.5)])
     exporter.set_replicas([REPLICA])
