@@ -134,8 +134,8 @@ def serve(settings: Settings) -> None:
     _write_admin_token(parts)
     listener = _listen(settings.host, settings.port)
     config = uvicorn.Config(
-        MeteredApp(build_app(parts), parts.metrics), log_level="warning", access_log=False, server_header=False,
-        timeout_graceful_shutdown=3, timeout_keep_alive=30,
+        MeteredApp(build_app(parts), parts.metrics), log_level="warning", access_log=False,
+        server_header=False, timeout_graceful_shutdown=3, timeout_keep_alive=30,
     )  # fmt: skip
     log.info("listening", host=settings.host, port=listener.getsockname()[1])
     uvicorn.Server(config).run(sockets=[listener])

@@ -7,7 +7,7 @@ happens in this process is counted as it happens.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -16,6 +16,9 @@ from prometheus_client.registry import Collector
 from penstock import __version__
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+KeyT = TypeVar("KeyT", bound=tuple[str, ...])
 
 
 class Counts(Protocol):
@@ -136,9 +139,7 @@ def _chips(now: Counts) -> Iterable[Metric]:
     yield _gauge("penstock_pool_chips_held", "Chips held by leases.", labels, now.chips_held)
 
 
-def _gauge(
-    name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]
-) -> Metric:
+def _gauge(name: str, text: str, labels: tuple[str, ...], values: Mapping[KeyT, float]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=labels)
     for key, value in sorted(values.items()):
         family.add_metric(list(key), value)

@@ -1,0 +1,105 @@
+"""Lets callers and nodes in: bearer secrets to identities, remembered for two seconds at most."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from typing import Final
+from urllib.parse import urlsplit
+
+import anyio
+from starlette.requests import Request
+
+from control_plane.errors import Denied, Unauthenticated
+from control_plane.ids import hash_secret
+from control_plane.services.deps import Caller, Deps
+from control_plane.services.enrol_node import authenticate_node
+from control_plane.services.tokens import Authenticated, authenticate, check_alive
+from penstock.api.states import Role
+
+REMEMBER_S: Final = 2.0
+MAX_REMEMBERED: Final = 10_000
+MAX_SECRET: Final = 512
+EVERYBODY: Final = Caller("none", "local", Role.ADMIN, None, None)
+"""Who calls when authentication is off, which is possible on loopback only."""
+
+
+class Gate:
+    """One per process. A token that is revoked elsewhere opens nothing here two seconds later."""
+
+    def __init__(self, deps: Deps, *, auth: bool) -> None:
+        self._deps = deps
+        self._auth = auth
+        self._remembered: dict[str, tuple[Authenticated, float]] = {}
+
+    async def caller(self, request: Request, role: Role) -> Caller:
+        """Who asks. Raises Unauthenticated, and Denied without at least that role."""
+        if not self._auth:
+            _require_local(request)
+            return EVERYBODY
+        caller = await self._by_secret(bearer(request))
+        caller.require(role)
+        return caller
+
+    async def node(self, request: Request) -> str:
+        """The id of the node that asks. Raises Unauthenticated."""
+        secret = bearer(request)
+        return await anyio.to_thread.run_sync(authenticate_node, self._deps, secret)
+
+    def forget(self, token_id: str) -> None:
+        """A token was revoked: at once here, elsewhere once it is not remembered any more."""
+        self._remembered = {
+            key: entry
+            for key, entry in self._remembered.items()
+            if entry[0].caller.token_id != token_id
+        }
+
+    async def _by_secret(self, secret: str) -> Caller:
+        key = hash_secret(secret)
+        known, until = self._remembered.get(key, (None, 0.0))
+        if known is None or time.monotonic() >= until:
+            known = await anyio.to_thread.run_sync(authenticate, self._deps, secret)
+            if len(self._remembered) >= MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = (known, time.monotonic() + REMEMBER_S)
+        check_alive(None, known.expires_at, self._deps.clock.now())
+        return known.caller
+
+
+def bearer(request: Request) -> str:
+    """The secret in the Authorization header. Raises Unauthenticated."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    secret = secret.strip()
+    if scheme.lower() != "bearer" or not secret:
+        raise Unauthenticated(
+            "this needs a token",
+            hint="send the header `Authorization: Bearer TOKEN`; `penstock login` keeps one",
+        )
+    if len(secret) > MAX_SECRET or not secret.isascii():
+        raise Unauthenticated("the token is not known", code="bad_token")
+    return secret
+
+
+def _require_local(request: Request) -> None:
+    """Without tokens a web page must not reach us through a browser on this machine: neither
+    under a name that it made point here, nor from an origin that is not this machine.
+    """
+    origin = urlsplit(request.headers.get("origin", "")).hostname
+    hosts = [urlsplit(f"//{request.headers.get('host', '')}").hostname, origin]
+    if request.headers.get("sec-fetch-site") == "cross-site" or not all(
+        host is None or _is_loopback(host) for host in hosts
+    ):
+        raise Denied(
+            "authentication is off: only this machine may ask",
+            code="not_local",
+            hint="use http://127.0.0.1, or run with authentication",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host in ("localhost", "testserver"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

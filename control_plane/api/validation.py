@@ -1,0 +1,119 @@
+"""Turns FastAPI's complaints about a request into our errors: body, query, path and headers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from control_plane.errors import Invalid, NotFound, PlatformError
+from penstock.api.errors import Violation
+from penstock.documents import Place
+from penstock.violations import nearest, violations_from
+
+Details = Mapping[str, Any]
+_NO_PLACES: Final[Mapping[str, Place]] = {}
+
+
+def validation_error(
+    errors: Sequence[Details],
+    body_model: type[BaseModel] | None,
+    document: Any,
+    places: Mapping[str, Place] = _NO_PLACES,
+) -> PlatformError:
+    """One error that says everything. A path that cannot name anything is a NotFound."""
+    by_part: dict[str, list[Details]] = {}
+    for details in errors:
+        by_part.setdefault(str(details["loc"][0]), []).append(details)
+    if "path" in by_part:
+        word = str(by_part["path"][0].get("input"))[:80]
+        return NotFound(f"there is nothing named {word!r} here", code="not_found")
+    found = [
+        *_parameters(by_part.get("query", ()), "?"),
+        *_parameters(by_part.get("header", ()), ""),
+        *_body(by_part.get("body", ()), body_model, document, places),
+    ]
+    return Invalid(_sentence(found), violations=found, hint=_hint(found, body_model))
+
+
+def unknown_parameters(given: Iterable[str], known: Sequence[str]) -> list[Violation]:
+    """A violation for each query parameter that the route does not have."""
+    return [
+        Violation(
+            pointer=f"?{name[:80]}", message=f"unknown query parameter `{name[:80]}`",
+            allowed=list(known), did_you_mean=nearest(name, known),
+        )
+        for name in given
+        if name not in known
+    ]  # fmt: skip
+
+
+def _parameters(errors: Iterable[Details], mark: str) -> list[Violation]:
+    class _Any(BaseModel):
+        """Parameters have no model of their own; only messages are wanted."""
+
+    found = []
+    for details in errors:
+        name = str(details["loc"][1]) if len(details["loc"]) > 1 else ""
+        told = violations_from([{**details, "loc": ()}], _Any, details.get("input"))[0]
+        message = "is needed" if details["type"] == "missing" else told.message
+        found.append(told.model_copy(update={"pointer": f"{mark}{name}", "message": message}))
+    return found
+
+
+def _body(
+    errors: Iterable[Details],
+    model: type[BaseModel] | None,
+    document: Any,
+    places: Mapping[str, Place],
+) -> list[Violation]:
+    inner = [{**details, "loc": tuple(details["loc"][1:])} for details in errors]
+    if not inner:
+        return []
+    found = violations_from(inner, model or BaseModel, document)
+    return [_placed(_aimed(one, model), places) for one in found]
+
+
+def _aimed(violation: Violation, model: type[BaseModel] | None) -> Violation:
+    """An unknown field that is at home elsewhere in the document is told where."""
+    if violation.did_you_mean is not None or model is None:
+        return violation
+    if not violation.message.startswith("unknown field"):
+        return violation
+    name = violation.pointer.rpartition("/")[2]
+    home = next((path for path in _paths(model) if path.rpartition(".")[2] == name), None)
+    return violation.model_copy(update={"did_you_mean": home}) if home else violation
+
+
+def _paths(model: type[BaseModel]) -> Iterable[str]:
+    """Dotted names of the fields one level down, for example resources.chips."""
+    for outer, info in model.model_fields.items():
+        for candidate in (info.annotation, *getattr(info.annotation, "__args__", ())):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                yield from (f"{outer}.{name}" for name in candidate.model_fields)
+
+
+def _placed(violation: Violation, places: Mapping[str, Place]) -> Violation:
+    place = places.get(violation.pointer)
+    if place is None:
+        return violation
+    message = f"{violation.message} (line {place.line}, column {place.column})"
+    return violation.model_copy(update={"message": message})
+
+
+def _sentence(found: Sequence[Violation]) -> str:
+    if not found:
+        return "the request is not valid"
+    first = found[0]
+    name = first.pointer.lstrip("/") or "the body"
+    told = first.message if first.message.startswith("unknown") else f"{name}: {first.message}"
+    guess = f"; did you mean `{first.did_you_mean}`?" if first.did_you_mean else ""
+    rest = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return f"{told}{guess}{rest}"
+
+
+def _hint(found: Sequence[Violation], model: type[BaseModel] | None) -> str | None:
+    if model is not None and any(one.pointer.startswith("/") or not one.pointer for one in found):
+        return f"/openapi.json describes {model.__name__} field by field"
+    return None
