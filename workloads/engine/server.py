@@ -7,6 +7,7 @@ engine's loop then runs. SIGTERM turns /health to 503, lets running streams fini
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -86,7 +87,11 @@ class ServingProcess:
     def _run_engine(self) -> None:
         """The engine's thread: loads, which imports torch, then steps until stopped."""
         try:
+            gc.disable()
             from workloads.engine.build import build_engine
+
+            gc.freeze()
+            gc.enable()
 
             built = build_engine(
                 self._work, self._settings.chips, self._publish, self._metrics, time.monotonic
