@@ -22,6 +22,7 @@ class Recipe:
     python: str
     inherited: Mapping[str, str]
     socket: str
+    cache: str = ""  # tokenised data are kept there between jobs
     library: str | None = None  # folder that engine replicas import `workloads` from
     vendors: Mapping[str, Vendor] = field(default_factory=dict)
 
@@ -101,6 +102,7 @@ def _identity(launch: Launch, recipe: Recipe, work: Path) -> dict[str, str]:
         "PENSTOCK_CHIPS": json.dumps([chip.model_dump() for chip in assignment.chips]),
         "PENSTOCK_STORAGE": assignment.storage,
         "PENSTOCK_WORK": str(work),
+        "PENSTOCK_CACHE_DIR": recipe.cache,
         "PENSTOCK_AGENT_SOCKET": recipe.socket,
         "PENSTOCK_AGENT_TOKEN": launch.token,
     }

@@ -38,7 +38,7 @@ class ProcessRuntime:
     folders: ReplicaFolders
     limiter: Limiter
     recipe: Recipe
-    chips: Callable[[], Sequence[ChipReport]]
+    chips: Callable[[], Sequence[ChipReport]] = tuple
     log_cap_bytes: int = 64 << 20
     _hints_fd: int | None = None
     _epochs: dict[str, int] = field(default_factory=dict)

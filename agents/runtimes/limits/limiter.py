@@ -99,7 +99,7 @@ class Limiter:
                 words[controller] = (
                     _FALLBACK_TEXT[controller] if self.fallback else "not enforced on this system"
                 )
-        words["link"] = "declared to the replica, not enforced by the agent"
+        words["link"] = "paced by the engine; other programs are told of it, not held to it"
         return words
 
     def _of(self, controller: str) -> Hierarchy | None:

@@ -40,7 +40,7 @@ def supervise(spec: Spec) -> None:
     child.adopt_orphans()
     try:
         record = _run(spec)
-    except Exception:  # the replica must not outlive a broken supervisor
+    except Exception:  # process loop: the replica must not outlive it
         traceback.print_exc()
         record = _unstarted("killed", None, "its supervisor failed")
     _put_down(spec, record)

@@ -1,0 +1,137 @@
+"""One agent: its parts joined, its loops running. The process around it is `main.py`'s."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+import structlog
+
+from agents import enrol
+from agents.backoff import Backoff
+from agents.client import ControlPlane, Denied, Refused, Unreachable
+from agents.enrol import Joining
+from agents.foreign import ForeignUse
+from agents.keeper import Keeper
+from agents.loops.assignments import AssignmentLoop
+from agents.loops.forever import Turn, forever
+from agents.loops.heartbeat import HeartbeatLoop
+from agents.loops.logs import LogLoop
+from agents.loops.readiness import ReadinessLoop
+from agents.loops.reports import ReportLoop
+from agents.loops.sweep import SweepLoop
+from agents.node import NodeWatch
+from agents.pictures import Pictures
+from agents.settings import Settings
+from agents.state import identity, sockets
+from agents.state.identity import Identity
+from agents.workload_socket import WorkloadSocket
+
+log = structlog.get_logger()
+
+LAST_REPORT_S: Final = 1.0
+DRAIN_EXTRA_S: Final = 10.0
+DRAIN_LOOK_S: Final = 0.05
+
+
+@dataclass(slots=True)
+class Agent:
+    """Everything that one node's agent consists of."""
+
+    settings: Settings
+    control_plane: ControlPlane
+    keeper: Keeper
+    node: NodeWatch
+    workloads: WorkloadSocket
+    reports: ReportLoop
+    logs: LogLoop
+    readiness: ReadinessLoop
+    foreign: ForeignUse
+    pictures: Pictures
+    random: Random
+    identity: Identity | None = None
+
+    async def join(self) -> None:
+        """Finds the chips and who we are; raises CannotJoin."""
+        await self.node.look()
+        settings = self.settings
+        joining = Joining(settings.state_dir, settings.server, settings.name, settings.token())
+        self.identity = await enrol.join(
+            joining, self.control_plane, self.node.inventory, self.random
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The loops run inside; afterwards what is still to be told has a last chance."""
+        path = sockets.workload_socket(self.settings.state_dir)
+        sockets.prepare(path)
+        await self.workloads.start(path)
+        self.keeper.recover()
+        self.keeper.runtime.listen(self.keeper.hint)
+        tasks = [
+            asyncio.create_task(forever(name, turn, Backoff(self.random)), name=name)
+            for name, turn in self._turns()
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._last_report()
+            await self.workloads.close()
+            path.unlink(missing_ok=True)
+
+    async def drain(self) -> None:
+        """Stops every replica and waits until their ends are reported."""
+        self.keeper.stop_all("the agent is draining its node")
+        graces = [held.assignment.stop_grace_s for held in self.keeper.roster.live()]
+        last = time.monotonic() + max(graces, default=0.0) + DRAIN_EXTRA_S
+        while any(not held.exit_accepted for held in self.keeper.roster):
+            if time.monotonic() > last:
+                log.warning("drain_incomplete", replicas=[held.id for held in self.keeper.roster])
+                return
+            await asyncio.sleep(DRAIN_LOOK_S)
+
+    def export(self) -> None:
+        """Serves metrics where the settings ask for them. OSError when the port is taken."""
+        if self.settings.metrics_port is not None:
+            self.pictures.exporter.start(self.settings.metrics_port, self.settings.metrics_host)
+
+    def close(self) -> None:
+        self.pictures.exporter.stop()
+        self.keeper.runtime.close()
+
+    async def rotate(self) -> None:
+        """Exchanges the credential; the new one is kept before it is used."""
+        assert self.identity is not None
+        reply = await self.control_plane.rotate()
+        self.identity = identity.rotated(self.settings.state_dir, self.identity, reply.credential)
+        self.control_plane.credential = reply.credential
+        log.info("credential_rotated", node_id=self.identity.node_id)
+
+    def _turns(self) -> Iterator[tuple[str, Turn]]:
+        assert self.identity is not None
+        heartbeat = HeartbeatLoop(
+            self.control_plane, self.keeper, self.node, uuid.uuid4().hex,
+            self.identity.heartbeat_interval_s, self.rotate,
+        )  # fmt: skip
+        yield "heartbeat", heartbeat.turn
+        yield "assignments", AssignmentLoop(self.control_plane, self.keeper, self.foreign).turn
+        yield "reports", self.reports.turn
+        yield "logs", self.logs.turn
+        yield "readiness", self.readiness.turn
+        yield "sweep", SweepLoop(self.keeper, self.foreign, self.pictures.refresh).turn
+        yield "node", self.node.turn
+
+    async def _last_report(self) -> None:
+        with suppress(Unreachable, Denied, Refused, TimeoutError):
+            async with asyncio.timeout(LAST_REPORT_S):
+                while await self.reports.send():
+                    pass

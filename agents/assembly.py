@@ -1,0 +1,103 @@
+"""Puts an agent together for the machine it runs on. What the parts do is their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import httpx
+
+from agents import chips, enrol
+from agents.agent import Agent
+from agents.chips.base import ChipContext
+from agents.client import ControlPlane
+from agents.exporter import Exporter
+from agents.foreign import ForeignUse
+from agents.hardware import host
+from agents.keeper import Keeper
+from agents.loops.logs import LogLoop
+from agents.loops.readiness import ReadinessLoop, http_probe
+from agents.loops.reports import ReportLoop
+from agents.node import Host, NodeWatch
+from agents.pictures import Pictures, chip_use
+from agents.ports import Ports
+from agents.roster import Roster
+from agents.runtimes.environment import Recipe
+from agents.runtimes.limits.limiter import Limiter, detect
+from agents.runtimes.process import ProcessRuntime
+from agents.settings import Settings
+from agents.state import sockets
+from agents.state.replicas import ReplicaFolders
+from agents.workload_socket import WorkloadSocket
+from penstock.api.vendors import vendor_table
+
+
+def build(
+    settings: Settings, control_plane: ControlPlane, probing: httpx.AsyncClient, random: Random
+) -> Agent:
+    """The agent, not yet joined and with nothing running. Raises OSError."""
+    roster = Roster()
+    runtime = _runtime(settings)
+    context = chips.host_context(
+        settings.state_dir, settings.emulated, lambda: chip_use(roster, runtime)
+    )
+    providers = chips.load(context, skip=settings.skip_chips)
+    node = NodeWatch(
+        _host(settings, context, runtime),
+        lambda: chips.probe(providers),
+        lambda: chips.sample(providers),
+        settings.probe_interval_s,
+        settings.sample_interval_s,
+    )
+    runtime.chips = lambda: node.inventory.chips
+    ports = Ports(settings.first_port, settings.last_port, random)
+    keeper = Keeper(runtime, node.inventory.address, ports, roster=roster)
+    reports, logs = ReportLoop(control_plane, keeper), LogLoop(control_plane, keeper)
+    workloads = WorkloadSocket(control_plane, keeper)
+    keeper.ring, keeper.ended = reports.bell.set, _at_end(workloads, logs)
+    return Agent(
+        settings=settings,
+        control_plane=control_plane,
+        keeper=keeper,
+        node=node,
+        workloads=workloads,
+        reports=reports,
+        logs=logs,
+        readiness=ReadinessLoop(keeper, http_probe(probing)),
+        foreign=ForeignUse(lambda: chips.holders(providers), runtime, roster),
+        pictures=Pictures(Exporter(settings.name), keeper, node),
+        random=random,
+    )
+
+
+def _runtime(settings: Settings) -> ProcessRuntime:
+    limiter = detect(sockets.agent_id(settings.state_dir)) if settings.cgroups else Limiter()
+    folders = ReplicaFolders(settings.state_dir.resolve() / "replicas")
+    folders.prepare()
+    recipe = Recipe(
+        python=settings.workload_python,
+        inherited=settings.inherited,
+        socket=str(sockets.workload_socket(settings.state_dir)),
+        cache=str(settings.state_dir.resolve() / "cache"),
+        library=str(Path(__file__).parents[1]),
+        vendors=vendor_table(),
+    )
+    return ProcessRuntime(folders, limiter, recipe, log_cap_bytes=settings.log_cap_bytes)
+
+
+def _host(settings: Settings, context: ChipContext, runtime: ProcessRuntime) -> Host:
+    return Host(
+        capacity=host.capacity(context.roots, context.allowed_cpus),
+        address=settings.address or enrol.own_address(settings.server),
+        labels=settings.labels,
+        limits=runtime.describe(),
+    )
+
+
+def _at_end(workloads: WorkloadSocket, logs: LogLoop) -> Callable[[str], None]:
+    def at_end(replica_id: str) -> None:
+        workloads.last_words(replica_id)
+        logs.ended(replica_id)
+
+    return at_end

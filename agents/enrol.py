@@ -1,0 +1,125 @@
+"""Makes this process a node: the credential it has, or a new one for a join token."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+
+from agents.backoff import Backoff
+from agents.client import ControlPlane, Denied, Refused, Unreachable
+from agents.state import identity
+from agents.state.identity import Identity
+from penstock.api.assignments import EnrolReply, EnrolRequest, Inventory
+
+log = structlog.get_logger()
+
+HOW_TO_JOIN: Final = "get a token with `penstock node join` and start the agent with it"
+
+
+class CannotJoin(Exception):
+    """The node cannot become one; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """What a node needs to know to join. `token` may be None where it has joined before."""
+
+    state_dir: Path
+    server: str
+    name: str
+    token: str | None
+
+
+async def join(
+    joining: Joining, control_plane: ControlPlane, inventory: Inventory, random: Random
+) -> Identity:
+    """The node's identity. Waits for a server that is away; raises CannotJoin."""
+    kept = identity.load(joining.state_dir)
+    if kept is not None:
+        control_plane.credential = kept.credential
+        if joining.token is None or await _is_accepted(control_plane):
+            return kept
+        log.warning("credential_no_longer_accepted", node_id=kept.node_id)
+    if joining.token is None:
+        raise CannotJoin(f"this node has not joined a control plane: {HOW_TO_JOIN}")
+    control_plane.credential = ""
+    request = EnrolRequest(join_token=joining.token, name=joining.name, inventory=inventory)
+    return await _enrol(joining, control_plane, request, Backoff(random))
+
+
+def check_transport(server: str, insecure: bool) -> None:
+    """Refuses to show a secret to the network. Raises CannotJoin."""
+    url = urlsplit(server)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise CannotJoin(f"{server!r} is not the address of a control plane: use https://HOST:PORT")
+    if url.scheme == "http" and not is_loopback(url.hostname) and not insecure:
+        raise CannotJoin(
+            f"the node's credential would cross the network to {url.hostname} unencrypted: use "
+            f"https, with --ca-file for a CA of your own, or say --insecure if this network is safe"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def own_address(server: str) -> str:
+    """The address of this machine that faces the server; in brackets where it is IPv6."""
+    url = urlsplit(server)
+    host = url.hostname or "127.0.0.1"
+    if is_loopback(host):
+        return "127.0.0.1"
+    family, kind, _, _, target = socket.getaddrinfo(host, url.port or 443, type=socket.SOCK_DGRAM)[
+        0
+    ]
+    with socket.socket(family, kind) as probe:
+        probe.connect(target)  # sends nothing: it only asks the kernel for its route
+        found = str(probe.getsockname()[0])
+    return f"[{found}]" if ":" in found else found
+
+
+async def _is_accepted(control_plane: ControlPlane) -> bool:
+    """False only when the control plane says no; a silent one may still know us."""
+    try:
+        await control_plane.assignments(0, 0.0)
+    except Denied:
+        return False
+    except (Unreachable, Refused):
+        return True
+    return True
+
+
+async def _enrol(
+    joining: Joining, control_plane: ControlPlane, request: EnrolRequest, backoff: Backoff
+) -> Identity:
+    while True:
+        try:
+            reply = await control_plane.enrol(request)
+        except Unreachable as error:
+            log.warning("control_plane_unreachable", server=joining.server, error=str(error))
+            await asyncio.sleep(backoff.next_s())
+        except (Denied, Refused) as error:
+            raise CannotJoin(f"the join token was not accepted: {error}; {HOW_TO_JOIN}") from error
+        else:
+            return _enrolled(joining, control_plane, reply)
+
+
+def _enrolled(joining: Joining, control_plane: ControlPlane, reply: EnrolReply) -> Identity:
+    found = Identity(reply.node_id, reply.credential, reply.heartbeat_interval_s, joining.server)
+    identity.save(joining.state_dir, found)
+    control_plane.credential = found.credential
+    log.info("node_enrolled", node_id=found.node_id, name=joining.name)
+    return found

@@ -1,0 +1,132 @@
+"""Everything an agent can be told, by PENSTOCK_AGENT_* variables or by its command line.
+
+The only place in the agent that reads the environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from penstock.api.ids import NAME_PATTERN
+
+PASSED_ON: Final = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
+    "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
+)  # fmt: skip
+"""Variables of the agent's own environment that replicas inherit; no other reaches them."""
+
+
+class Settings(BaseSettings):
+    """One agent. Durations are seconds, sizes bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_AGENT_", frozen=True, extra="ignore")
+
+    server: str = Field(default="http://127.0.0.1:7300", description="base URL of the API")
+    name: str = Field(default="local", pattern=NAME_PATTERN, description="the node's name")
+    state_dir: Path = Field(
+        default=Path.home() / ".penstock" / "agent", description="a folder on a local disk"
+    )
+    join_token: SecretStr | None = Field(default=None, description="needed once, to enrol")
+    join_token_file: Path | None = Field(default=None, description="a file that holds it")
+    ca_file: Path | None = Field(default=None, description="the one CA to trust the server by")
+    insecure: bool = Field(
+        default=False, description="send the credential over plain http to another host"
+    )
+    address: str | None = Field(
+        default=None, description="where other nodes reach replicas here; default: found out"
+    )
+    emulated: str = Field(default="", description="chips to present, TYPE:COUNT,TYPE:COUNT")
+    skip_chips: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="providers in agents/chips not to use, by name"
+    )
+    labels: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict, description="node labels, KEY=VALUE,KEY=VALUE"
+    )
+    first_port: int = Field(default=20000, ge=1024, le=65535)
+    last_port: int = Field(default=29999, ge=1024, le=65535)
+    metrics_port: int | None = Field(default=None, ge=0, le=65535, description="none: no exporter")
+    metrics_host: str = "127.0.0.1"
+    workload_python: str = Field(default=sys.executable, description="runs Penstock's engine")
+    log_cap_bytes: int = Field(
+        default=64 << 20, ge=1 << 16, description="output of one replica kept while not shipped"
+    )
+    probe_interval_s: float = Field(default=60.0, gt=0, description="between looks for chips")
+    sample_interval_s: float = Field(default=5.0, gt=0, description="between readings of chips")
+    cgroups: bool = Field(default=True, description="false: limits by the fallback only")
+    drain_on_exit: bool = Field(default=False, description="stop replicas when the agent ends")
+    inherited: dict[str, str] = Field(default_factory=dict, description="passed on to replicas")
+
+    @field_validator("skip_chips", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [it.partition("=") for it in value.split(",") if it]
+        if any(not key or not equals for key, equals, _ in pairs):
+            raise ValueError("labels are written KEY=VALUE,KEY=VALUE")
+        return {key: text for key, _, text in pairs}
+
+    @model_validator(mode="after")
+    def _port_range(self) -> Self:
+        if self.first_port > self.last_port:
+            raise ValueError("first_port is above last_port")
+        return self
+
+    def token(self) -> str | None:
+        """The join token, from wherever it was given. Raises OSError for an unreadable file."""
+        if self.join_token_file is not None:
+            return self.join_token_file.read_text(encoding="utf-8").strip()
+        return self.join_token.get_secret_value() if self.join_token is not None else None
+
+
+def read_settings(argv: Sequence[str]) -> Settings:
+    """Command line over environment over defaults. Raises ValidationError; exits for --help."""
+    given = {key: value for key, value in vars(_parser().parse_args(argv)).items() if value}
+    return Settings(**given, inherited=_inherited(os.environ))
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: environ[name] for name in PASSED_ON if name in environ}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m agents", description="The node agent. Every option is also a variable."
+    )
+    for option, text in (
+        ("--server", "base URL of the control plane"),
+        ("--name", "the node's name"),
+        ("--state-dir", "folder for credential, replicas and logs"),
+        ("--join-token", "single-use token; a file or variable does not show in process lists"),
+        ("--join-token-file", "file that holds the token"),
+        ("--ca-file", "the one CA to trust the server by"),
+        ("--address", "where other nodes reach replicas on this one"),
+        ("--labels", "KEY=VALUE,KEY=VALUE"),
+        ("--metrics-port", "serve Prometheus metrics there"),
+        ("--workload-python", "interpreter for Penstock's engine"),
+    ):
+        parser.add_argument(option, help=text)
+    parser.add_argument("--emulate", dest="emulated", help="TYPE:COUNT,TYPE:COUNT")
+    parser.add_argument(
+        "--no-cpu-chip", dest="skip_chips", action="store_const", const=("cpu",),
+        help="do not offer the host's processors as chips",
+    )  # fmt: skip
+    for flag, text in (
+        ("--insecure", "send the credential over plain http to another host"),
+        ("--drain-on-exit", "stop replicas when the agent ends"),
+    ):
+        parser.add_argument(flag, action="store_true", help=text)
+    return parser
