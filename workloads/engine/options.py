@@ -24,5 +24,5 @@ class ServeWork(View):
         default=None, ge=1, description="keys and values; default: a quarter of the chip's memory"
     )
     drain_s: float = Field(
-        default=9.0, ge=0, description="finish running streams for this long after SIGTERM"
+        default=8.0, ge=0, description="finish running streams for this long after SIGTERM"
     )

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from workloads.engine.build import Built
 
 log = structlog.get_logger()
-CLOSE_S: Final = 2
-"""How long the last bytes may take to reach their readers, and the engine its last step."""
+CLOSE_S: Final = 1
+"""How long each may take after draining: connections, the engine's last step, the last report."""
 
 
 def main(settings: Settings) -> None:

@@ -71,6 +71,7 @@ class Service:
         self.state = State.LOADING
         self._served: Served | None = None
         self._streams: dict[str, Stream] = {}
+        self._answering: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -99,6 +100,7 @@ class Service:
             raise busy()
         stream = Stream(self, sequence.id)
         self._streams[sequence.id] = stream
+        self._answering.add(sequence.id)
         self._idle.clear()
         engine.submit(sequence)
         return stream
@@ -109,14 +111,15 @@ class Service:
             if stream := self._streams.get(piece.sequence_id):
                 stream.put(piece)
                 if piece.finish:
-                    self._forget(piece.sequence_id)
+                    del self._streams[piece.sequence_id]
 
     def close(self, sequence_id: str) -> None:
-        """The client is gone or done; a sequence still running is aborted."""
-        if sequence_id in self._streams:
-            self._forget(sequence_id)
-            if self._served:
-                self._served.engine.abort(sequence_id)
+        """The client has its answer or is gone; a sequence still running is aborted."""
+        if self._streams.pop(sequence_id, None) and self._served:
+            self._served.engine.abort(sequence_id)
+        self._answering.discard(sequence_id)
+        if not self._answering:
+            self._idle.set()
 
     def stop_admitting(self, state: State) -> None:
         """From now on nobody comes in and /health says why; running streams go on."""
@@ -124,7 +127,7 @@ class Service:
             self.state = state
 
     async def drained(self, timeout_s: float) -> bool:
-        """Waits until no stream runs; False if some still do after `timeout_s`."""
+        """Waits until every answer is with its client; False if some are not by `timeout_s`."""
         try:
             await asyncio.wait_for(self._idle.wait(), timeout_s)
         except TimeoutError:
@@ -135,11 +138,6 @@ class Service:
         """Ends every stream with an error, so that its client knows."""
         for sequence_id in list(self._streams):
             self.dispatch([Piece(sequence_id, "", finish=FinishReason.ERROR)])
-
-    def _forget(self, sequence_id: str) -> None:
-        del self._streams[sequence_id]
-        if not self._streams:
-            self._idle.set()
 
 
 class Stream:
@@ -169,7 +167,7 @@ class Stream:
         return internal() if state is State.FAILED else not_ready(state.value)
 
     def close(self) -> None:
-        """Nobody reads any more: aborts the sequence unless it has ended."""
+        """Nobody reads any more, in every case to be called: aborts what has not ended."""
         self._service.close(self._sequence_id)
 
 

@@ -107,14 +107,19 @@ class Replica:
 
 
 @contextmanager
-def starting(folder: Path, work: Mapping[str, Any], port: int | None = None) -> Iterator[Replica]:
-    """A replica that was just started, its files in `folder`; killed at the end."""
+def starting(
+    folder: Path, work: Mapping[str, Any], port: int | None = None, patch: str = ""
+) -> Iterator[Replica]:
+    """A replica that was just started, its files in `folder`; killed at the end.
+
+    `patch` is Python that runs in the replica before anything else.
+    """
     port = port or _free_port()
     (folder / "work.json").write_text(json.dumps({"engine": "serve", "work": dict(work)}))
     agent = FakeAgent(folder / "agent.sock")
     agent.start()
     with (folder / "output.log").open("wb") as output:
-        process = _spawn(folder, port, output)
+        process = _spawn(folder, port, output, patch)
     replica = Replica(process, port, folder / "output.log", agent)
     try:
         yield replica
@@ -132,7 +137,7 @@ def serving(folder: Path, work: Mapping[str, Any]) -> Iterator[Replica]:
         yield replica
 
 
-def _spawn(folder: Path, port: int, output: IO[bytes]) -> subprocess.Popen[bytes]:
+def _spawn(folder: Path, port: int, output: IO[bytes], patch: str) -> subprocess.Popen[bytes]:
     env = {
         **os.environ,
         "PENSTOCK_HOST": "127.0.0.1",
@@ -145,6 +150,9 @@ def _spawn(folder: Path, port: int, output: IO[bytes]) -> subprocess.Popen[bytes
         "PENSTOCK_REPLICA_ID": "replica_1",
     }
     command = [sys.executable, "-m", "workloads", "serve"]
+    if patch:
+        run = "import runpy; runpy.run_module('workloads', run_name='__main__')"
+        command = [sys.executable, "-c", f"{patch}\n{run}", "serve"]
     return subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
 
 

@@ -148,6 +148,31 @@ def test_a_refused_model_ends_the_replica_with_the_reason(tmp_path: Path) -> Non
         assert "Traceback" not in replica.log()
 
 
+FAILING_RUNNER = """
+from workloads.engine.runner import Runner
+real, calls = Runner.forward, []
+def forward(self, chunks):
+    if not chunks[0].sequence.id.startswith("measure"):
+        calls.append(1)
+    if len(calls) > 5:
+        raise RuntimeError("the chip fell off the bus")
+    return real(self, chunks)
+Runner.forward = forward
+"""
+
+
+def test_a_failing_chip_ends_streams_with_an_error_and_the_replica_with_it(
+    long_checkpoint: LongCheckpoint, tmp_path: Path
+) -> None:
+    with starting(tmp_path, long_checkpoint.work(), patch=FAILING_RUNNER) as replica:
+        replica.wait_for(lambda: replica.health() == 200)
+        with streaming(replica) as response:
+            *_, last = stream_events(response)
+        assert last["error"]["code"] == "engine_error"
+        assert replica.exit_code() == 1
+        assert "the chip fell off the bus" in replica.log()
+
+
 def test_a_port_that_is_taken_ends_the_replica(
     long_checkpoint: LongCheckpoint, replica: Replica, tmp_path: Path
 ) -> None:

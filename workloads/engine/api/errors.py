@@ -67,3 +67,8 @@ def not_ready(state: str) -> ApiError:
 
 def internal() -> ApiError:
     return ApiError(500, "The engine failed while it worked on this request.", code="engine_error")
+
+
+def client_gone() -> ApiError:
+    """Nobody reads it; 499 is what proxies log for this."""
+    return ApiError(499, "The client closed the connection.", code="client_gone")

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from workloads.engine.api.errors import ApiError, internal, unknown_model
+from workloads.engine.api.errors import ApiError, client_gone, internal, unknown_model
 from workloads.engine.api.replies import ReplyHead
 from workloads.engine.api.requests import ChatRequest, CompletionRequest, parse_request
 from workloads.engine.metrics import CONTENT_TYPE, EngineMetrics
@@ -119,11 +120,7 @@ class Api:
         stream = self._service.open(sequence)
         if wish.stream:
             events = _events(stream, head, wish.stream_options.include_usage)
-            return StreamingResponse(
-                events,
-                media_type="text/event-stream",
-                headers={**self._headers(), "cache-control": "no-cache"},
-            )
+            return _EventStream(stream, events, self._headers())
         return self._json(head.whole(await _collected(request, stream)))
 
     def _head(self, sequence: Sequence, served: Served, is_chat: bool) -> ReplyHead:
@@ -172,14 +169,34 @@ class Api:
         return {"x-penstock-chip-type": self._chip.chip_type}
 
 
+class _EventStream(StreamingResponse):
+    """Closes its stream however it ends, even where the client left before the first event."""
+
+    def __init__(
+        self, stream: Stream, events: AsyncIterator[str], headers: Mapping[str, str]
+    ) -> None:
+        headers = {**headers, "cache-control": "no-cache"}
+        super().__init__(events, headers=headers, media_type="text/event-stream")
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._stream.close()
+
+
 async def _read_body(request: Request) -> bytes:
-    """The body, never more than allowed in memory; raises ApiError 413."""
+    """The body, never more than allowed in memory; raises ApiError."""
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BODY_BYTES:
-            message = f"The body is longer than {MOST_BODY_BYTES} bytes."
-            raise ApiError(413, message, code="body_too_large")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > MOST_BODY_BYTES:
+                message = f"The body is longer than {MOST_BODY_BYTES} bytes."
+                raise ApiError(413, message, code="body_too_large")
+    except ClientDisconnect as error:
+        raise client_gone() from error
     return bytes(body)
 
 
@@ -202,7 +219,7 @@ async def _collected(request: Request, stream: Stream) -> list[Piece]:
     try:
         await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
-            raise ApiError(499, "The client closed the connection.", code="client_gone")
+            raise client_gone()
         pieces = reading.result()
     finally:
         reading.cancel()
@@ -220,23 +237,20 @@ async def _left(request: Request) -> None:
 
 
 async def _events(stream: Stream, head: ReplyHead, include_usage: bool) -> AsyncIterator[str]:
-    """Server-sent events, one per piece that says something. A client that leaves ends it."""
+    """Server-sent events, one per piece that says something."""
     num_output = 0
-    try:
-        if first := head.first():
-            yield _event(first)
-        async for piece in stream.pieces():
-            if piece.finish is FinishReason.ERROR:
-                yield _event(stream.failure().document())
-                break
-            num_output += 1
-            if piece.text or piece.finish or head.logprobs:
-                yield _event(head.part(piece))
-        if include_usage:
-            yield _event(head.last(num_output))
-        yield "data: [DONE]\n\n"
-    finally:
-        stream.close()
+    if first := head.first():
+        yield _event(first)
+    async for piece in stream.pieces():
+        if piece.finish is FinishReason.ERROR:
+            yield _event(stream.failure().document())
+            break
+        num_output += 1
+        if piece.text or piece.finish or head.logprobs:
+            yield _event(head.part(piece))
+    if include_usage:
+        yield _event(head.last(num_output))
+    yield "data: [DONE]\n\n"
 
 
 def _event(document: Mapping[str, Any]) -> str:

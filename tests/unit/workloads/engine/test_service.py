@@ -116,13 +116,14 @@ def test_closing_a_finished_stream_aborts_nothing() -> None:
     assert engine.aborted == []
 
 
-def test_draining_waits_for_running_streams_and_no_longer_than_told() -> None:
+def test_draining_waits_until_answers_are_sent_and_no_longer_than_told() -> None:
     async def scenario() -> tuple[bool, bool]:
         service = a_service(FakeEngine())
-        service.open(a_sequence("a"))
+        stream = service.open(a_sequence("a"))
         service.stop_admitting(State.DRAINING)
-        early = await service.drained(0.0)
         service.dispatch([Piece("a", "", finish=FinishReason.LENGTH)])
+        early = await service.drained(0.0)
+        stream.close()
         return early, await service.drained(1.0)
 
     assert asyncio.run(scenario()) == (False, True)
