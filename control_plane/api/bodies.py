@@ -136,7 +136,7 @@ async def _read(request: Request, limit: int) -> bytes:
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(
         f"the body is longer than {limit} bytes",
-        hint="keep large inputs in storage and name them; YAML is read up to 128 KiB, JSON to 1 MiB",
+        hint="keep large inputs in storage and name them here; JSON may be longer than YAML",
     )
 
 

@@ -84,11 +84,8 @@ def _require_local(request: Request) -> None:
     """Without tokens a web page must not reach us through a browser on this machine: neither
     under a name that it made point here, nor from an origin that is not this machine.
     """
-    origin = urlsplit(request.headers.get("origin", "")).hostname
-    hosts = [urlsplit(f"//{request.headers.get('host', '')}").hostname, origin]
-    if request.headers.get("sec-fetch-site") == "cross-site" or not all(
-        host is None or _is_loopback(host) for host in hosts
-    ):
+    named = [f"//{request.headers.get('host', '')}", request.headers.get("origin", "")]
+    if request.headers.get("sec-fetch-site") == "cross-site" or not all(map(_is_local, named)):
         raise Denied(
             "authentication is off: only this machine may ask",
             code="not_local",
@@ -96,10 +93,9 @@ def _require_local(request: Request) -> None:
         )
 
 
-def _is_loopback(host: str) -> bool:
-    if host in ("localhost", "testserver"):
-        return True
+def _is_local(url: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        host = urlsplit(url).hostname
+        return host in (None, "localhost") or ipaddress.ip_address(host or "").is_loopback
     except ValueError:
         return False

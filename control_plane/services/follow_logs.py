@@ -15,11 +15,14 @@ from typing import Final
 
 from control_plane.domain.job import TERMINAL
 from control_plane.domain.replica import TERMINAL as REPLICA_ENDED
+from control_plane.errors import NotFound
 from control_plane.services.deps import Deps
+from control_plane.services.job_views import job_end
 from control_plane.services.log_lines import BLOCK_BYTES, Line, next_lines
 from control_plane.services.log_positions import Spot
 from control_plane.store.listing import LogEnd, log_ends
-from penstock.api.states import JobState, ReplicaState
+from penstock.api.jobs import JobEnd
+from penstock.api.states import ReplicaState
 
 PASS_BYTES: Final = 4 * BLOCK_BYTES
 # How long the last bytes of an ended replica are waited for: where its agent told the length,
@@ -52,11 +55,11 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """What is new. `final` is the job's state once it has ended and all was given out."""
+    """What is new. `final` tells how the job ended once all of its output was given out."""
 
     pieces: Sequence[Piece]
     more: bool
-    final: JobState | None
+    final: JobEnd | None
     waits_for_rest: bool
     """A replica has ended, and its last bytes may still come: look again soon."""
 
@@ -73,20 +76,22 @@ class LogFollower:
     _given_up: bool = False
 
     def pull(self) -> Pull:
-        """At most about 256 KiB at a time; ranks take turns."""
+        """At most about 256 KiB at a time; ranks take turns. Raises NotFound once the job is gone."""
         now = self.deps.clock.now()
         with self.deps.store.read() as tx:
             # The job first: once it has ended, all of its logs' ends are final or nearly so.
             job = tx.jobs.get(self.job_id)
-            state = JobState(job.state) if job is not None else JobState.CANCELLED
+            if job is None:
+                raise NotFound(f"there is no job {self.job_id!r}", code="job_not_found")
+            end = job_end(job) if job.state in TERMINAL else None
             logs = log_ends(tx.session, self.job_id)
-        ended_at = job.ended_at if job is not None else None
+        ended_at = job.ended_at
         self._given_up = ended_at is not None and _seconds(ended_at, now) > PATIENCE_S
         self._turn += 1
         due, unfinished = self._due([log for log in logs if self.which.takes(log)], now)
         pieces = self._read(due, now)
         more = bool(pieces)
-        final = state if state in TERMINAL and not unfinished else None
+        final = None if unfinished else end
         waits = any(log.state in REPLICA_ENDED for log in unfinished)
         return Pull(pieces, more, final, waits)
 

@@ -11,7 +11,7 @@ from control_plane.store.listing import node_names
 from control_plane.store.models import Checkpoint as CheckpointRow
 from control_plane.store.models import Job as JobRow
 from control_plane.store.unit_of_work import Transaction
-from penstock.api.jobs import Checkpoint, HeldChip, Job, Progress
+from penstock.api.jobs import Checkpoint, HeldChip, Job, JobEnd, Progress
 from penstock.api.specs import JobSpec
 from penstock.api.states import ExitReason, JobState, JobType, Outcome
 
@@ -44,6 +44,15 @@ def asked(spec: JobSpec) -> dict[str, int]:
     if spec.serve is not None:
         least = max(1, least) * spec.serve.replicas
     return {",".join(resources.chip): least} if least else {}
+
+
+def job_end(row: JobRow) -> JobEnd:
+    """The last word of a job's streams."""
+    return JobEnd(
+        job=row.id, name=row.name, state=JobState(row.state), reason=row.reason,
+        message=row.message, exit_code=row.exit_code,
+        exit_reason=ExitReason(row.exit_reason) if row.exit_reason else None,
+    )  # fmt: skip
 
 
 def checkpoint_view(row: CheckpointRow, job: JobRow) -> Checkpoint:

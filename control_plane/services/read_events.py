@@ -7,24 +7,25 @@ from dataclasses import dataclass
 from typing import Final
 
 from control_plane.domain.job import TERMINAL
+from control_plane.errors import NotFound
 from control_plane.services.cancel_job import find_job
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.event_views import event_views
+from control_plane.services.job_views import job_end
 from control_plane.store.listing import events_of_page, events_page
 from penstock.api.base import Page
-from penstock.api.jobs import Event
-from penstock.api.states import JobState
+from penstock.api.jobs import Event, JobEnd
 
 BATCH: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """What is new. `final` is the state of a job that has ended and has no more events."""
+    """What is new. `final` tells of a job that has ended and has no more events."""
 
     events: Sequence[Event]
     more: bool
-    final: JobState | None = None
+    final: JobEnd | None = None
 
 
 def list_events(
@@ -63,8 +64,9 @@ def job_events_after(deps: Deps, job_id: str, seq: int) -> EventBatch:
     """Events of one job after that number. The job is read first: its last event is then seen."""
     with deps.store.read() as tx:
         job = tx.jobs.get(job_id)
-        state = JobState(job.state) if job is not None else None
+        if job is None:
+            raise NotFound(f"there is no job {job_id!r}", code="job_not_found")
+        end = job_end(job) if job.state in TERMINAL else None
         rows = tx.events.of_object(job_id, seq, BATCH)
         more = len(rows) == BATCH
-        final = state if state in TERMINAL and not more else None
-        return EventBatch(event_views(tx, rows), more=more, final=final)
+        return EventBatch(event_views(tx, rows), more=more, final=None if more else end)

@@ -104,14 +104,26 @@ class Event(View):
 
 
 class LogLine(View):
-    """One piece of a replica's output, as the log stream carries it."""
+    """One line of a replica's output without its line end, as the log stream carries it."""
 
     replica: str
-    rank: int
+    rank: int = Field(description="of a serving job: which of its replicas")
     text: str
     stream: str = "output"
     gang: int = Field(default=0, description="which replica of a serving job; 0 otherwise")
     attempt: int = 0
+
+
+class JobEnd(View):
+    """How a job ended: the last event of its log and event streams."""
+
+    job: str
+    name: str
+    state: JobState
+    reason: str
+    message: str
+    exit_code: int | None = None
+    exit_reason: ExitReason | None = None
 
 
 class Checkpoint(View):

@@ -1,0 +1,116 @@
+"""Routes of the agents' protocol. A node speaks for itself alone: its credential says which."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Final
+
+import anyio
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from control_plane.api.deps import D, Flows, NodeId, public
+from control_plane.api.replies import plain_reply, secret_reply
+from control_plane.api.route import Route
+from control_plane.api.streams import CLOSING, Streams, wait_for
+from control_plane.services.assignments import assignment_list, node_generation
+from control_plane.services.commit_checkpoint import commit_checkpoint
+from control_plane.services.deps import Deps
+from control_plane.services.enrol_node import enrol_node, rotate_credential
+from control_plane.services.record_heartbeat import record_heartbeat
+from control_plane.services.record_logs import record_logs
+from control_plane.services.record_reports import record_reports
+from control_plane.topics import node_topic
+from penstock.api.assignments import (
+    AssignmentList,
+    CheckpointCommit,
+    CheckpointReply,
+    CredentialReply,
+    EnrolReply,
+    EnrolRequest,
+    HeartbeatReply,
+    HeartbeatRequest,
+    LogReply,
+    LogRequest,
+    ReportReply,
+    ReportRequest,
+)
+
+router = APIRouter(prefix="/api/v1/agent", route_class=Route, tags=["agents"])
+
+MAX_WAIT_S: Final = 20.0
+POLL_S: Final = 2.0
+
+
+@router.post(
+    "/enrol", operation_id="enrol_node", response_model=EnrolReply, dependencies=[Depends(public)]
+)
+def enrol(body: EnrolRequest, deps: D) -> Response:
+    """A node joins with a single-use token and gets its own credential, shown this once."""
+    return secret_reply(enrol_node(deps, body), 200)
+
+
+@router.get("/assignments", operation_id="get_assignments", response_model=AssignmentList)
+async def assignments(
+    node_id: NodeId,
+    deps: D,
+    streams: Flows,
+    generation: Annotated[int, Query(ge=0, lt=2**63, description="the one converged to")] = 0,
+    wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 5.0,
+) -> Response:
+    """The node's desired state: at once if it is newer than `generation`, else when it changes
+    or after `wait_s`.
+    """
+    if generation > 0:
+        await _newer(deps, streams, node_id, generation, wait_s)
+    return plain_reply(await anyio.to_thread.run_sync(assignment_list, deps, node_id))
+
+
+@router.post("/heartbeat", operation_id="heartbeat", response_model=HeartbeatReply)
+def heartbeat(body: HeartbeatRequest, node_id: NodeId, deps: D) -> Response:
+    """Alive: renews the leases of the replicas named, and names those to stop."""
+    return plain_reply(record_heartbeat(deps, node_id, body))
+
+
+@router.post("/reports", operation_id="report_replicas", response_model=ReportReply)
+def reports(body: ReportRequest, node_id: NodeId, deps: D) -> Response:
+    """What the agent saw of its replicas."""
+    return plain_reply(record_reports(deps, node_id, body))
+
+
+@router.post("/logs", operation_id="ship_logs", response_model=LogReply)
+def logs(body: LogRequest, node_id: NodeId, deps: D) -> Response:
+    """Log bytes by offset; the answer says how far each log stands."""
+    return plain_reply(record_logs(deps, node_id, body))
+
+
+@router.post("/checkpoints", operation_id="commit_checkpoint", response_model=CheckpointReply)
+def checkpoints(body: CheckpointCommit, node_id: NodeId, deps: D) -> Response:
+    """Makes a written checkpoint real, under the current epoch only."""
+    return plain_reply(commit_checkpoint(deps, node_id, body))
+
+
+@router.post("/credential", operation_id="rotate_credential", response_model=CredentialReply)
+def credential(node_id: NodeId, deps: D) -> Response:
+    """A new credential; the present one holds until the new one is first used."""
+    return secret_reply(rotate_credential(deps, node_id), 200)
+
+
+async def _newer(
+    deps: Deps, streams: Streams, node_id: str, generation: int, wait_s: float
+) -> None:
+    """Waits, without a thread or a session, until the node's generation is another one.
+
+    Hints may be lost, so the database is asked every two seconds. Another, not only a greater
+    one: after a restored backup the agent's may lie ahead of ours.
+    """
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + wait_s
+    with streams.hub.listen_async(node_topic(node_id), CLOSING) as woken:
+        while not streams.closing:
+            woken.clear()
+            current = await anyio.to_thread.run_sync(node_generation, deps, node_id)
+            left_s = deadline - clock()
+            if current != generation or left_s <= 0:
+                return
+            await wait_for(woken, min(left_s, POLL_S))

@@ -1,0 +1,86 @@
+"""Builds the HTTP application out of the routers. `main.py` adds what belongs to other parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from control_plane.api import (
+    accounts,
+    agents,
+    chips,
+    cycles,
+    endpoints,
+    health,
+    job_events,
+    job_logs,
+    jobs,
+    nodes,
+    queues,
+    replicas,
+)
+from control_plane.api.error_handlers import Known, add_error_handlers
+from control_plane.api.gate import Gate
+from control_plane.api.middleware import Observe, RequestFrame
+from control_plane.api.openapi import openapi_document
+from control_plane.api.streams import Streams
+from control_plane.hub import Hub
+from control_plane.services.deps import Deps
+from penstock import __version__
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    health.router,
+    jobs.router,
+    job_logs.router,
+    job_events.router,
+    agents.router,
+    replicas.router,
+    nodes.router,
+    chips.router,
+    queues.router,
+    endpoints.router,
+    cycles.router,
+    accounts.router,
+)
+
+
+def build_api(
+    deps: Deps,
+    hub: Hub,
+    *,
+    auth: bool = True,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
+    observe: Observe | None = None,
+) -> FastAPI:
+    """The API over these collaborators; starts nothing.
+
+    `app.state.streams.close()` ends streams and long polls, so that a server can stop at once.
+    `observe` is told of every answered request, for metrics.
+    """
+    app = FastAPI(
+        title="Penstock", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
+        openapi_url="/openapi.json", redirect_slashes=False,
+    )  # fmt: skip
+    app.state.deps = deps
+    app.state.gate = Gate(deps, auth=auth)
+    app.state.streams = Streams(hub)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_middleware(RequestFrame, observe=observe)
+    add_error_handlers(app, _known())
+    app.openapi = partial(openapi_document, app, api_routes())  # type: ignore[method-assign]
+    return app
+
+
+def api_routes() -> list[APIRoute]:
+    """Every route of the API, with its whole path."""
+    return [one for router in ROUTERS for one in router.routes if isinstance(one, APIRoute)]
+
+
+def _known() -> list[Known]:
+    return [Known(one.path, frozenset(one.methods or ()), one.path_regex) for one in api_routes()]

@@ -1,0 +1,115 @@
+"""What routes are given: the services' collaborators, who is asking, and common parameters.
+
+A route's policy is the caller it asks for. A route that asks for none is not served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Header, Path, Query
+from starlette.requests import Request
+
+from control_plane.api.failures import Malformed
+from control_plane.api.gate import Gate
+from control_plane.api.streams import Streams
+from control_plane.services.deps import Caller, Deps
+from penstock.api.specs import Name
+from penstock.api.states import Role
+
+
+async def get_deps(request: Request) -> Deps:
+    deps: Deps = request.app.state.deps
+    return deps
+
+
+async def get_gate(request: Request) -> Gate:
+    gate: Gate = request.app.state.gate
+    return gate
+
+
+async def get_streams(request: Request) -> Streams:
+    streams: Streams = request.app.state.streams
+    return streams
+
+
+async def viewer(request: Request) -> Caller:
+    """Anybody with a token. The route let the caller in already (`route.Route`)."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+async def member(request: Request) -> Caller:
+    """Somebody who may submit and change jobs of a project."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+async def admin(request: Request) -> Caller:
+    """Somebody who may do everything."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+async def node(request: Request) -> str:
+    """A node's agent; its id."""
+    node_id: str = request.state.node_id
+    return node_id
+
+
+async def public() -> None:
+    """Nobody needs to say who they are."""
+
+
+NODE: Final = "node"
+PUBLIC: Final = "public"
+POLICIES: Final[dict[Callable[..., Any], Role | str]] = {
+    viewer: Role.VIEWER,
+    member: Role.MEMBER,
+    admin: Role.ADMIN,
+    node: NODE,
+    public: PUBLIC,
+}
+
+D = Annotated[Deps, Depends(get_deps)]
+Doors = Annotated[Gate, Depends(get_gate)]
+Flows = Annotated[Streams, Depends(get_streams)]
+Viewer = Annotated[Caller, Depends(viewer)]
+Member = Annotated[Caller, Depends(member)]
+Admin = Annotated[Caller, Depends(admin)]
+NodeId = Annotated[str, Depends(node)]
+
+Ref = Annotated[
+    str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}$", max_length=128, description="id or name")
+]
+NewName = Annotated[Name, Path(description="name")]
+Limit = Annotated[int, Query(ge=1, le=500, description="items on one page")]
+Cursor = Annotated[
+    str | None, Query(max_length=512, description="`next` of the page before; opaque")
+]
+Word = Annotated[str | None, Query(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}$", max_length=128)]
+IfMatch = Annotated[
+    str | None,
+    Header(max_length=200, description="ETag of what was read; another version is a 412"),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$",
+        description="the same key with the same body is the same job",
+    ),
+]  # fmt: skip
+LastEventId = Annotated[
+    str | None, Header(max_length=16384, description="id of the last event seen; goes on after it")
+]
+
+
+def version_of(if_match: str | None) -> str | None:
+    """The version in an ETag of ours: it stands before the first dash."""
+    if if_match is None:
+        return None
+    word = if_match.strip().removeprefix("W/").strip('"')
+    if "," in word or '"' in word:
+        raise Malformed("If-Match takes one ETag", code="bad_etag", hint="send the newest one")
+    return word.partition("-")[0]

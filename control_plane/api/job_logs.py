@@ -1,0 +1,107 @@
+"""Routes of a job's logs: text for people, a stream of lines for those who follow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Annotated, Any, Final
+
+import anyio
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from control_plane.api.deps import D, Doors, Flows, LastEventId, Ref, Viewer
+from control_plane.api.route import Route
+from control_plane.api.sse import Batch, Stream, frame, stream_response, wants_stream
+from control_plane.services.follow_logs import (
+    LogFollower,
+    Piece,
+    Which,
+    number_of,
+    spot_of,
+)
+from control_plane.services.log_positions import entries, seal
+from control_plane.services.read_logs import Ask, follow_logs, log_text
+from control_plane.topics import job_topic, log_topic
+from penstock.api.states import Role
+
+router = APIRouter(prefix="/api/v1", route_class=Route, tags=["jobs"])
+
+MAX_TAIL: Final = 100_000
+_BOTH: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "content": {
+            "text/plain": {"schema": {"type": "string"}},
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": 'id: MTswLjEuMD02LA\nevent: line\ndata: {"text": "hello"}\n\n',
+            },
+        },
+    },
+}
+
+
+@router.get(
+    "/jobs/{ref}/logs", operation_id="get_job_logs", response_class=Response, responses=_BOTH
+)
+async def get_job_logs(
+    request: Request,
+    ref: Ref,
+    caller: Viewer,
+    deps: D,
+    gate: Doors,
+    streams: Flows,
+    tail: Annotated[
+        int | None, Query(ge=0, le=MAX_TAIL, description="only the last lines, per replica")
+    ] = None,
+    rank: Annotated[int | None, Query(ge=0, le=10**9)] = None,
+    attempt: Annotated[int | None, Query(ge=0, le=10**9)] = None,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """The output of all replicas over all attempts. With `Accept: text/event-stream` it is
+    followed: events `line` with a LogLine each, then `end` with the job's final state.
+    """
+    ask = Ask(Which(rank, attempt), tail, last_event_id or None)
+    if not wants_stream(request):
+        text = await anyio.to_thread.run_sync(log_text, deps, caller, ref, ask)
+        return StreamingResponse(text, media_type="text/plain; charset=utf-8")
+    follower = await anyio.to_thread.run_sync(follow_logs, deps, caller, ref, ask)
+    return stream_response(streams, Stream(
+        owner=caller,
+        topics=(log_topic(follower.job_id), job_topic(follower.job_id)),
+        pull=LineFrames(follower).pull,
+        recheck=partial(gate.caller, request, Role.VIEWER),
+    ))  # fmt: skip
+
+
+class LineFrames:
+    """Turns what a follower gives into frames. The id of a line's frame says where every replica
+    stands once that line was read, so that a cut stream goes on exactly there.
+    """
+
+    def __init__(self, follower: LogFollower) -> None:
+        self._follower = follower
+        self._sent = dict(follower.offsets)
+
+    def pull(self) -> Batch:
+        found = self._follower.pull()
+        frames = [one for piece in found.pieces for one in self._frames(piece)]
+        last = frame("end", found.final.model_dump_json()) if found.final else None
+        return Batch(frames, more=found.more, soon=found.waits_for_rest, last=last)
+
+    def _frames(self, piece: Piece) -> Iterator[bytes]:
+        spot = spot_of(piece.log)
+        self._sent.pop(spot, None)
+        others = entries(self._sent)
+        known = json.dumps(
+            {
+                "replica": piece.log.replica_id, "rank": number_of(piece.log),
+                "gang": spot.gang, "attempt": spot.attempt,
+            }
+        ).removesuffix("}")  # fmt: skip
+        for line in piece.lines:
+            id_ = seal(others + entries({spot: line.end}))
+            yield frame("line", f'{known}, "text": {json.dumps(line.text)}}}', id_)
+        self._sent[spot] = piece.lines[-1].end
