@@ -75,8 +75,7 @@ class Balancer:
         self._note(step, tuple(self._transport.agree(f"shares/{step}", list(shares))))
 
     def _note(self, step: int, shares: tuple[int, ...]) -> None:
-        first = not self.log or self.log[-1].from_step < self._first_step
-        if first or self.log[-1].shares != shares:
+        if not self.log or self.log[-1].shares != shares:
             self.log.append(ShareStep(from_step=step, shares=shares))
 
     def _recorded(self, step: int) -> tuple[int, ...]:
