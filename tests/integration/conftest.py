@@ -1,0 +1,111 @@
+"""What integration tests share: both databases, the services' collaborators, and the API.
+
+`database_url` runs a test on SQLite and on PostgreSQL. `deps` has a clock that tests move by
+hand; `api_client` is an administrator over it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from control_plane.api.app import build_api
+from control_plane.clock import ManualClock
+from control_plane.hub import Hub
+from control_plane.launchers.agent import AgentLauncher
+from control_plane.services.bootstrap import bootstrap
+from control_plane.services.deps import Deps
+from control_plane.services.tokens import ensure_admin
+from control_plane.store.engine import open_database
+from control_plane.store.log_store import LogStore
+from control_plane.store.migrate import migrate
+from control_plane.store.unit_of_work import Store
+from tests.integration.databases import PostgresServer, postgres
+
+START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+BASE_URL = "http://127.0.0.1"
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with postgres(tmp_path_factory.mktemp("pg")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    database = open_database(f"sqlite:///{path}")
+    migrate(database)
+    database.dispose()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(
+    request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path
+) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    if request.param == "sqlite":
+        path = tmp_path / "penstock.db"
+        shutil.copyfile(sqlite_template, path)
+        yield f"sqlite:///{path}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    with server.copy() as url:
+        yield url
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    database = open_database(database_url)
+    yield Store(database)
+    database.dispose()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(START)
+
+
+@pytest.fixture
+def hub() -> Hub:
+    return Hub()
+
+
+@pytest.fixture
+def deps(store: Store, clock: ManualClock, hub: Hub, tmp_path: Path) -> Deps:
+    """With the default project and queue."""
+    storage = (tmp_path / "storage").as_uri()
+    made = Deps(
+        store=store, hints=hub, clock=clock, logs=LogStore(storage), storage=storage,
+        launcher=AgentLauncher(hub.publish),
+    )  # fmt: skip
+    bootstrap(made)
+    return made
+
+
+@pytest.fixture
+def admin_secret(deps: Deps) -> str:
+    secret = ensure_admin(deps)
+    assert secret is not None
+    return secret
+
+
+@pytest.fixture
+def api(deps: Deps, hub: Hub) -> FastAPI:
+    return build_api(deps, hub)
+
+
+@pytest.fixture
+def api_client(api: FastAPI, admin_secret: str) -> Iterator[TestClient]:
+    """An administrator. Faults of the server come back as 500, as they would to anybody."""
+    headers = {"Authorization": f"Bearer {admin_secret}"}
+    with TestClient(api, BASE_URL, raise_server_exceptions=False, headers=headers) as client:
+        yield client

@@ -1,0 +1,114 @@
+"""Databases for tests: SQLite files, and a real PostgreSQL from the system or from pgserver.
+
+The schema is made once per run; every test gets a copy of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from control_plane.store.engine import open_database
+from control_plane.store.migrate import migrate
+
+TEMPLATE = "penstock_template"
+_FAST = "fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"
+
+
+class PostgresServer:
+    """A running server with a migrated template database."""
+
+    def __init__(self, folder: str, user: str) -> None:
+        self._folder = folder
+        self._user = user
+
+    def url(self, database: str) -> str:
+        return f"postgresql+psycopg://{self._user}@/{database}?host={self._folder}"
+
+    def make_template(self) -> None:
+        self._admin(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        database = open_database(self.url(TEMPLATE))
+        migrate(database)
+        database.dispose()
+
+    @contextmanager
+    def copy(self) -> Iterator[str]:
+        """The URL of a fresh database, dropped afterwards."""
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        made = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        self._admin(made.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
+        yield self.url(name)
+        self._admin(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _admin(self, statement: sql.Composed) -> None:
+        with psycopg.connect(
+            host=self._folder, user=self._user, dbname="postgres", autocommit=True
+        ) as connection:
+            connection.execute(statement)
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[PostgresServer]:
+    """The system's PostgreSQL where there is one, else pgserver's; skips where neither is."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    runner = _system(binaries[-1].parent, folder) if binaries and _may_run() else _bundled(folder)
+    with runner as server:
+        server.make_template()
+        yield server
+
+
+@contextmanager
+def _system(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
+    """PostgreSQL refuses to run as root: then it runs as the user `postgres`, on a socket."""
+    owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+    shared = Path("/tmp") / f"pg-{uuid.uuid4().hex[:8]}"  # noqa: S108 - sockets need short paths
+    shared.mkdir(mode=0o700)
+    if owner is not None:
+        os.chown(shared, owner.pw_uid, owner.pw_gid)
+    data = shared / "d"
+    options = f"-c listen_addresses= -k {shared} " + " ".join(f"-c {one}" for one in _FAST)
+    control = [str(binaries / "pg_ctl"), "-D", str(data), "-l", str(shared / "log"), "-w"]
+    user = "postgres" if owner is not None else None
+
+    def run(*command: str) -> None:
+        subprocess.run(
+            command, check=True, user=user, group=user, cwd="/", env={"PATH": os.defpath},
+            extra_groups=[] if user else None, stdout=subprocess.DEVNULL, timeout=60,
+        )  # fmt: skip
+
+    try:
+        run(str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "penstock",
+            "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync")  # fmt: skip
+        run(*control, "-o", options, "start")
+        yield PostgresServer(str(shared), "penstock")
+    finally:
+        if (data / "postmaster.pid").exists():
+            run(*control, "-m", "immediate", "stop")
+        shutil.rmtree(shared, ignore_errors=True)
+
+
+@contextmanager
+def _bundled(folder: Path) -> Iterator[PostgresServer]:
+    pgserver = pytest.importorskip("pgserver", reason="no PostgreSQL: neither apt's nor pgserver")
+    server = pgserver.get_server(folder)
+    try:
+        yield PostgresServer(server.get_postmaster_info().socket_dir, "postgres")
+    finally:
+        server.cleanup()
+
+
+def _may_run() -> bool:
+    """Root needs a user to step down to."""
+    if os.geteuid() != 0:
+        return True
+    return any(entry.pw_name == "postgres" for entry in pwd.getpwall())
