@@ -70,6 +70,8 @@ class Keeper:
     _deadlines_ns: dict[str, int] = field(default_factory=dict)
     _finished: frozenset[str] = frozenset()
     _waiting: dict[str, Wait] = field(default_factory=dict)
+    _converging: bool = False
+    _again: bool = False
 
     @property
     def generation(self) -> int:
@@ -101,21 +103,33 @@ class Keeper:
         self.converge()
 
     def converge(self) -> None:
-        """Does what can be done now towards the list."""
+        """Does what can be done now towards the list, again while doing it changes what can be."""
+        self._again = True
+        while self._again and not self._converging:
+            self._again, self._converging = False, True
+            try:
+                self._converge()
+            finally:
+                self._converging = False
+
+    def _converge(self) -> None:
         if self.desired is None:
             return
         circumstances = Circumstances(
             boottime_ns(), self._deadlines_ns, self._finished, self.foreign
         )
         actions = converge(self.desired, self.roster.local(), circumstances)
-        waiting = {it.assignment.replica_id: it for it in actions if isinstance(it, Wait)}
-        for replica_id, wait in waiting.items():
-            if self._waiting.get(replica_id) != wait:
-                log.info("replica_waits", replica_id=replica_id, why=wait.why)
-        self._waiting = waiting
+        self._note_waiting([it for it in actions if isinstance(it, Wait)])
         for action in actions:
             self._do(action)
         self._prune()
+
+    def _note_waiting(self, waits: Sequence[Wait]) -> None:
+        waiting = {it.assignment.replica_id: it for it in waits}
+        for replica_id, wait in waiting.items():
+            if replica_id not in self._waiting or self._waiting[replica_id].why != wait.why:
+                log.info("replica_waits", replica_id=replica_id, why=wait.why)
+        self._waiting = waiting
 
     def renew(self, leases: Iterable[LeaseGrant], sent_ns: int) -> None:
         """Moves deadlines on. They count from the moment the request was *sent*."""

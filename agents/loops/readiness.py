@@ -37,38 +37,53 @@ def http_probe(http: httpx.AsyncClient) -> Probe:
 
 @dataclass(slots=True)
 class ReadinessLoop:
+    """Every serving replica is asked in a task of its own: a slow one delays no other."""
+
     keeper: Keeper
     probe: Probe
     _next: dict[str, float] = field(default_factory=dict)
     _failures: dict[str, int] = field(default_factory=dict)
+    _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     async def turn(self) -> None:
+        self.look(time.monotonic())
         await asyncio.sleep(NOT_READY_EVERY_S)
-        await self.look(time.monotonic())
 
-    async def look(self, now: float) -> None:
-        """Probes every serving replica whose turn has come, all at the same time."""
+    def look(self, now: float) -> None:
+        """Starts to ask every serving replica whose turn has come."""
         serving = {
-            held.id: held.address
+            held.id
             for held in self.keeper.roster
             if held.assignment.serves and held.state is ReplicaState.RUNNING
         }
-        for known in (self._next, self._failures):
-            for replica_id in set(known) - set(serving):
-                del known[replica_id]
-        due = [it for it in serving if now >= self._next.get(it, 0.0)]
-        answers = await asyncio.gather(*(self.probe(serving[it]) for it in due))
-        for replica_id, ready in zip(due, answers, strict=True):
-            self._note(replica_id, ready, now)
+        self._forget_all_but(serving)
+        for replica_id in serving - set(self._asking):
+            if now >= self._next.get(replica_id, 0.0):
+                self._asking[replica_id] = asyncio.create_task(self.ask(replica_id))
 
-    def _note(self, replica_id: str, ready: bool, now: float) -> None:
+    async def ask(self, replica_id: str) -> None:
+        """Asks one replica once and tells what changed."""
+        try:
+            held = self.keeper.roster.get(replica_id)
+            if held is not None:
+                self._note(replica_id, await self.probe(held.address))
+        finally:
+            self._asking.pop(replica_id, None)
+
+    def _note(self, replica_id: str, answered: bool) -> None:
         held = self.keeper.roster.get(replica_id)
         if held is None or held.state is not ReplicaState.RUNNING:
             return
-        self._failures[replica_id] = 0 if ready else self._failures.get(replica_id, 0) + 1
-        still = bool(held.ready) and self._failures[replica_id] < FAILURES_TO_UNREADY
-        wait_s = READY_EVERY_S if ready else NOT_READY_EVERY_S
-        self._next[replica_id] = now + wait_s
-        if (ready or still) != held.ready:
-            held = self.keeper.roster.change(replica_id, ready=ready or still)
-            self.keeper.tell(held, ready=held.ready)
+        failures = 0 if answered else self._failures.get(replica_id, 0) + 1
+        self._failures[replica_id] = failures
+        wait_s = READY_EVERY_S if answered else NOT_READY_EVERY_S
+        self._next[replica_id] = time.monotonic() + wait_s
+        ready = answered or (bool(held.ready) and failures < FAILURES_TO_UNREADY)
+        if ready != held.ready:
+            held = self.keeper.roster.change(replica_id, ready=ready)
+            self.keeper.tell(held, ready=ready)
+
+    def _forget_all_but(self, serving: set[str]) -> None:
+        for known in (self._next, self._failures):
+            for replica_id in set(known) - serving:
+                del known[replica_id]

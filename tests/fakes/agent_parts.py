@@ -1,0 +1,77 @@
+"""Assignments and the parts of an agent around a fake runtime, as the agent's tests need them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import httpx
+
+from agents.client import ControlPlane
+from agents.keeper import Keeper
+from agents.ports import Ports
+from agents.runtimes.fake import FakeRuntime, Script
+from penstock.api.assignments import AssignedChip, Assignment, AssignmentList, LeaseGrant
+from tests.fakes.control_plane import FakeControlPlane
+
+_DEFAULTS: dict[str, Any] = {
+    "job_id": "job_1", "job_name": "job", "project": "default", "queue": "default", "epoch": 1,
+    "rank": 0, "world_size": 1, "desired": "run", "cores_milli": 1000,
+    "memory_bytes": 256 << 20, "command": ("true",), "storage": "memory://jobs/job_1",
+}  # fmt: skip
+
+
+def an_assignment(replica_id: str = "replica_1", **fields: Any) -> Assignment:
+    """One replica that is to run; `fields` replace the defaults."""
+    given = {**_DEFAULTS, "lease": a_lease(replica_id, fields.get("epoch", 1)), **fields}
+    return Assignment(replica_id=replica_id, **given)
+
+
+def a_lease(replica_id: str = "replica_1", epoch: int = 1, remaining_s: float = 300) -> LeaseGrant:
+    return LeaseGrant(replica_id=replica_id, epoch=epoch, remaining_s=remaining_s, margin_s=11.0)
+
+
+def a_chip(number: int = 0, milli: int = 1000, **fields: Any) -> AssignedChip:
+    """A part of an emulated chip."""
+    given: dict[str, Any] = {
+        "chip_id": f"chip_{number}", "key": f"emulated-a100-{number}", "vendor": "emulated",
+        "type": "emulated-a100", "index": number, "milli": milli, "emulated": True,
+        "stands_for": "a100", "cores_milli": 500 * milli // 1000, **fields,
+    }  # fmt: skip
+    return AssignedChip(**given)
+
+
+def a_list(generation: int, *assignments: Assignment) -> AssignmentList:
+    return AssignmentList(generation=generation, assignments=assignments)
+
+
+class CountingPorts(Ports):
+    """Hands out 20001, 20002, ... without looking whether they are free."""
+
+    numbers = itertools.count(20001)
+
+    def reserve(self, host: str, taken: Any) -> int:
+        return next(self.numbers)
+
+
+def a_keeper(runtime: FakeRuntime) -> Keeper:
+    keeper = Keeper(runtime, "127.0.0.1", CountingPorts(20001, 29999, Random(1)))
+    runtime.listen(keeper.hint)
+    return keeper
+
+
+@dataclass(slots=True)
+class Bench:
+    """A keeper over a fake runtime, and a client of a fake control plane, without sockets."""
+
+    fake: FakeControlPlane = field(default_factory=FakeControlPlane)
+    runtime: FakeRuntime = field(default_factory=lambda: FakeRuntime(lambda _: Script()))
+    keeper: Keeper = field(init=False)
+    client: ControlPlane = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keeper = a_keeper(self.runtime)
+        http = httpx.AsyncClient(base_url="http://test", transport=self.fake.transport())
+        self.client = ControlPlane(http, self.fake.credential)
