@@ -1,0 +1,1 @@
+"""Alembic's migrations: how each version of the schema came out of the one before."""

@@ -5,10 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, String, UniqueConstraint
+from sqlalchemy import BigInteger, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from control_plane.store.models.base import Base, Big, Id, Long, Ref, Short
+
+
+def _one_of_a_name(index: str, where: str) -> Index:
+    """Names are unique per project among what is alive."""
+    return Index(
+        index, "project_id", "name", unique=True,
+        sqlite_where=text(where), postgresql_where=text(where),
+    )  # fmt: skip
 
 
 class Stated:
@@ -24,7 +32,10 @@ class Job(Stated, Base):
     """What a user submitted. Its state follows from its gangs."""
 
     __tablename__ = "jobs"
-    __table_args__ = (Index("ix_jobs_project_name", "project_id", "name"),)
+    __table_args__ = (
+        Index("ix_jobs_project_name", "project_id", "name"),
+        _one_of_a_name("uq_jobs_live_name", "state NOT IN ('succeeded', 'failed', 'cancelled')"),
+    )
 
     id: Mapped[Id]
     project_id: Mapped[Ref]
@@ -153,7 +164,10 @@ class Endpoint(Stated, Base):
     """The stable address of a serving job."""
 
     __tablename__ = "endpoints"
-    __table_args__ = (Index("ix_endpoints_project_name", "project_id", "name"),)
+    __table_args__ = (
+        Index("ix_endpoints_project_name", "project_id", "name"),
+        _one_of_a_name("uq_endpoints_open_name", "state <> 'closed'"),
+    )
 
     id: Mapped[Id]
     project_id: Mapped[Ref]
