@@ -69,16 +69,17 @@ class WorkloadSocket:
                 "progress": self._progress, "speed": self._speed, "result": self._result,
                 "ready": self._ready, "commit_checkpoint": self._commit,
             }  # fmt: skip
-            if message.get("op") not in answers:
+            answer = answers.get(str(message.get("op")))
+            if answer is None:
                 raise BadMessage(f"op must be one of {', '.join(answers)}")
-            return await answers[message["op"]](held, message)
+            return await answer(held, message)
         except BadMessage as error:
             return _no("invalid", str(error))
         except PermissionError as error:
             return _no("denied", str(error))
         except ValidationError as error:
             return _no("invalid", _first(error))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return _no("invalid", f"not a JSON object a line: {error}")
 
     def last_words(self, replica_id: str) -> None:
