@@ -70,19 +70,21 @@ class Batcher:
             self._waiting.remove(sequence)
 
     def next_step(self) -> list[Chunk]:
-        """The chunks to run now; a chunk dealt out counts as computed. Empty when idle."""
+        """The chunks to run now; a chunk dealt out counts as computed. Empty when idle.
+
+        Running sequences stand in order of admission, and who is admitted takes its whole prompt
+        or the rest of the budget: so all but the last are decoding, and no prompt delays them.
+        """
         chunks: list[Chunk] = []
-        budget, num_preempted = self.limits.step_tokens, self.num_preemptions
-        turn = deque(sorted(self._running, key=lambda sequence: sequence.num_pending > 1))
+        budget = self.limits.step_tokens
+        turn = deque(self._running)
         while turn and budget:
             sequence = turn.popleft()
             count = min(sequence.num_pending, budget)
             if self._make_room(sequence, count, turn):
                 chunks.append(self._deal(sequence, count))
                 budget -= count
-        if self.num_preemptions == num_preempted:
-            chunks += self._admit(budget)
-        return chunks
+        return chunks + self._admit(budget)
 
     def _make_room(self, sequence: Sequence, count: int, victims: deque[Sequence]) -> bool:
         """Grows the sequence, at the cost of those whose turn comes last, else of itself."""
@@ -101,6 +103,7 @@ class Batcher:
         self.num_preemptions += 1
 
     def _admit(self, budget: int) -> list[Chunk]:
+        """Newcomers whose whole prompt has pages; one just preempted has not: some were taken."""
         chunks = []
         while self._waiting and budget and self.num_running < self.limits.max_running:
             sequence = self._waiting[0]

@@ -24,7 +24,11 @@ def run_to_end(batcher: Batcher, sequences: list[Sequence], most_steps: int = 10
     for step in range(most_steps):
         if not left:
             return step
-        for chunk in batcher.next_step():
+        chunks = batcher.next_step()
+        prompts = [chunk.start for chunk in chunks if not chunk.samples]
+        assert len(prompts) <= 1, "two prompts in pieces share a step"
+        assert sum(len(chunk.tokens) for chunk in chunks) <= batcher.limits.step_tokens
+        for chunk in chunks:
             check_chunk(batcher, chunk.sequence, chunk.start, chunk.tokens, chunk.pages)
             if chunk.samples:
                 chunk.sequence.output.append(100 + len(chunk.sequence.output))
