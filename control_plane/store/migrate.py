@@ -16,8 +16,9 @@ _LOCK = 0x70656E74
 
 
 def migrate(database: Database) -> None:
-    """Runs what is missing. PostgreSQL: processes queue on an advisory lock."""
-    with database.write_lock, database.engine.begin() as connection:
+    """Runs what is missing, all or nothing. Processes that start together queue on a lock."""
+    writing = database.engine.execution_options(penstock_write=True)
+    with database.write_lock, writing.begin() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         if _revision(connection) != newest_revision():
