@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from control_plane.api.app import build_api
 from control_plane.clock import SystemClock
@@ -32,7 +33,6 @@ from control_plane.store.engine import open_database
 from control_plane.store.log_store import LogStore
 from control_plane.store.migrate import migrate
 from control_plane.store.unit_of_work import Store
-from control_plane.telemetry.http import MeteredApp
 from control_plane.telemetry.logging import configure_logging
 from control_plane.telemetry.metrics import Metrics
 
@@ -133,13 +133,30 @@ def serve(settings: Settings) -> None:
     parts = build(settings)
     _write_admin_token(parts)
     listener = _listen(settings.host, settings.port)
+    app = build_app(parts)
     config = uvicorn.Config(
-        MeteredApp(build_app(parts), parts.metrics), log_level="warning", access_log=False,
+        app, log_level="warning", access_log=False,
         server_header=False, timeout_graceful_shutdown=3, timeout_keep_alive=30,
     )  # fmt: skip
     log.info("listening", host=settings.host, port=listener.getsockname()[1])
-    uvicorn.Server(config).run(sockets=[listener])
+    _Server(config, app.state.streams.close).run(sockets=[listener])
     parts.close()
+
+
+class _Server(uvicorn.Server):
+    """Ends long polls and streams at the signal, instead of waiting for their clients."""
+
+    def __init__(self, config: uvicorn.Config, end_streams: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._end_streams = end_streams
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._end_streams()
+        super().handle_exit(sig, frame)
+
+
+def _exposition(metrics: Metrics) -> Response:
+    return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _lifespan(

@@ -26,7 +26,7 @@ from control_plane.api import (
 )
 from control_plane.api.error_handlers import Known, add_error_handlers
 from control_plane.api.gate import Gate
-from control_plane.api.middleware import Observe, RequestFrame
+from control_plane.api.middleware import RequestFrame
 from control_plane.api.openapi import openapi_document
 from control_plane.api.streams import Streams
 from control_plane.hub import Hub
@@ -55,12 +55,10 @@ def build_api(
     *,
     auth: bool = True,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
-    observe: Observe | None = None,
 ) -> FastAPI:
     """The API over these collaborators; starts nothing.
 
     `app.state.streams.close()` ends streams and long polls, so that a server can stop at once.
-    `observe` is told of every answered request, for metrics.
     """
     app = FastAPI(
         title="Penstock", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
@@ -71,7 +69,7 @@ def build_api(
     app.state.streams = Streams(hub)
     for router in ROUTERS:
         app.include_router(router)
-    app.add_middleware(RequestFrame, observe=observe)
+    app.add_middleware(RequestFrame)
     add_error_handlers(app, _known())
     app.openapi = partial(openapi_document, app, api_routes())  # type: ignore[method-assign]
     return app

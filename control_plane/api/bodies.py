@@ -94,24 +94,26 @@ def _unsafe_text(text: str, pointer: str) -> Iterator[Violation]:
 def _syntax(headers: Headers) -> str:
     """json or yaml, from Content-Type; without one it is JSON."""
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise _unsupported(f"Content-Encoding {headers['content-encoding'][:80]!r}")
+        raise _unsupported("Content-Encoding", headers["content-encoding"], ["identity"])
     media, _, parameters = headers.get("content-type", JSON_TYPE).partition(";")
     media = media.strip().lower()
     charset = re.search(r"charset\s*=\s*\"?([\w.:-]+)", parameters, re.IGNORECASE)
     if charset is not None and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
-        raise _unsupported(f"the charset {charset[1][:80]!r}")
+        raise _unsupported("charset", charset[1], ["utf-8"])
     if media in _YAML_TYPES or media.endswith("+yaml"):
         return "yaml"
     if media == JSON_TYPE or media.endswith("+json"):
         return "json"
-    raise _unsupported(f"the Content-Type {media[:80]!r}")
+    raise _unsupported("Content-Type", media, [JSON_TYPE, YAML_TYPE])
 
 
-def _unsupported(what: str) -> UnsupportedMedia:
-    return UnsupportedMedia(
-        f"{what} is not read here",
-        hint=f"send {JSON_TYPE} or {YAML_TYPE} in UTF-8, not compressed",
+def _unsupported(what: str, received: str, allowed: list[str]) -> UnsupportedMedia:
+    message = f"the {what} {received[:80]!r} is not read here"
+    violation = Violation(
+        pointer=what, message="not supported", received=received[:80], allowed=allowed
     )
+    hint = f"send {JSON_TYPE} or {YAML_TYPE} in UTF-8, not compressed"
+    return UnsupportedMedia(message, hint=hint, violations=[violation])
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -88,7 +88,9 @@ def _unmatched(request: Request, error: HTTPException, routes: Sequence[Known]) 
     if error.status_code == 405:
         allowed = sorted({m for one in routes if one.pattern.match(path) for m in one.methods})
         allowed = allowed or sorted((error.headers or {}).get("Allow", "").split(", "))
-        return MethodNotAllowed(f"{path[:200]} does not take {request.method}", allowed=allowed)
+        method = request.method[:40]
+        message = f"{path[:200]} does not take {method}"
+        return MethodNotAllowed(message, received=method, allowed=allowed)
     if error.status_code == 404:
         close = nearest(path, sorted({one.path for one in routes}))
         violation = Violation(

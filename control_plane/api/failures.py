@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from control_plane.errors import PlatformError
+from penstock.api.errors import Violation
 
 
 class Malformed(PlatformError):
@@ -40,6 +41,11 @@ class MethodNotAllowed(PlatformError):
 
     code = "method_not_allowed"
 
-    def __init__(self, message: str, *, allowed: list[str]) -> None:
-        super().__init__(message, hint=f"this path takes {', '.join(allowed)}")
+    def __init__(self, message: str, *, received: str, allowed: list[str]) -> None:
+        violation = Violation(
+            pointer="", message="method not allowed here", received=received, allowed=allowed
+        )
+        super().__init__(
+            message, hint=f"this path takes {', '.join(allowed)}", violations=[violation]
+        )
         self.allowed = allowed

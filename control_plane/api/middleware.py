@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 import structlog
@@ -19,8 +18,6 @@ _SECURITY: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-Observe = Callable[[str, str, int, float], None]
-"""(route, method, status, seconds) of one answered request."""
 
 
 def common_headers(request_id: str) -> dict[str, str]:
@@ -30,11 +27,10 @@ def common_headers(request_id: str) -> dict[str, str]:
 
 
 class RequestFrame:
-    """The outermost layer: request ids in, headers out, one observation per request."""
+    """The outermost layer: request ids in, headers out."""
 
-    def __init__(self, app: ASGIApp, observe: Observe | None = None) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,22 +38,14 @@ class RequestFrame:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        started, status = time.perf_counter(), 500
 
         async def framed(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
                 message["headers"] = _with_ours(message, request_id)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, framed)
-            finally:
-                if self._observe is not None:
-                    path = _route_path(scope)
-                    self._observe(path, scope["method"], status, time.perf_counter() - started)
+            await self._app(scope, receive, framed)
 
 
 def _request_id(scope: Scope) -> str:
@@ -78,8 +66,3 @@ def _with_ours(message: MutableMapping[str, Any], request_id: str) -> list[tuple
     )
     headers += [(name, value) for name, value in ours if name not in given]
     return headers
-
-
-def _route_path(scope: Scope) -> str:
-    """The pattern of the route, never the path itself: labels must be few."""
-    return getattr(scope.get("route"), "path", "unknown")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -24,8 +25,8 @@ from control_plane.api.bodies import (
 from control_plane.api.deps import NODE, POLICIES, PUBLIC
 from control_plane.api.gate import Gate
 from control_plane.api.replies import not_modified
-from control_plane.api.validation import unknown_parameters, validation_error
-from control_plane.errors import Invalid, NotFound
+from control_plane.api.validation import parameter_error, unknown_parameters, validation_error
+from control_plane.errors import NotFound
 from penstock.api.errors import Violation
 from penstock.api.states import Role
 
@@ -37,9 +38,13 @@ class Policy:
     """What a route lets in. `needs` is a role, `node` or `public`."""
 
     needs: Role | str
-    query: tuple[str, ...]
+    query_fields: tuple[Any, ...]
     repeatable: frozenset[str]
     body_model: type[BaseModel] | None
+
+    @property
+    def query(self) -> list[str]:
+        return [field.alias for field in self.query_fields]
 
     @property
     def max_body_bytes(self) -> int:
@@ -75,7 +80,8 @@ def policy_of(route: APIRoute) -> Policy:
         raise TypeError(f"{route.path}: a route asks for exactly one caller, not {len(needs)}")
     query = {field.alias: field for one in everything for field in one.query_params}
     repeatable = {name for name, field in query.items() if _takes_many(field)}
-    return Policy(needs[0], tuple(query), frozenset(repeatable), _body_model(route))
+    fields = tuple(query.values())
+    return Policy(needs[0], fields, frozenset(repeatable), _body_model(route))
 
 
 def _walk(dependant: Dependant) -> Iterator[Dependant]:
@@ -123,9 +129,8 @@ def _check_parameters(request: Request, policy: Policy) -> None:
         if "\0" in name + value
     ]
     if found:
-        first = found[0].message
-        told = first if first.startswith("unknown") else f"{found[0].pointer} {first}"
-        raise Invalid(told, code="invalid_parameter", violations=found)
+        _, errors = request_params_to_args(policy.query_fields, request.query_params)
+        raise parameter_error(found, errors)
 
 
 def _invalid(error: RequestValidationError, policy: Policy, request: Request) -> Exception:

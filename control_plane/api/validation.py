@@ -49,6 +49,12 @@ def unknown_parameters(given: Iterable[str], known: Sequence[str]) -> list[Viola
     ]  # fmt: skip
 
 
+def parameter_error(found: Sequence[Violation], errors: Sequence[Details]) -> Invalid:
+    """Unknown and doubled parameters together with what is wrong with the known ones."""
+    everything = [*found, *_parameters(errors, "?")]
+    return Invalid(_sentence(everything), code="invalid_parameter", violations=everything)
+
+
 def _parameters(errors: Iterable[Details], mark: str) -> list[Violation]:
     class _Any(BaseModel):
         """Parameters have no model of their own; only messages are wanted."""

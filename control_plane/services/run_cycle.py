@@ -23,6 +23,7 @@ from control_plane.store.unit_of_work import Transaction
 from control_plane.topics import CYCLE, job_topic
 from penstock.api.states import JobState, Outcome
 from scheduler import invariants
+from scheduler.explain import Explainer
 from scheduler.model import Placement, Plan, Preemption
 from scheduler.planner import plan as make_plan
 from scheduler.policies.priority_age import POLICY
@@ -93,13 +94,14 @@ def _commit(
     check_leads(tx, cycle.epoch, now)
     outcome = _Outcome()
     gangs = {gang.id: gang for gang in pool.snapshot.queued}
+    explainer = Explainer(pool.snapshot, POLICY, now)
     taken: dict[str, bool] = {}
     for preemption in plan.preemptions:
         _preempt(tx, preemption, now, outcome)
     for placement in plan.placements:
         _place(tx, placement, pool.node_versions, taken, now, outcome)
     for gang_id, reason in plan.deferrals.items():
-        _defer(tx, gang_id, wait_document(reason, gangs[gang_id], pool.snapshot), now, outcome)
+        _defer(tx, gang_id, wait_document(explainer.explain(reason, gangs[gang_id])), now, outcome)
     tx.history.add(cycle.row(outcome, time.perf_counter() - clock))
     if outcome.skipped:
         tx.hints.add(CYCLE)
