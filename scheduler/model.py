@@ -299,18 +299,34 @@ class LimitHit:
 
 
 @dataclass(frozen=True, slots=True)
+class Blocker:
+    """A job that holds what a gang needs."""
+
+    job_name: str
+    priority: int
+    chips: Mapping[str, int] = field(default_factory=dict)
+    """Chip type → chips that the gang could use; empty where it is in the way on the host."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reason:
     """Why a gang waits. `code` is the constraint that binds; the rest are the counts behind it."""
 
     code: Code
+    cause: Code | None = None
+    """Where some members fit (`gang_partly_fits`): what stops the others."""
     removed: Mapping[Code, Mapping[str, int]] = field(default_factory=dict)
     """In pipeline order: constraint → chip type → chips that it removed. A chip counts once."""
     members_fit: int = 0
-    """Members that could start now; less than the gang's `least`."""
+    """Members that could start now; in an empty pool where even that is too small."""
     short: Mapping[str, int] = field(default_factory=dict)
     """Chip type → chips that would have to come free; any one of the types would do."""
-    blockers: tuple[str, ...] = ()
-    """Names of the jobs that hold what the gang needs, highest priority first."""
+    short_cores_milli: int = 0
+    short_memory_bytes: int = 0
+    """Host cores and memory that would have to come free."""
+    blockers: tuple[Blocker, ...] = ()
+    """Who holds what the gang needs, highest priority first; the first ten."""
+    num_blockers: int = 0
     limit: LimitHit | None = None
     until: datetime | None = None
     """End of the back-off."""

@@ -1,0 +1,66 @@
+"""How fast a class of work runs on a chip type, with where the number came from.
+
+Measured speeds come first. An unmeasured type gets its roofline (Williams, Waterman, Patterson,
+CACM 2009: the lesser of compute and memory bound), scaled by how much of their rooflines the
+measured types reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Final
+
+from scheduler.model import Rate, Speeds, Work
+
+COMPUTED: Final = "roofline"
+_DTYPES: Final = ("bf16", "fp16", "fp32")
+
+
+def expected_speed(work: Work, chip_type: str, speeds: Speeds) -> Rate | None:
+    """Tokens/s of one whole chip; None where nothing is known.
+
+    Without FLOPs per token and without any measured type the value is only relative: right for
+    comparing chip types, not a rate.
+    """
+    measured = speeds.measured.get((work.work_class, chip_type))
+    if measured is not None:
+        return measured
+    bound = _roofline(work, speeds.rates.get(chip_type, {}))
+    return None if bound is None else Rate(bound * _efficiency(work, speeds), COMPUTED)
+
+
+def batch_shares(batch_size: int, speeds: Sequence[float]) -> tuple[int, ...]:
+    """Samples of a batch per member, in proportion to speed and adding up to the batch.
+
+    Largest remainders; equal ones go to the lower rank. Speeds are positive, in any unit.
+    """
+    total = sum(speeds)
+    exact = [batch_size * speed / total for speed in speeds]
+    shares = [int(part) for part in exact]
+    by_remainder = sorted(range(len(speeds)), key=lambda rank: (shares[rank] - exact[rank], rank))
+    for rank in by_remainder[: batch_size - sum(shares)]:
+        shares[rank] += 1
+    return tuple(shares)
+
+
+def _roofline(work: Work, rates: Mapping[str, Rate]) -> float | None:
+    flops = next((rates[key] for it in _DTYPES if (key := f"flops.{it}") in rates), None)
+    if flops is None:
+        return None
+    bound = flops.value / (work.flops_per_token or 1.0)
+    memory = rates.get("memory")
+    if memory is not None and work.bytes_per_token and work.flops_per_token:
+        bound = min(bound, memory.value / work.bytes_per_token)
+    return bound
+
+
+def _efficiency(work: Work, speeds: Speeds) -> float:
+    """The part of its roofline that this work reached on the types where it was measured."""
+    parts = [
+        rate.value / bound
+        for (work_class, chip_type), rate in sorted(speeds.measured.items())
+        if work_class == work.work_class
+        and (bound := _roofline(work, speeds.rates.get(chip_type, {})))
+    ]
+    return median(parts) if parts else 1.0
