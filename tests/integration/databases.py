@@ -9,6 +9,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,8 +72,7 @@ def postgres(folder: Path) -> Iterator[PostgresServer]:
 def _system(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
     """PostgreSQL refuses to run as root: then it runs as the user `postgres`, on a socket."""
     owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
-    shared = Path("/tmp") / f"pg-{uuid.uuid4().hex[:8]}"  # noqa: S108 - sockets need short paths
-    shared.mkdir(mode=0o700)
+    shared = Path(tempfile.mkdtemp(prefix="pg-"))  # short: the path of a socket is bounded
     if owner is not None:
         os.chown(shared, owner.pw_uid, owner.pw_gid)
     data = shared / "d"
