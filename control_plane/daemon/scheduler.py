@@ -55,6 +55,7 @@ class SchedulerDaemon:
 
     def _run(self) -> None:
         with self._hub.listen(CYCLE) as woken:
+            woken.set()
             while not self._stopping.is_set():
                 triggered = woken.wait(self._sweep_s)
                 woken.clear()
