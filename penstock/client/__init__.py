@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.client.errors import ApiError, ClientError, ConnectionFailed, WaitTimeout
+from penstock.client.errors import (
+    ApiError,
+    BadReference,
+    ClientError,
+    ConnectionFailed,
+    WaitTimeout,
+)
 
 if TYPE_CHECKING:
     from penstock.client.asynchronous import AsyncClient
     from penstock.client.synchronous import Client
 
-__all__ = ["ApiError", "AsyncClient", "Client", "ClientError", "ConnectionFailed", "WaitTimeout"]
+__all__ = [
+    "ApiError", "AsyncClient", "BadReference", "Client", "ClientError", "ConnectionFailed",
+    "WaitTimeout",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

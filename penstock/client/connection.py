@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import ssl
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -78,7 +79,7 @@ class Connection:
     def failed(self, error: httpx.RequestError) -> Trouble:
         """What a request that brought no answer means."""
         unsent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-        reason = str(error) or type(error).__name__
+        reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
         return Trouble(
             ConnectionFailed(self.server, reason[:1].lower() + reason[1:]),
             Failure(sent=not isinstance(error, unsent)),

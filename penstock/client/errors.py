@@ -44,6 +44,10 @@ class ConnectionFailed(ClientError):
         self.reason = reason
 
 
+class BadReference(ClientError, ValueError):
+    """What was given as the name or id of an object can be neither."""
+
+
 class WaitTimeout(ClientError):
     """What was waited for did not happen in time; it may still happen."""
 

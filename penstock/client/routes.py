@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from penstock.client.errors import BadReference
 from penstock.client.requests import Request
 
 API: Final = "/api/v1"
@@ -82,7 +83,7 @@ def _path(*parts: str) -> str:
 
 def _segment(part: str) -> str:
     if part in ("", ".", ".."):
-        raise ValueError(f"`{part}` is neither a name nor an id")
+        raise BadReference(f"`{part}` is neither a name nor an id")
     return quote(part, safe="")
 
 

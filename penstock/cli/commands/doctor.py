@@ -1,0 +1,51 @@
+"""`penstock doctor`: what was found, what is missing, what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import typer
+
+from penstock.cli.failures import ExitCode
+from penstock.cli.options import Format, OutputOption
+from penstock.cli.output import data_text
+from penstock.cli.session import session_of
+from penstock.cli.text import clean
+
+_MARKS: Final = {"ok": ("ok  ", "green"), "info": ("note", "blue"), "warning": ("WARN", "yellow"),
+                 "error": ("FAIL", "red")}  # fmt: skip
+
+
+def register(group: typer.Typer) -> None:
+    group.command()(doctor)
+
+
+def doctor(ctx: typer.Context, output: OutputOption = Format.TABLE) -> None:
+    """Say what was found, what is missing, what to do.
+
+    Looks at this installation, the server and this machine's chips, and changes nothing.
+    Exits 1 if something does not work.
+    """
+    from penstock.cli.local.checks import check_client
+    from penstock.cli.local.node_checks import check_node
+
+    session = session_of(ctx)
+    findings = [*check_client(session), *check_node(session)]
+    if output in (Format.JSON, Format.YAML):
+        session.console.result(data_text(session.console, findings, output))
+    else:
+        session.console.result(render(findings, session.console.color))
+    failed = any(it["level"] == "error" for it in findings)
+    raise typer.Exit(ExitCode.FAILED if failed else ExitCode.DONE)
+
+
+def render(findings: Sequence[Mapping[str, Any]], paint: Any = lambda text, color: text) -> str:
+    """One line per finding, what to do below it."""
+    lines = []
+    for it in findings:
+        mark, color = _MARKS.get(it["level"], _MARKS["info"])
+        lines.append(f"{paint(mark, color)}  {clean(it['where'])}: {clean(it['what'])}")
+        if it.get("advice"):
+            lines.append(f"      → {clean(it['advice'])}")
+    return "\n".join(lines)

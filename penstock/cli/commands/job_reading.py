@@ -1,0 +1,111 @@
+"""`penstock job logs`, `events`, `explain`: what a job said, what happened, why it waits."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from penstock.cli import columns
+from penstock.cli.commands.plan import reasons
+from penstock.cli.following import print_stream
+from penstock.cli.options import (
+    Format,
+    JobArgument,
+    OutputOption,
+    QuietOption,
+    WatchOption,
+)
+from penstock.cli.output import data_text, show_list, show_text
+from penstock.cli.session import Session, session_of
+from penstock.cli.text import clean
+from penstock.client import routes
+
+
+def register(group: typer.Typer) -> None:
+    group.command()(logs)
+    group.command()(events)
+    group.command()(explain)
+
+
+def logs(
+    ctx: typer.Context,
+    job: JobArgument,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
+    ] = False,
+    rank: Annotated[int | None, typer.Option(help="Only this rank's output.", min=0)] = None,
+    tail: Annotated[int | None, typer.Option(help="Only the last lines.", min=0)] = None,
+) -> None:
+    """Print a job's output; with several replicas, each line behind its rank."""
+    session = session_of(ctx)
+    if follow:
+        document = session.http().document(routes.read("jobs", job))
+        print_stream(session, document, rank=rank, tail=tail)
+        return
+    request = routes.job_log_text(job, tail=tail, rank=rank)
+    text = session.http().send(request).content.decode("utf-8", "replace")
+    session.console.output(text)
+
+
+def events(
+    ctx: typer.Context,
+    job: JobArgument,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
+    ] = False,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Show what has happened to a job."""
+    session = session_of(ctx)
+    if not follow:
+        request = routes.read("jobs", job, "events")
+        show_list(
+            session.console,
+            lambda: [{"name": it["type"], **it} for it in session.http().items(request)],
+            columns.EVENTS,
+            output,
+        )
+        return
+    for event in session.http().events(routes.event_stream(job)):
+        session.console.result(_event_text(session, json.loads(event.data), output))
+
+
+def explain(
+    ctx: typer.Context,
+    job: JobArgument,
+    output: OutputOption = Format.TABLE,
+    watch: WatchOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Say why a job is where it is, what stands against it, and what would help."""
+    session = session_of(ctx)
+    request = routes.read("jobs", job, "explain")
+
+    def text() -> str:
+        answer = session.http().document(request)
+        if output in (Format.JSON, Format.YAML):
+            return data_text(session.console, answer, output, compact=watch)
+        return clean(answer["sentence"]) if quiet else "\n".join(_explanation(answer))
+
+    show_text(session.console, text, watch)
+
+
+def _explanation(answer: dict[str, Any]) -> list[str]:
+    lines = [clean(answer["sentence"])]
+    position = answer.get("queue_position")
+    if position is not None:
+        ahead = ", ".join(map(clean, answer.get("ahead") or []))
+        lines.append(
+            f"  position in its queue: {position}" + (f", behind {ahead}" if ahead else "")
+        )
+    return [*lines, *reasons(answer)]
+
+
+def _event_text(session: Session, event: dict[str, Any], form: Format) -> str:
+    if form == Format.JSON:
+        return json.dumps(event, ensure_ascii=False)
+    if form == Format.YAML:
+        return "---\n" + data_text(session.console, event, form)
+    return f"{clean(event['at'])}  {clean(event['type'])}  {clean(event['message'])}"

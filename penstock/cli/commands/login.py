@@ -1,0 +1,58 @@
+"""`penstock login`: checks a token and saves it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from penstock.cli.config import DEFAULT_SERVER, Context, read_contexts, write_contexts
+from penstock.cli.failures import CliError
+from penstock.cli.session import open_http, session_of
+from penstock.client import routes
+
+
+def register(group: typer.Typer) -> None:
+    group.command()(login)
+
+
+def login(
+    ctx: typer.Context,
+    url: Annotated[
+        str, typer.Argument(metavar="[URL]", help="Address of the API.")
+    ] = DEFAULT_SERVER,
+    token: Annotated[
+        str | None,
+        typer.Option(help="The token; `-` reads it from stdin. Asked for when left out."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name to save it under; default: the server's host.")
+    ] = None,
+) -> None:
+    """Save a server and a token for later commands.
+
+    The token is checked first.
+    """
+    session = session_of(ctx)
+    context = Context(url.rstrip("/"), _secret(token))
+    with open_http(context) as http:
+        identity = http.document(routes.read("whoami"))
+    saved = name or context.server.partition("://")[2].partition("/")[0]
+    home = session.settings.home
+    write_contexts(home, read_contexts(home).with_entry(saved, context))
+    role = f"{identity['role']} of {identity['project']}" if identity["project"] else "admin"
+    session.console.result(f"logged in to {context.server} as {identity['name']} ({role})")
+
+
+def _secret(given: str | None) -> str:
+    """The token from the option, from stdin, or typed without echo."""
+    if given == "-" or (given is None and not sys.stdin.isatty()):
+        given = sys.stdin.readline().strip()
+    elif given is None:
+        import getpass
+
+        given = getpass.getpass("token: ").strip()
+    if not given:
+        raise CliError("no_token", "a token is needed", hint="penstock login URL --token TOKEN")
+    return given

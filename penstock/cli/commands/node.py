@@ -1,0 +1,100 @@
+"""`penstock node`: the machines of the pool, and what an operator may do to one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from penstock.cli import columns
+from penstock.cli.options import (
+    Format,
+    NodeArgument,
+    OutputOption,
+    QuietOption,
+    WatchOption,
+)
+from penstock.cli.output import data_text, show_list, show_one
+from penstock.cli.session import session_of
+from penstock.client import routes
+
+
+def register(group: typer.Typer) -> None:
+    group.command("list")(list_nodes)
+    group.command("get")(get_node)
+    group.command()(cordon)
+    group.command()(uncordon)
+    group.command()(drain)
+    group.command()(join)
+
+
+def list_nodes(
+    ctx: typer.Context,
+    output: OutputOption = Format.TABLE,
+    watch: WatchOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """List nodes: observed health, the operator's intent, what is free."""
+    session = session_of(ctx)
+    show_list(
+        session.console,
+        lambda: list(session.http().items(routes.read("nodes"))),
+        columns.NODES,
+        output,
+        quiet=quiet,
+        watch=watch,
+    )
+
+
+def get_node(
+    ctx: typer.Context,
+    node: NodeArgument,
+    output: OutputOption = Format.TABLE,
+    watch: WatchOption = False,
+) -> None:
+    """Show one node with its labels, limits and devices left out."""
+    session = session_of(ctx)
+    request = routes.read("nodes", node)
+    show_one(session.console, lambda: session.http().document(request), output, watch=watch)
+
+
+def cordon(ctx: typer.Context, node: NodeArgument) -> None:
+    """Place nothing new on the node; what runs there goes on."""
+    _intend(ctx, node, "cordon")
+
+
+def uncordon(ctx: typer.Context, node: NodeArgument) -> None:
+    """Let the node take work again."""
+    _intend(ctx, node, "uncordon")
+
+
+def drain(ctx: typer.Context, node: NodeArgument) -> None:
+    """Place nothing new on the node, and move what runs there elsewhere."""
+    _intend(ctx, node, "drain")
+
+
+def join(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Option(help="The one node that may use the token.")] = None,
+    expires_in: Annotated[str, typer.Option(help="At most 1h.")] = "15m",
+    output: OutputOption = Format.TABLE,
+    quiet: QuietOption = False,
+) -> None:
+    """Make a single-use token and print the command to run on the machine that joins."""
+    session = session_of(ctx)
+    body = {"expires_in": expires_in, **({"node_name": name} if name else {})}
+    made = session.http().document(routes.create("join-tokens", body))
+    if output in (Format.JSON, Format.YAML):
+        session.console.result(data_text(session.console, made, output))
+        return
+    if not quiet:
+        session.console.note(f"run this on the new node before {made['expires_at']}:")
+    session.console.result(made["token"] if quiet else made["command"])
+
+
+def _intend(ctx: typer.Context, node: str, verb: str) -> None:
+    session = session_of(ctx)
+    document = session.http().document(routes.act("nodes", node, verb))
+    intent = document["intent"]
+    message = f": {intent['message']}" if intent.get("message") else ""
+    session.console.result(f"{document['name']} is {intent['state']}{message}")

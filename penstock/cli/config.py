@@ -1,0 +1,158 @@
+"""Where the command's settings come from: options, environment, and the contexts file.
+
+The only place of the client that reads the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from penstock.cli.failures import CliError, ExitCode
+
+DEFAULT_PORT: Final = 8470
+DEFAULT_SERVER: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
+LOCAL: Final = "local"
+CONTEXTS_FILE: Final = "config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A server and the token for it."""
+
+    server: str
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the options and the environment say. The token is shown nowhere."""
+
+    home: Path
+    is_usual_home: bool = True
+    server: str | None = None
+    token: str | None = field(default=None, repr=False)
+    context: str | None = None
+    color: bool = True
+
+    def with_options(
+        self, home: Path | None, server: str | None, context: str | None, no_color: bool
+    ) -> Settings:
+        """Options beat the environment."""
+        return replace(
+            self,
+            home=(home or self.home).expanduser().absolute(),
+            is_usual_home=self.is_usual_home and home is None,
+            server=server or self.server,
+            context=context or self.context,
+            color=self.color and not no_color,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """The contexts file: named servers, and which of them commands talk to."""
+
+    current: str | None = None
+    entries: Mapping[str, Context] = field(default_factory=dict)
+
+    def with_entry(self, name: str, context: Context) -> Contexts:
+        return Contexts(name, {**self.entries, name: context})
+
+    def without(self, name: str) -> Contexts:
+        kept = {key: entry for key, entry in self.entries.items() if key != name}
+        return Contexts(None if self.current == name else self.current, kept)
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Settings from PENSTOCK_HOME, _SERVER, _TOKEN, _CONTEXT, from NO_COLOR and TERM."""
+    return Settings(
+        home=Path(environ.get("PENSTOCK_HOME") or "~/.penstock").expanduser().absolute(),
+        server=environ.get("PENSTOCK_SERVER") or None,
+        token=environ.get("PENSTOCK_TOKEN") or None,
+        context=environ.get("PENSTOCK_CONTEXT") or None,
+        color=not environ.get("NO_COLOR") and environ.get("TERM") != "dumb",
+    )
+
+
+def environment() -> Mapping[str, str]:
+    """The environment of this process."""
+    return os.environ
+
+
+def child_environment(added: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process that this command starts."""
+    return {**os.environ, **added}
+
+
+def read_contexts(home: Path) -> Contexts:
+    """The contexts of a home; none where there is no file. Raises CliError for a broken one."""
+    path = home / CONTEXTS_FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        entries = {str(name): _entry(one) for name, one in document["contexts"].items()}
+        return Contexts(document.get("current"), entries)
+    except FileNotFoundError:
+        return Contexts()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CliError(
+            "broken_contexts",
+            f"{path} is not a contexts file: {error}",
+            hint="remove it and run `penstock login` again",
+        ) from error
+
+
+def write_contexts(home: Path, contexts: Contexts) -> None:
+    """Replaces the contexts file whole, readable by its owner only."""
+    entries = {
+        name: {"server": entry.server, "token": entry.token}
+        for name, entry in contexts.entries.items()
+    }
+    text = json.dumps({"current": contexts.current, "contexts": entries}, indent=2) + "\n"
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_private(home / CONTEXTS_FILE, text)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a file that only its owner may read; readers see the old one or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path)
+
+
+def resolve(settings: Settings) -> Context:
+    """The server and token to use.
+
+    A token of the contexts file is only ever sent to the server it was saved with.
+    """
+    contexts = read_contexts(settings.home)
+    name = settings.context or contexts.current
+    if settings.context and settings.context not in contexts.entries:
+        raise no_such_context(settings.context, contexts)
+    chosen = contexts.entries.get(name or "")
+    if settings.server is None:
+        chosen = chosen or Context(DEFAULT_SERVER)
+        return replace(chosen, token=settings.token or chosen.token)
+    known = [chosen, *contexts.entries.values()]
+    same = [one for one in known if one is not None and one.server == settings.server]
+    return Context(settings.server, settings.token or (same[0].token if same else None))
+
+
+def no_such_context(name: str | None, contexts: Contexts) -> CliError:
+    """The error for a name that no login was saved under."""
+    return CliError(
+        "no_such_context",
+        f"there is no saved login `{name}`" if name else "no login is saved",
+        hint=f"there are: {', '.join(contexts.entries) or 'none'}",
+        exit_code=ExitCode.NOT_FOUND,
+    )
+
+
+def _entry(document: Mapping[str, Any]) -> Context:
+    return Context(str(document["server"]), document.get("token"))

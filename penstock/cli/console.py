@@ -1,0 +1,122 @@
+"""The command's two outputs: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TextIO
+
+from penstock.cli.failures import ClosedPipe
+from penstock.cli.text import clean_output, paint
+
+
+class Console:
+    """Writes without ever showing a traceback for a reader that went away. Thread-safe."""
+
+    def __init__(self, *, color: bool, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._color_wanted = color
+        self._lock = threading.RLock()
+        self._status = ""
+        self._mid_line = False
+
+    @property
+    def out_is_terminal(self) -> bool:
+        return _is_terminal(sys.stdout)
+
+    @property
+    def err_is_terminal(self) -> bool:
+        return _is_terminal(sys.stderr)
+
+    @property
+    def columns(self) -> int:
+        """Width of the terminal that stdout is; without one, wide enough not to cut anything."""
+        return _columns(sys.stdout)
+
+    @property
+    def columns_of_stderr(self) -> int:
+        return _columns(sys.stderr)
+
+    def color(self, text: str, name: str) -> str:
+        """The text in a colour where stdout shows colours."""
+        return paint(text, name) if self._color_wanted and self.out_is_terminal else text
+
+    def result(self, text: str) -> None:
+        """One whole result and a line end, to stdout."""
+        self.raw(text + "\n")
+
+    def raw(self, text: str) -> None:
+        """Text to stdout as it is, at once."""
+        with self._lock:
+            self._hide_status()
+            _write(sys.stdout, text)
+            self._mid_line = not text.endswith("\n")
+            self._show_status()
+
+    def output(self, text: str) -> None:
+        """A job's output; made safe where it goes to a terminal, untouched elsewhere."""
+        self.raw(clean_output(text) if self.out_is_terminal else text)
+
+    def note(self, text: str) -> None:
+        """Something said along the way, to stderr; silent with -q."""
+        if not self.quiet:
+            self.error(text)
+
+    def error(self, text: str) -> None:
+        """A line to stderr."""
+        with self._lock:
+            self._hide_status()
+            _write(sys.stderr, text + "\n")
+            self._show_status()
+
+    def status(self, text: str) -> None:
+        """A line at the bottom of the terminal that replaces the one before; empty removes it."""
+        if not self.err_is_terminal:
+            return
+        with self._lock:
+            self._hide_status()
+            self._status = text
+            self._show_status()
+
+    def _hide_status(self) -> None:
+        if self._status:
+            _write(sys.stderr, "\r\x1b[K")
+
+    def _show_status(self) -> None:
+        # Never in the middle of a line that the job has not ended yet.
+        if self._status and not self._mid_line:
+            _write(sys.stderr, self._status)
+
+
+def silence_outputs() -> None:
+    """Sends what Python still holds for a closed pipe to nowhere, so that exiting is quiet."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(null, stream.fileno())
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError as error:
+        raise ClosedPipe from error
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+
+
+def _columns(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return 10_000
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return not stream.closed and stream.isatty()

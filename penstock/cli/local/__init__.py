@@ -1,0 +1,1 @@
+"""A cloud on this machine: its folder and its two background processes."""

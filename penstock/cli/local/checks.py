@@ -1,0 +1,126 @@
+"""What the client can say about itself: its home, its login, its server."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from penstock import __version__
+from penstock.cli.config import CONTEXTS_FILE, Context, resolve
+from penstock.cli.failures import CliError
+from penstock.cli.local.home import Home
+from penstock.cli.session import Session, open_http
+from penstock.client import routes
+from penstock.client.errors import ApiError, ConnectionFailed
+from penstock.client.http import Http
+from penstock.client.requests import RetryPolicy
+
+Level = Literal["ok", "info", "warning", "error"]
+Finding = dict[str, Any]
+
+
+def finding(level: Level, where: str, what: str, advice: str = "") -> Finding:
+    """One thing found, in the shape of the agent's findings."""
+    return {"level": level, "what": what, "where": where, "advice": advice}
+
+
+def check_client(session: Session) -> Iterator[Finding]:
+    """Everything worth saying without looking at the node."""
+    home = Home(session.settings.home)
+    yield from _home(home)
+    yield from _extras()
+    yield from _daemons(home)
+    try:
+        context = resolve(session.settings)
+        http = open_http(context, timeout_s=5.0, retry=RetryPolicy(attempts=1))
+    except CliError as error:
+        yield finding("error", "login", str(error), str(error.document["hint"] or ""))
+        return
+    with http:
+        yield from _server(http, context)
+
+
+def _home(home: Home) -> Iterator[Finding]:
+    path = home.path
+    nearest = next((it for it in (path, *path.parents) if it.exists()), path)
+    if not os.access(nearest, os.W_OK | os.X_OK) or not nearest.is_dir():
+        advice = "choose another with --home or PENSTOCK_HOME, or change its owner"
+        yield finding("error", "home", f"{path} cannot be written", advice)
+        return
+    yield finding("ok", "home", f"{path} can be written")
+    for file in (home.admin_token_file, path / CONTEXTS_FILE):
+        if file.exists() and file.stat().st_mode & 0o077:
+            yield finding("warning", "home", f"{file} is readable by others", f"chmod 600 {file}")
+
+
+def _extras() -> Iterator[Finding]:
+    for library, extra, purpose in (
+        ("uvicorn", "server", "run the server here"),
+        ("psutil", "agent", "run an agent here"),
+        ("torch", "workload", "train and serve with Penstock's engine here"),
+    ):
+        if importlib.util.find_spec(library) is None:
+            advice = f"to {purpose}: pip install 'penstock[{extra}]'"
+            yield finding("info", "installation", f"the {extra} part is not installed", advice)
+
+
+def _daemons(home: Home) -> Iterator[Finding]:
+    for name, daemon, file in (
+        ("server", home.server(), home.server_file),
+        ("agent", home.agent(), home.agent_file),
+    ):
+        if daemon is not None:
+            yield finding("ok", name, f"runs here as process {daemon.pid}")
+        elif file.exists():
+            what = f"was started here and has ended; its log: {home.log(name)}"
+            yield finding("error", name, what, "start it again: penstock up")
+
+
+def _server(http: Http, context: Context) -> Iterator[Finding]:
+    started = time.monotonic()
+    try:
+        alive = http.document(routes.probe("/healthz"))
+    except ConnectionFailed as error:
+        yield finding("warning", "server", str(error), "start one here: penstock up")
+        return
+    except ApiError as error:
+        yield finding("error", "server", str(error), "check the address: penstock context list")
+        return
+    took_ms = (time.monotonic() - started) * 1000
+    yield finding("ok", "server", f"{context.server} answers in {took_ms:.0f} ms")
+    yield from _version(alive.get("version"))
+    yield from _ready(http)
+    yield from _login(http, context)
+
+
+def _version(server: str | None) -> Iterator[Finding]:
+    if server and server.split(".")[:2] != __version__.split(".")[:2]:
+        what = f"the server is {server}, this client {__version__}"
+        yield finding("warning", "version", what, "install the same release on both sides")
+    elif server:
+        yield finding("ok", "version", f"client {__version__}, server {server}")
+
+
+def _ready(http: Http) -> Iterator[Finding]:
+    try:
+        http.send(routes.probe("/readyz"))
+    except (ApiError, ConnectionFailed) as error:
+        yield finding("error", "server", f"it is not ready: {error}", "see the server's log")
+    else:
+        yield finding("ok", "server", "it is ready")
+
+
+def _login(http: Http, context: Context) -> Iterator[Finding]:
+    advice = "log in again: penstock login URL --token TOKEN"
+    try:
+        identity = http.document(routes.read("whoami"))
+    except ApiError as error:
+        what = str(error) if context.token else "no token is saved for this server"
+        yield finding("error", "login", what, advice)
+    except ConnectionFailed as error:
+        yield finding("error", "login", str(error), advice)
+    else:
+        yield finding("ok", "login", f"{identity['name']}, {identity['role']}")

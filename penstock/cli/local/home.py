@@ -1,0 +1,121 @@
+"""The folder of a local cloud: which files are in it, and what is known of its processes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock.cli.config import write_private
+from penstock.cli.failures import CliError, ExitCode
+from penstock.cli.local.processes import Process
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A background process as its record says. `url` is the server's address, for both."""
+
+    pid: int
+    began: str
+    url: str
+    started_at: str
+    command: list[str]
+
+    @property
+    def process(self) -> Process:
+        return Process(self.pid, self.began)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Paths in the folder. The server owns admin-token, penstock.db and storage."""
+
+    path: Path
+
+    @property
+    def server_file(self) -> Path:
+        return self.path / "server.json"
+
+    @property
+    def agent_file(self) -> Path:
+        return self.path / "agent.json"
+
+    @property
+    def agent_dir(self) -> Path:
+        return self.path / "agent"
+
+    @property
+    def admin_token_file(self) -> Path:
+        return self.path / "admin-token"
+
+    def log(self, name: str) -> Path:
+        return self.path / "logs" / f"{name}.log"
+
+    def server(self) -> Daemon | None:
+        """The server's record if the process lives."""
+        return _living(self.server_file)
+
+    def agent(self) -> Daemon | None:
+        """The agent's record if the process lives."""
+        return _living(self.agent_file)
+
+    def last_url(self) -> str | None:
+        """Where the server was last, alive or not."""
+        record = _record(self.server_file)
+        return record.url if record else None
+
+    def write(self, path: Path, daemon: Daemon) -> None:
+        write_private(path, json.dumps(asdict(daemon), indent=2) + "\n")
+
+    def admin_token(self) -> str | None:
+        try:
+            return self.admin_token_file.read_text(encoding="utf-8").strip() or None
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Only one `up` or `down` at a time. The folder itself is locked: no file is left."""
+        descriptor = self._open()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CliError(
+                "busy",
+                f"another `penstock up` or `down` is at work in {self.path}",
+                exit_code=ExitCode.FAILED,
+            ) from error
+        else:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise CliError(
+                "bad_home",
+                f"{self.path} cannot be used as home: {(error.strerror or str(error)).lower()}",
+                hint="choose another with --home or PENSTOCK_HOME",
+            ) from error
+
+
+def _living(path: Path) -> Daemon | None:
+    record = _record(path)
+    return record if record is not None and record.process.is_alive() else None
+
+
+def _record(path: Path) -> Daemon | None:
+    """What the file says; a broken one is as good as none."""
+    try:
+        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        return Daemon(**document)
+    except (FileNotFoundError, ValueError, TypeError):
+        return None

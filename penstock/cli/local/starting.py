@@ -1,0 +1,217 @@
+"""Starts the two processes of a local cloud, each only if it is not running."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import socket
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from penstock.cli.config import DEFAULT_PORT, Context, child_environment
+from penstock.cli.failures import CliError, ExitCode
+from penstock.cli.local import processes
+from penstock.cli.local.home import Daemon, Home
+from penstock.cli.session import open_http
+from penstock.client import routes
+from penstock.client.connection import is_loopback
+from penstock.client.errors import ApiError, ConnectionFailed
+from penstock.client.http import Http
+from penstock.client.requests import RetryPolicy
+
+READY_TIMEOUT_S: Final = 60.0
+JOIN_TIMEOUT_S: Final = 60.0
+TAIL_LINES: Final = 12
+_NUM_PORTS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What `up` was asked for. `port` None: the usual one, or the next that is free."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    auth: bool = True
+    emulate: str | None = None
+    """TYPE:COUNT,…; empty for none, None for what suits this machine."""
+    node: str = ""
+
+
+def check_host(wish: Wish) -> None:
+    """Raises CliError for an address that others can reach while authentication is off."""
+    if not wish.auth and not is_loopback(wish.host):
+        raise CliError(
+            "public_without_auth",
+            f"refusing to listen on {wish.host} without authentication",
+            hint="leave --no-auth out, or listen on 127.0.0.1",
+        )
+
+
+def start_server(home: Home, wish: Wish) -> Daemon:
+    """Starts the control plane; returns before it is ready. Raises CliError."""
+    _require("control_plane", "uvicorn", "server")
+    port = _choose_port(home, wish)
+    command = [
+        *_python("control_plane"), "serve", "--home", str(home.path), "--host", wish.host,
+        "--port", str(port), *(["--no-auth"] if not wish.auth else []),
+    ]  # fmt: skip
+    daemon = _start(home, "server", command, f"http://{_reachable(wish.host)}:{port}", {})
+    home.write(home.server_file, daemon)
+    return daemon
+
+
+def start_agent(home: Home, wish: Wish, url: str, join_token: str | None) -> Daemon:
+    """Starts the node agent; returns before it has joined. Raises CliError."""
+    _require("agents", "psutil", "agent")
+    command = [
+        *_python("agents"), "--server", url, "--state-dir", str(home.agent_dir),
+        "--name", wish.node, *(["--emulate", wish.emulate] if wish.emulate else []),
+    ]  # fmt: skip
+    # In the environment it does not show in process lists.
+    added = {"PENSTOCK_AGENT_JOIN_TOKEN": join_token} if join_token else {}
+    daemon = _start(home, "agent", command, url, added)
+    home.write(home.agent_file, daemon)
+    return daemon
+
+
+def await_ready(home: Home, server: Daemon) -> None:
+    """Returns once the API is ready. Raises CliError if the process ends or it takes too long."""
+    with _probing(Context(server.url)) as http:
+        found = processes.wait(
+            lambda: not server.process.is_alive() or _is_ready(http), READY_TIMEOUT_S
+        )
+    _check(found, server, home.log("server"), "the server", READY_TIMEOUT_S)
+
+
+def await_joined(home: Home, agent: Daemon, context: Context) -> dict[str, Any]:
+    """The node's document once it is ready. Raises CliError like `await_ready`."""
+    name = agent.command[agent.command.index("--name") + 1]
+    node: dict[str, Any] = {}
+
+    def joined() -> bool:
+        node.update(_node(http, name) or {})
+        return bool(node) and node["health"]["state"] == "ready"
+
+    with _probing(context) as http:
+        found = processes.wait(lambda: not agent.process.is_alive() or joined(), JOIN_TIMEOUT_S)
+    _check(found, agent, home.log("agent"), "the agent", JOIN_TIMEOUT_S)
+    return node
+
+
+def node_name() -> str:
+    """This machine's name as a node name."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", socket.gethostname().lower()).strip("._-")[:63]
+    return name.rstrip("._-") or "local"
+
+
+def _start(home: Home, name: str, command: list[str], url: str, added: dict[str, str]) -> Daemon:
+    process = processes.start(command, home.log(name), child_environment(added), detached=True)
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    return Daemon(process.pid, process.began, url, started_at, command)
+
+
+def _python(module: str) -> list[str]:
+    return [sys.executable, "-m", module]
+
+
+def _require(part: str, library: str, extra: str) -> None:
+    if not importlib.util.find_spec(part) or not importlib.util.find_spec(library):
+        raise CliError(
+            "part_missing",
+            f"this installation has no {extra} part",
+            hint=f"install it: pip install 'penstock[{extra}]'",
+            exit_code=ExitCode.FAILED,
+        )
+
+
+def _choose_port(home: Home, wish: Wish) -> int:
+    """The port asked for, or where the server was last, or the usual one, or the next free."""
+    if wish.port is not None:
+        if wish.port and not _is_free(wish.host, wish.port):
+            raise CliError(
+                "port_taken", f"something else listens on port {wish.port} already",
+                hint="choose another with --port, or leave it out to take the next free one",
+                exit_code=ExitCode.FAILED,
+            )  # fmt: skip
+        return wish.port or _any_port(wish.host)
+    last = re.search(r":(\d+)$", home.last_url() or "")
+    first = int(last[1]) if last else DEFAULT_PORT
+    ports: list[int] = [first, *range(DEFAULT_PORT, DEFAULT_PORT + _NUM_PORTS)]
+    for port in ports:
+        if _is_free(wish.host, port):
+            return port
+    raise CliError("no_free_port", f"no port from {DEFAULT_PORT} on is free")
+
+
+def _is_free(host: str, port: int) -> bool:
+    with _socket(host) as one:
+        try:
+            one.bind((host, port))
+        except OSError as error:
+            if isinstance(error, socket.gaierror):
+                raise CliError("bad_host", f"cannot listen on {host}: {error}") from error
+            return False
+        return True
+
+
+def _any_port(host: str) -> int:
+    with _socket(host) as one:
+        one.bind((host, 0))
+        return int(one.getsockname()[1])
+
+
+def _socket(host: str) -> socket.socket:
+    one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+    return one
+
+
+def _reachable(host: str) -> str:
+    """Where this machine reaches a server that listens there."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]" if ":" in host else host
+
+
+def _probing(context: Context) -> Http:
+    return open_http(context, timeout_s=5.0, retry=RetryPolicy(attempts=1))
+
+
+def _is_ready(http: Http) -> bool:
+    try:
+        http.send(routes.probe("/readyz"))
+    except (ConnectionFailed, ApiError):
+        return False
+    return True
+
+
+def _node(http: Http, name: str) -> dict[str, Any] | None:
+    try:
+        document: dict[str, Any] = http.document(routes.read("nodes", name))
+    except (ConnectionFailed, ApiError):
+        return None
+    return document
+
+
+def _check(found: bool, daemon: Daemon, log: Path, what: str, timeout_s: float) -> None:
+    alive = daemon.process.is_alive()
+    if found and alive:
+        return
+    problem = f"is not ready after {timeout_s:.0f} s" if alive else "ended while starting"
+    last = _tail(log)
+    raise CliError(
+        "start_failed",
+        f"{what} {problem}",
+        hint=f"see {log}" + (f"; its last lines:\n{last}" if last else ""),
+        exit_code=ExitCode.FAILED,
+    )
+
+
+def _tail(log: Path) -> str:
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(f"    {line[:300]}" for line in lines[-TAIL_LINES:])

@@ -1,0 +1,61 @@
+"""The options with which `job submit` and `plan` describe a job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+
+class TakesCommand(typer.core.TyperCommand):
+    """A command whose usage says that another command may follow after `--`."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+FileArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="FILE",
+        help="Job spec in YAML or JSON; `-` reads stdin. A command to run goes after `--`.",
+        show_default=False,
+    ),
+]
+NameOption = Annotated[str | None, typer.Option(metavar="NAME", help="Unique among live jobs.")]
+ProjectOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Project; default: the token's.")
+]
+QueueOption = Annotated[str | None, typer.Option(metavar="NAME", help="Queue to wait in.")]
+PriorityOption = Annotated[int | None, typer.Option(metavar="N", help="0 to 100, default 50.")]
+ChipsOption = Annotated[
+    str | None, typer.Option(metavar="[TYPE:]COUNT", help="Such as 4, 2..8 or emulated-a100:2.")
+]
+ChipOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="WISH", help="any, a type, a vendor; repeat in order of preference."),
+]
+ShareOption = Annotated[
+    float | None, typer.Option(metavar="PART", help="Part of one chip, such as 0.5.")
+]
+MixOption = Annotated[bool, typer.Option("--mix", help="The job may span chip types.")]
+CoresOption = Annotated[float | None, typer.Option(metavar="N", help="Host cores per replica.")]
+HostMemoryOption = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Host memory per replica, such as 2GiB.")
+]
+ReplicasOption = Annotated[int | None, typer.Option(metavar="N", help="Number of replicas.")]
+RetryOption = Annotated[
+    int | None, typer.Option(metavar="N", help="How often its own failures are tried again.")
+]
+DurationOption = Annotated[
+    str | None,
+    typer.Option("--max-duration", metavar="TIME", help="Stop it after this long, such as 2h."),
+]
+EnvOption = Annotated[
+    list[str] | None,
+    typer.Option("--env", metavar="KEY=VALUE", help="For its environment; repeatable."),
+]
+LabelOption = Annotated[
+    list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Repeatable.")
+]

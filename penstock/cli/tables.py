@@ -1,0 +1,86 @@
+"""Lays documents out as tables. Pure: the width and the time are arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from penstock.cli.columns import Column, Document
+from penstock.cli.text import STATE_COLORS, clean, width
+
+Paint = Callable[[str, str], str]
+GAP = "  "
+
+
+def table(
+    documents: Iterable[Document],
+    columns: Sequence[Column],
+    *,
+    now: datetime,
+    wide: bool = False,
+    max_width: int = 10_000,
+    paint: Paint = lambda text, color: text,
+) -> str:
+    """A header and one line per document, cut to the width; states in their colours."""
+    shown = [column for column in columns if wide or not column.wide]
+    rows = [[_cell(column, document, now) for column in shown] for document in documents]
+    widths = [
+        max(width(text) for text in (column.title, *(row[index] for row in rows)))
+        for index, column in enumerate(shown)
+    ]
+    header = _line([column.title for column in shown], widths, max_width, _plain)
+    return "\n".join([header, *(_line(row, widths, max_width, paint) for row in rows)])
+
+
+def details(document: Document, *, paint: Paint = lambda text, color: text) -> str:
+    """One object, a field a line, nested ones indented; empty ones are left out."""
+    return "\n".join(_details(document, "", paint))
+
+
+def _cell(column: Column, document: Document, now: datetime) -> str:
+    value = column.cell(document, now)
+    return "-" if value is None or value == "" else clean(str(value))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], max_width: int, paint: Paint) -> str:
+    padded = [cell + " " * (wide - width(cell)) for cell, wide in zip(cells, widths, strict=True)]
+    plain = GAP.join(padded).rstrip()
+    if width(plain) > max_width:
+        return plain[: max(max_width - 1, 1)] + "…"
+    painted = [
+        pad.replace(cell, paint(cell, STATE_COLORS[cell]), 1) if cell in STATE_COLORS else pad
+        for cell, pad in zip(cells, padded, strict=True)
+    ]
+    return GAP.join(painted).rstrip()
+
+
+def _plain(text: str, color: str) -> str:
+    return text
+
+
+def _details(document: Document, indent: str, paint: Paint) -> Iterable[str]:
+    names = [name for name, value in document.items() if value not in (None, "", [], {})]
+    longest = max((len(name) for name in names), default=0)
+    for name in names:
+        value = document[name]
+        if isinstance(value, dict):
+            yield f"{indent}{clean(name)}:"
+            yield from _details(value, indent + "  ", paint)
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            yield f"{indent}{clean(name)}:"
+            for item in value:
+                lines = list(_details(item, "", paint)) if isinstance(item, dict) else [str(item)]
+                yield from (
+                    f"{indent}  {'- ' if first == 0 else '  '}{line}"
+                    for first, line in enumerate(lines)
+                )
+        else:
+            yield f"{indent}{clean(name)}:{' ' * (longest - len(name))} {_value(value, paint)}"
+
+
+def _value(value: object, paint: Paint) -> str:
+    if isinstance(value, list):
+        return ", ".join(clean(str(item)) for item in value)
+    text = {True: "yes", False: "no"}.get(value) if isinstance(value, bool) else None
+    text = text or clean(str(value))
+    return paint(text, STATE_COLORS[text]) if text in STATE_COLORS else text
