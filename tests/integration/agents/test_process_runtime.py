@@ -1,0 +1,202 @@
+"""The process runtime over real processes: starting, seeing, adopting, burying, forgetting."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.boottime import boottime_ns, seconds_ns
+from agents.runtimes.base import Launch, Sighting, StartError, StopOrder
+from agents.runtimes.environment import Recipe
+from agents.runtimes.limits.limiter import Limiter, detect
+from agents.runtimes.process import ProcessRuntime
+from agents.runtimes.supervisor import files
+from agents.state.replicas import ReplicaFolders
+from penstock.api.states import ExitReason, ReplicaState
+from tests.fakes.agent_parts import a_chip, an_assignment
+from tests.integration.agents.supervised import is_alive, wait_for
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(params=["groups", "no groups"])
+def limiter(request: pytest.FixtureRequest) -> Iterator[Limiter]:
+    found = detect(f"test-{uuid.uuid4().hex[:8]}") if request.param == "groups" else Limiter()
+    yield found
+    found.leave()
+    assert not [it.top for it in found.hierarchies if it.top.exists()]
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, limiter: Limiter) -> Iterator[ProcessRuntime]:
+    made = a_runtime(tmp_path, limiter)
+    yield made
+    for replica_id in made.folders.ids():
+        remove(made, replica_id)
+    for parent in made._parents:
+        parent.wait(10)
+
+
+def remove(runtime: ProcessRuntime, replica_id: str) -> None:
+    def has_ended() -> bool:
+        runtime.stop(replica_id, StopOrder(ExitReason.STOPPED, 0.0))
+        seen = runtime.sight(replica_id)
+        return seen is not None and seen.exit is not None
+
+    wait_for(has_ended)
+    wait_for(lambda: runtime.forget(replica_id))
+
+
+def a_runtime(state_dir: Path, limiter: Limiter) -> ProcessRuntime:
+    folders = ReplicaFolders(state_dir / "replicas")
+    folders.prepare()
+    recipe = Recipe(python=sys.executable, inherited={"PATH": os.defpath}, socket="")
+    return ProcessRuntime(folders, limiter, recipe)
+
+
+def launch(replica_id: str = "replica_1", *command: str, **fields: Any) -> Launch:
+    given = an_assignment(replica_id, command=command or ("sleep", "100"), **fields)
+    return Launch(given, "127.0.0.1:20001", "token", boottime_ns() + seconds_ns(60))
+
+
+def ended(runtime: ProcessRuntime, replica_id: str = "replica_1") -> Sighting:
+    return wait_for(
+        lambda: it if (it := runtime.sight(replica_id)) and it.exit is not None else None
+    )
+
+
+def running(runtime: ProcessRuntime, replica_id: str = "replica_1") -> dict[str, Any]:
+    """started.json of a replica, once it runs."""
+    wait_for(lambda: (it := runtime.sight(replica_id)) and it.state is ReplicaState.RUNNING)
+    return wait_for(lambda: runtime.folders.started(replica_id))
+
+
+def test_a_replica_runs_and_ends_and_is_forgotten(runtime: ProcessRuntime) -> None:
+    runtime.start(launch("replica_1", "sh", "-c", "echo $PENSTOCK_PORT"))
+    record = ended(runtime).exit
+    assert record is not None
+    assert record.reason is ExitReason.COMPLETED
+    assert runtime.read_log("replica_1", 0, 100) == b"20001\n"
+    assert runtime.forget("replica_1")
+    assert runtime.folders.ids() == ()
+    assert runtime.sight("replica_1") is None
+
+
+def test_starting_again_changes_nothing(runtime: ProcessRuntime) -> None:
+    runtime.start(launch())
+    pid = running(runtime)["pid"]
+    runtime.start(launch())
+    assert running(runtime)["pid"] == pid
+
+
+def test_a_replica_works_in_a_scratch_folder_of_its_own(runtime: ProcessRuntime) -> None:
+    runtime.start(launch("replica_1", "sh", "-c", "echo kept > here; pwd"))
+    ended(runtime)
+    folder = Path(runtime.read_log("replica_1", 0, 1000).decode().strip())
+    assert (folder / "here").read_text() == "kept\n"
+    assert folder.is_relative_to(runtime.folders.path("replica_1"))
+
+
+def test_what_a_replica_is_given_is_for_its_user_alone(runtime: ProcessRuntime) -> None:
+    runtime.start(launch("replica_1", env={"SECRET": "x"}))
+    folder = runtime.folders.path("replica_1")
+    assert folder.stat().st_mode & 0o077 == 0
+    assert (folder / files.SPEC).stat().st_mode & 0o077 == 0
+
+
+def test_another_runtime_on_the_same_folder_adopts(
+    runtime: ProcessRuntime, tmp_path: Path, limiter: Limiter
+) -> None:
+    runtime.start(launch("replica_1", chips=(a_chip(milli=500),)))
+    pid = running(runtime)["pid"]
+    runtime.note_shipped("replica_1", 17)
+    runtime.note_result("replica_1", {"loss": 2.0})
+    later = a_runtime(tmp_path, limiter)
+    (kept,) = later.kept()
+    assert (kept.assignment.replica_id, kept.address, kept.token) == (
+        "replica_1", "127.0.0.1:20001", "token",
+    )  # fmt: skip
+    assert (kept.shipped, kept.result) == (17, {"loss": 2.0})
+    assert running(later)["pid"] == pid
+    assert later.renew("replica_1", boottime_ns() + seconds_ns(99))
+    assert later.stop("replica_1", StopOrder(ExitReason.STOPPED, 1.0, "from the later one"))
+    record = ended(later).exit
+    assert record is not None
+    assert record.message == "from the later one"
+
+
+def test_a_replica_whose_supervisor_was_killed_is_buried(runtime: ProcessRuntime) -> None:
+    script = "setsid sleep 100 & echo $!; exec sleep 100"
+    runtime.start(launch("replica_1", "sh", "-c", script))
+    started = running(runtime)
+    stray = int(wait_for(lambda: runtime.read_log("replica_1", 0, 100).strip()))
+    os.kill(started["supervisor_pid"], signal.SIGKILL)
+    record = ended(runtime).exit
+    assert record is not None
+    assert record.reason is ExitReason.KILLED
+    assert "supervisor was killed" in record.message
+    wait_for(lambda: not is_alive(stray) and not is_alive(started["pid"]))
+
+
+def test_a_supervisor_that_never_came_up_is_told_as_a_failed_start(
+    runtime: ProcessRuntime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise SystemExit('no room for a supervisor')")
+    monkeypatch.setattr("agents.runtimes.process.SUPERVISOR", broken)
+    runtime.start(launch())
+    record = ended(runtime).exit
+    assert record is not None
+    assert record.reason is ExitReason.START_FAILED
+    assert "no room for a supervisor" in record.message
+
+
+def test_a_folder_that_cannot_be_made_is_a_failed_start_and_leaves_nothing(
+    runtime: ProcessRuntime,
+) -> None:
+    (runtime.folders.root / ".new-replica_1").write_text("in the way")
+    with pytest.raises(StartError, match="could not start"):
+        runtime.start(launch())
+    (runtime.folders.root / ".new-replica_1").unlink(missing_ok=True)
+    assert runtime.limiter.strangers(()) == frozenset()
+
+
+def test_a_record_of_another_boot_is_not_taken_for_a_living_process(
+    runtime: ProcessRuntime,
+) -> None:
+    runtime.start(launch())
+    started = running(runtime)
+    runtime.stop("replica_1", StopOrder(ExitReason.STOPPED, 0.0))
+    ended(runtime)
+    folder = runtime.folders.path("replica_1")
+    (folder / files.EXIT).unlink()
+    survivor = {**started, "boot_id": "another", "pid": os.getpid(), "supervisor_pid": os.getpid()}
+    files.write_json(str(folder), files.STARTED, survivor)
+    record = ended(runtime).exit
+    assert record is not None
+    assert "the node was restarted" in record.message
+
+
+def test_groups_of_replicas_that_nobody_knows_are_cleared(runtime: ProcessRuntime) -> None:
+    runtime.start(launch("replica_1"))
+    running(runtime)
+    stranger = [it.group("replica_gone") for it in runtime.limiter.hierarchies]
+    for group in stranger:
+        group.mkdir()
+    runtime.tend()
+    assert not any(group.exists() for group in stranger)
+    assert running(runtime)
+
+
+def test_the_replicas_processes_are_known(runtime: ProcessRuntime) -> None:
+    runtime.start(launch("replica_1", "sh", "-c", "sleep 100 & wait"))
+    started = running(runtime)
+    wait_for(lambda: len(runtime.pids("replica_1")) == 2)
+    assert started["pid"] in runtime.pids("replica_1")
