@@ -31,7 +31,10 @@ def validation_error(
         return NotFound(f"there is nothing named {word!r} here", code="not_found")
     found = [
         *_parameters(by_part.get("query", ()), "?"),
-        *_parameters(by_part.get("header", ()), ""),
+        *(
+            one.model_copy(update={"pointer": one.pointer.title()})
+            for one in _parameters(by_part.get("header", ()), "")
+        ),
         *_body(by_part.get("body", ()), body_model, document, places),
     ]
     return Invalid(_sentence(found), violations=found, hint=_hint(found, body_model))
@@ -75,10 +78,19 @@ def _body(
     places: Mapping[str, Place],
 ) -> list[Violation]:
     inner = [{**details, "loc": tuple(details["loc"][1:])} for details in errors]
+    inner = [details for details in inner if not _only_follows(details, inner)]
     if not inner:
         return []
     found = violations_from(inner, model or BaseModel, document)
     return [_placed(_aimed(one, model), places) for one in found]
+
+
+def _only_follows(details: Details, errors: Iterable[Details]) -> bool:
+    """A list is also "too short" once its wrong items are left out: that is no news."""
+    loc = details["loc"]
+    return details["type"] == "too_short" and any(
+        len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in errors
+    )
 
 
 def _aimed(violation: Violation, model: type[BaseModel] | None) -> Violation:
