@@ -78,7 +78,10 @@ async def _database_error(request: Request, error: Exception) -> Response:
 
 
 async def _internal(request: Request, error: Exception) -> Response:
-    log.error("request_failed", path=request.url.path, method=request.method, exc_info=error)
+    log.error(
+        "request_failed", request_id=_request_id(request), method=request.method,
+        path=request.url.path, exc_info=error,
+    )  # fmt: skip
     hint = "this is a fault of Penstock; its log has more under this request id"
     return _answer(request, Internal("something went wrong here", hint=hint))
 
@@ -104,8 +107,11 @@ def _unmatched(request: Request, error: HTTPException, routes: Sequence[Known]) 
 
 
 def _answer(request: Request, error: PlatformError) -> Response:
-    request_id = request.scope.get("state", {}).get("request_id", "")
     headers = {"Allow": ", ".join(error.allowed)} if isinstance(error, MethodNotAllowed) else {}
     if error.code in ("too_large", "slow_body"):
         headers["Connection"] = "close"  # the rest of the body is not read
-    return problem_response(error, request.url.path, request_id, headers=headers)
+    return problem_response(error, request.url.path, _request_id(request), headers=headers)
+
+
+def _request_id(request: Request) -> str:
+    return str(request.scope.get("state", {}).get("request_id", ""))

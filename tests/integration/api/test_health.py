@@ -1,0 +1,80 @@
+"""Alive, ready, and what is answered while the database is away."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy.exc import OperationalError
+from starlette.testclient import TestClient
+from structlog.testing import capture_logs
+
+from control_plane.api.app import build_api
+from control_plane.clock import ManualClock
+from control_plane.hub import Hub
+from control_plane.services.deps import Deps
+from control_plane.services.lead import try_to_lead
+from control_plane.store.unit_of_work import Store
+from tests.integration.conftest import BASE_URL
+
+pytestmark = pytest.mark.integration
+
+
+def test_ready_once_a_scheduler_leads(
+    api_client: TestClient, deps: Deps, clock: ManualClock
+) -> None:
+    answer = api_client.get("/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+    assert answer.json()["errors"][0]["pointer"] == "/parts/scheduler"
+    assert answer.headers["retry-after"]
+    try_to_lead(deps, "me", ttl_s=10)
+    parts = api_client.get("/readyz").json()["parts"]
+    assert {name: part["ok"] for name, part in parts.items()} == {
+        "database": True, "migrations": True, "scheduler": True,
+    }  # fmt: skip
+    clock.advance(11)
+    assert api_client.get("/readyz").status_code == 503
+    assert api_client.get("/healthz").json()["status"] == "ok"
+
+
+def test_a_database_that_is_away_is_a_503(
+    api_client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_store: Store) -> None:
+        raise OperationalError("select", {}, Exception("secret host is down"))
+
+    monkeypatch.setattr(Store, "read", away)
+    answer = api_client.get("/api/v1/jobs/x")
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (503, "database_unavailable")
+    assert problem["retryable"] is True
+    assert "secret host" not in answer.text
+    assert api_client.get("/readyz").json()["errors"][0]["pointer"] == "/parts/database"
+
+
+def test_a_fault_of_ours_tells_no_more_than_its_id(
+    api_client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_store: Store) -> None:
+        raise ZeroDivisionError("inner secret")
+
+    monkeypatch.setattr(Store, "read", broken)
+    with capture_logs() as logged:
+        answer = api_client.get("/api/v1/jobs/x")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    (entry,) = [one for one in logged if one["event"] == "request_failed"]
+    assert entry["request_id"] == answer.json()["request_id"]
+    assert isinstance(entry["exc_info"], ZeroDivisionError)
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "inner secret" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_without_authentication_only_this_machine_may_ask(deps: Deps, hub: Hub) -> None:
+    with TestClient(build_api(deps, hub, auth=False), BASE_URL) as client:
+        assert client.get("/api/v1/whoami").json()["role"] == "admin"
+        for sent in (
+            {"Host": "evil.example"}, {"Host": "[::1"}, {"Origin": "http://evil.example"},
+            {"Sec-Fetch-Site": "cross-site"},
+        ):  # fmt: skip
+            refused = client.get("/api/v1/whoami", headers=sent)
+            assert (refused.status_code, refused.json()["code"]) == (403, "not_local"), sent
