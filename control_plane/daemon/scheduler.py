@@ -23,6 +23,10 @@ from control_plane.topics import CYCLE
 
 log = structlog.get_logger()
 
+MAX_PAUSE_S = 0.25
+"""After a cycle that placed nothing the daemon rests as long as the cycle took, at most this:
+under a storm of hints over a deep queue, cycles take half of one core and no more."""
+
 
 class SchedulerDaemon:
     """One thread. Wakes on the topic `cycle`, and every `sweep_s` seconds without a hint."""
@@ -78,7 +82,10 @@ class SchedulerDaemon:
         if trigger == "hint" or self._news():
             started = time.perf_counter()
             placed = run_cycle(self._deps, epoch, trigger)
-            self._metrics.cycle(placed, time.perf_counter() - started)
+            took = time.perf_counter() - started
+            self._metrics.cycle(placed, took)
+            if not placed:
+                self._stopping.wait(min(took, MAX_PAUSE_S))
 
     def _lead(self) -> int | None:
         """Renews at a third of the term; a leader knows when its term ends."""

@@ -21,8 +21,11 @@ class Failures:
     infrastructure: int = 0
 
 
-def judge(reason: ExitReason, failures: Failures, own_limit: int) -> tuple[Outcome, Failures]:
-    """What a failed attempt ends in, and the new counts.
+def judge(
+    reason: ExitReason, failures: Failures, own_limit: int | None
+) -> tuple[Outcome, Failures]:
+    """What a failed attempt ends in, and the new counts. Without a limit it is tried again as
+    long as it is wanted.
 
     Infrastructure faults have a budget of their own and never touch the user's. A timeout is
     what the user asked for: it is final.
@@ -31,10 +34,10 @@ def judge(reason: ExitReason, failures: Failures, own_limit: int) -> tuple[Outco
         return Outcome.FAILED, failures
     if reason in INFRASTRUCTURE:
         after = Failures(failures.own, failures.infrastructure + 1)
-        again = after.infrastructure <= INFRASTRUCTURE_LIMIT
+        again = own_limit is None or after.infrastructure <= INFRASTRUCTURE_LIMIT
     else:
         after = Failures(failures.own + 1, failures.infrastructure)
-        again = after.own <= own_limit
+        again = own_limit is None or after.own <= own_limit
     return (Outcome.RETRY if again else Outcome.FAILED), after
 
 

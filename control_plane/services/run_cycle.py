@@ -16,14 +16,12 @@ from control_plane.services.deps import Deps
 from control_plane.services.lead import check_leads
 from control_plane.services.place_gang import Seat, place_gang
 from control_plane.services.settle import settle_job, stop_gang
-from control_plane.services.wait_document import wait_document
 from control_plane.store.models import Cycle
 from control_plane.store.snapshot_reader import Pool, read_pool
 from control_plane.store.unit_of_work import Transaction
 from control_plane.topics import CYCLE, job_topic
 from penstock.api.states import JobState, Outcome
 from scheduler import invariants
-from scheduler.explain import Explainer
 from scheduler.model import Placement, Plan, Preemption
 from scheduler.planner import plan as make_plan
 from scheduler.policies.priority_age import POLICY
@@ -93,15 +91,13 @@ def _commit(
     now = deps.clock.now()
     check_leads(tx, cycle.epoch, now)
     outcome = _Outcome()
-    gangs = {gang.id: gang for gang in pool.snapshot.queued}
-    explainer = Explainer(pool.snapshot, POLICY, now)
     taken: dict[str, bool] = {}
     for preemption in plan.preemptions:
         _preempt(tx, preemption, now, outcome)
     for placement in plan.placements:
         _place(tx, placement, pool.node_versions, taken, now, outcome)
     for gang_id, reason in plan.deferrals.items():
-        _defer(tx, gang_id, wait_document(explainer.explain(reason, gangs[gang_id])), now, outcome)
+        _defer(tx, gang_id, reason.code.value, pool, now, outcome)
     tx.history.add(cycle.row(outcome, time.perf_counter() - clock))
     if outcome.skipped:
         tx.hints.add(CYCLE)
@@ -158,21 +154,24 @@ def _preempt(tx: Transaction, preemption: Preemption, now: datetime, outcome: _O
 
 
 def _defer(
-    tx: Transaction, gang_id: str, wait: dict[str, Any], now: datetime, outcome: _Outcome
+    tx: Transaction, gang_id: str, code: str, pool: Pool, now: datetime, outcome: _Outcome
 ) -> None:
-    """Writes the reason down where it changed: a waiting job costs no write per cycle."""
-    gang = tx.jobs.gang(gang_id)
-    if gang is None or gang.state != JobState.QUEUED:
+    """Writes the reason down where it changed: a job that goes on waiting costs no write. The
+    sentence with its counts is `explain_job`'s, made afresh whenever somebody asks.
+    """
+    seen = pool.waits[gang_id]
+    outcome.deferred.append({"job": seen.job_id, "gang": seen.index, "code": code})
+    if seen.code == code and not (seen.not_before and seen.not_before <= now):
         return
-    outcome.deferred.append({"job": gang.job_id, "gang": gang.index, "code": wait["code"]})
+    gang = tx.jobs.gang(gang_id)
+    job = tx.jobs.get(seen.job_id)
+    if gang is None or job is None or gang.state != JobState.QUEUED:
+        return
     if gang.not_before is not None and gang.not_before <= now:
         gang.not_before = None
-    if gang.wait == wait:
-        return
-    gang.wait = wait
-    gang.reason, gang.message = wait["code"], wait["sentence"]
-    job = tx.jobs.get(gang.job_id)
-    if job is not None and job.state == JobState.QUEUED:
+    gang.wait, gang.reason = {"code": code}, code
+    gang.message = f"waits ({code.replace('_', ' ')}); details: penstock job explain {job.name}"
+    if job.state == JobState.QUEUED:
         job.reason, job.message = gang.reason, gang.message
         tx.hints.add(job_topic(job.id))
 

@@ -8,7 +8,7 @@ from control_plane.domain.machine import IllegalMove
 from control_plane.errors import Conflict, NotFound, PreconditionFailed
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.moves import move_intent
-from control_plane.services.settle import stop_gang
+from control_plane.services.settle import settle_job, stop_gang
 from control_plane.store.models import Node
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import JobState, NodeIntent, Outcome, Role
@@ -53,6 +53,7 @@ def drain(tx: Transaction, node: Node, now: datetime) -> None:
         if gang.state in (JobState.STARTING, JobState.RUNNING):
             message = f"node {node.name} is being drained"
             stop_gang(tx, job, gang, Outcome.PREEMPTED, "drained", message, now)
+            settle_job(tx, job, now)
     if not replicas:
         move_intent(tx, node, NodeIntent.CORDONED, "drained", "nothing runs here any more", now)
 

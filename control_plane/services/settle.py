@@ -99,17 +99,18 @@ def _settle_active(
 def _fail(tx: Transaction, job: Job, gang: Gang, replica: Replica, now: datetime) -> None:
     exit_record = replica.exit or {}
     reason = _blame(job, replica)
-    limit = job.spec.get("retry", {}).get("limit", 0)
     before = Failures(gang.own_failures, gang.infrastructure_failures)
-    outcome, after = judge(reason, before, _unlimited(job, limit))
+    outcome, after = judge(reason, before, _limit(job))
     gang.own_failures, gang.infrastructure_failures = after.own, after.infrastructure
     gang.exit_code, gang.exit_reason = exit_record.get("code"), reason
     stop_gang(tx, job, gang, outcome, reason, f"rank {replica.rank}: {replica.message}", now)
 
 
-def _unlimited(job: Job, limit: int) -> int:
+def _limit(job: Job) -> int | None:
     """A serving replica is started again as long as its job is wanted; back-off slows it."""
-    return 2**31 if job.type == JobType.SERVE else limit
+    if job.type == JobType.SERVE:
+        return None
+    return int(job.spec.get("retry", {}).get("limit", 0))
 
 
 def _blame(job: Job, replica: Replica) -> ExitReason:

@@ -1,58 +1,68 @@
-"""A job's gang as the planner sees it: how many members, and what each asks for."""
+"""A job's gang as the planner sees it: how many members, and what each asks for.
+
+Reads the stored spec as the document it is: it was validated when it was submitted, and a cycle
+over a deep queue has no time to do that again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from control_plane.store import models
-from penstock.api.specs import JobSpec
+from control_plane.store.jobs import QueuedGang
 from penstock.api.states import JobType
 from scheduler import model as plan
 
+Document = Mapping[str, Any]
 
-def gang_of(gang: models.Gang, job: models.Job, siblings: Mapping[str, int]) -> plan.Gang:
+
+def gang_of(gang: QueuedGang, siblings: Mapping[str, int]) -> plan.Gang:
     """The queued gang; `siblings` counts the job's placed replicas per chip type."""
-    spec = JobSpec.model_validate(job.spec)
-    least, most = members_of(spec)
+    resources: Document = gang.spec["resources"]
+    least, most = _members(gang.spec)
+    mix = bool(resources["mix"])
     return plan.Gang(
-        id=plan.GangId(gang.id), job_id=plan.JobId(job.id), job_name=job.name,
-        project=job.project, queue=job.queue, priority=job.priority, created_at=job.created_at,
-        type=plan.JobType(spec.type), least=least, most=most, request=request_of(spec),
-        mix=spec.resources.mix, spread=spec.type is JobType.SERVE and spec.resources.mix,
-        sibling_types=dict(siblings), work=plan.Work(work_class=work_class(spec)),
+        id=plan.GangId(gang.id), job_id=plan.JobId(gang.job_id), job_name=gang.job_name,
+        project=gang.project, queue=gang.queue, priority=gang.priority,
+        created_at=gang.created_at, type=plan.JobType(gang.type), least=least, most=most,
+        request=_request(gang.spec), mix=mix, spread=gang.type == JobType.SERVE and mix,
+        sibling_types=dict(siblings), work=plan.Work(work_class=work_class(gang.spec)),
         not_before=gang.not_before, version=gang.version,
     )  # fmt: skip
 
 
-def members_of(spec: JobSpec) -> tuple[int, int]:
+def work_class(spec: Document) -> str:
+    """Jobs of one class run at one speed on one chip type; empty where that is not known."""
+    if spec["type"] != JobType.TRAIN:
+        return ""
+    shape = spec["train"]["model"]
+    return f"train/llama-{shape['num_layers']}x{shape['hidden_size']}"
+
+
+def _members(spec: Document) -> tuple[int, int]:
     """(least, most) members of one gang: a training job has one per chip."""
-    if spec.type is JobType.TRAIN:
-        count = spec.resources.chips
-        return max(1, count.least), max(1, count.most)
-    replicas = spec.task.replicas if spec.task is not None else 1
+    if spec["type"] == JobType.TRAIN:
+        count = spec["resources"]["chips"]
+        return max(1, count["least"]), max(1, count["most"])
+    replicas = spec["task"]["replicas"] if spec["type"] == JobType.TASK else 1
     return replicas, replicas
 
 
-def request_of(spec: JobSpec) -> plan.MemberRequest:
+def _request(spec: Document) -> plan.MemberRequest:
     """What one member asks for."""
-    resources = spec.resources
-    share = plan.WHOLE if resources.share is None else max(1, round(resources.share * plan.WHOLE))
-    cores = None if resources.cores is None else round(resources.cores * 1000)
+    resources: Document = spec["resources"]
+    share, cores = resources.get("share"), resources.get("cores")
     return plan.MemberRequest(
-        chips=1 if spec.type is JobType.TRAIN else _chips_per_replica(spec),
-        milli=share, wish=resources.chip, memory_bytes=resources.memory, dtype=resources.dtype,
-        cores_milli=cores, host_memory_bytes=resources.host_memory,
+        chips=1 if spec["type"] == JobType.TRAIN else _chips_per_replica(spec),
+        milli=plan.WHOLE if share is None else max(1, round(share * plan.WHOLE)),
+        wish=tuple(resources["chip"]), memory_bytes=resources.get("memory"),
+        dtype=resources.get("dtype"), cores_milli=None if cores is None else round(cores * 1000),
+        host_memory_bytes=resources.get("host_memory"),
     )  # fmt: skip
 
 
-def work_class(spec: JobSpec) -> str:
-    """Jobs of one class run at one speed on one chip type; empty where that is not known."""
-    if spec.train is None:
-        return ""
-    shape = spec.train.model
-    return f"train/llama-{shape.num_layers}x{shape.hidden_size}"
-
-
-def _chips_per_replica(spec: JobSpec) -> int:
-    needs_one = spec.type is JobType.SERVE or spec.resources.share is not None
-    return max(spec.resources.chips.most, 1 if needs_one else 0)
+def _chips_per_replica(spec: Document) -> int:
+    resources: Document = spec["resources"]
+    needs_one = spec["type"] == JobType.SERVE or resources.get("share") is not None
+    most: int = resources["chips"]["most"]
+    return max(most, 1 if needs_one else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -28,6 +29,25 @@ class JobFilter:
     labels: dict[str, str] = field(default_factory=dict)
     chip_vendor: str | None = None
     oldest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedGang:
+    """What a cycle needs of a waiting gang and its job; no more columns than that."""
+
+    id: str
+    job_id: str
+    index: int
+    version: int
+    wait: dict[str, Any] | None
+    not_before: datetime | None
+    job_name: str
+    project: str
+    queue: str
+    priority: int
+    created_at: datetime
+    type: str
+    spec: dict[str, Any]
 
 
 class Jobs:
@@ -102,6 +122,19 @@ class Jobs:
         return self._session.scalars(
             select(Gang).where(Gang.job_id.in_(tuple(job_ids))).order_by(Gang.job_id, Gang.index)
         ).all()
+
+    def queued_gangs(self) -> Sequence[QueuedGang]:
+        """All of them, as plain values: a cycle over a deep queue is bound by this read."""
+        rows = self._session.execute(
+            select(
+                Gang.id, Gang.job_id, Gang.index, Gang.version, Gang.wait, Gang.not_before,
+                Job.name, Job.project, Job.queue, Job.priority, Job.created_at, Job.type, Job.spec,
+            )
+            .join(Job, Job.id == Gang.job_id)
+            .where(Gang.state == JobState.QUEUED)
+            .order_by(Gang.id)
+        )  # fmt: skip
+        return [QueuedGang(*row) for row in rows]
 
     def gangs_in(self, states: Collection[JobState]) -> Sequence[Gang]:
         return self._session.scalars(

@@ -19,34 +19,47 @@ _PLACED = (JobState.STARTING, JobState.RUNNING, JobState.STOPPING)
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """What is written of a queued gang's waiting so far."""
+
+    job_id: str
+    index: int
+    code: str | None
+    not_before: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
-    """A snapshot with the versions of its nodes, which guard the commit of a plan made of it."""
+    """A snapshot with the versions of its nodes, which guard the commit of a plan made of it,
+    and with what is known of the waiting gangs by their id.
+    """
 
     snapshot: plan.Snapshot
     node_versions: Mapping[str, int]
+    waits: Mapping[str, Wait]
 
 
 def read_pool(tx: Transaction, now: datetime) -> Pool:
     """Everything that a cycle decides on, in one consistent read."""
     leases = tx.leases.held()
     held = _Held.of(leases, _leaving(tx, leases))
-    gangs = tx.jobs.gangs_in([JobState.QUEUED, *_PLACED])
+    queued, gangs = tx.jobs.queued_gangs(), tx.jobs.gangs_in(_PLACED)
     jobs = {job.id: job for job in tx.jobs.many({gang.job_id for gang in gangs})}
     siblings = _placed_types(leases)
     nodes = [node for node in tx.nodes.all() if node.intent != NodeIntent.RETIRED]
     snapshot = plan.Snapshot(
         nodes=tuple(_nodes(tx, nodes, held)),
-        queued=tuple(
-            gang_of(gang, jobs[gang.job_id], siblings.get(gang.job_id, {}))
-            for gang in gangs
-            if gang.state == JobState.QUEUED
-        ),
+        queued=tuple(gang_of(gang, siblings.get(gang.job_id, {})) for gang in queued),
         running=tuple(_running(tx, gangs, jobs, leases, now)),
         queues=tuple(_queue(row, held) for row in tx.queues.all()),
         speeds=_speeds(tx),
         vendors=frozenset(vendor_table()),
     )
-    return Pool(snapshot, {node.id: node.version for node in nodes})
+    waits = {
+        gang.id: Wait(gang.job_id, gang.index, (gang.wait or {}).get("code"), gang.not_before)
+        for gang in queued
+    }
+    return Pool(snapshot, {node.id: node.version for node in nodes}, waits)
 
 
 @dataclass(slots=True)
@@ -161,10 +174,9 @@ def _running(
         by_gang[replicas[lease.replica_id].gang_id].append(lease)
     saved = tx.jobs.last_commits({gang.job_id for gang in gangs})
     for gang in gangs:
-        if gang.state in _PLACED:
-            last = max(gang.since, saved.get(gang.job_id, gang.since))
-            lost_work_s = (now - last).total_seconds()
-            yield _running_gang(gang, jobs[gang.job_id], by_gang[gang.id], lost_work_s)
+        last = max(gang.since, saved.get(gang.job_id, gang.since))
+        lost_work_s = (now - last).total_seconds()
+        yield _running_gang(gang, jobs[gang.job_id], by_gang[gang.id], lost_work_s)
 
 
 def _running_gang(
