@@ -74,6 +74,7 @@ class FakeControlPlane:
     inventory: Inventory | None = None
     refusals: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    closing: bool = False
     arrivals: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def assign(self, assignment: Assignment) -> None:
@@ -159,7 +160,9 @@ class FakeControlPlane:
 
     async def _list(self, generation: int, wait_s: float) -> AssignmentList:
         end = time.monotonic() + wait_s
-        while self.generation <= generation != 0 and time.monotonic() < end:  # noqa: ASYNC110
+        while self.generation <= generation != 0 and time.monotonic() < end:
+            if self.closing:
+                break
             await asyncio.sleep(0.002)  # a test may change the list from another thread
         return AssignmentList(
             generation=self.generation,
@@ -256,8 +259,7 @@ def served(fake: FakeControlPlane) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.should_exit = True
-        server.force_exit = True
+        fake.closing = server.should_exit = True
         thread.join(10)
 
 
