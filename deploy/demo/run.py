@@ -20,7 +20,7 @@ import httpx
 HERE = Path(__file__).resolve().parent
 PENSTOCK = Path(sys.executable).with_name("penstock")
 FLEET = "emulated-a100:2,emulated-910b:2,emulated-mlu370:1"
-PROMPT = "def read(self, size):\n"
+PROMPT = 'def read(self, size):\n    """Return'
 
 
 class Failed(Exception):
@@ -69,8 +69,8 @@ class Demo:
     def complete(self, chip_type: str, checkpoint: str) -> None:
         say(f"   {chip_type}: POST {self.url}/at/{chip_type}/v1/completions")
         body = {
-            "model": "coder", "prompt": PROMPT, "max_tokens": 40, "stream": True,
-            "temperature": 0.0,
+            "model": "coder", "prompt": PROMPT, "max_tokens": 60, "stream": True,
+            "temperature": 0.6, "seed": 7,
         }  # fmt: skip
         fingerprints = set()
         sys.stdout.write("      " + PROMPT.replace("\n", "\n      "))
@@ -101,12 +101,14 @@ class Demo:
 
     def wait_for_endpoint(self, name: str, timeout_s: float = 120.0) -> dict[str, Any]:
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
+        while True:
             endpoint = self.get(f"/api/v1/endpoints/{name}")
             if endpoint["state"] == "ready":
                 return endpoint
+            if time.monotonic() > deadline:
+                why = endpoint["message"]
+                raise Failed(f"endpoint {name} is not ready after {timeout_s:.0f} s: {why}")
             time.sleep(0.5)
-        raise Failed(f"endpoint {name} is not ready after {timeout_s:.0f} s: {endpoint['message']}")
 
     def get(self, path: str) -> dict[str, Any]:
         reply = httpx.get(self.url + path, headers=self.headers(), timeout=30)

@@ -15,18 +15,17 @@ from penstock.api.states import ExitReason, NodeHealth, Outcome
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@given(st.floats(30, 86400), st.floats(0, 5), st.floats(0, 60), st.floats(-0.015, 0.015))
+@given(st.floats(30, 86400), st.floats(0, 60), st.floats(-0.015, 0.015))
 def test_a_node_stops_its_replica_before_the_server_leases_the_chips_again(
-    ttl_s: float, request_s: float, reply_s: float, drift: float
+    ttl_s: float, request_s: float, drift: float
 ) -> None:
-    """Whatever the request and the reply took, and with a clock off by 1.5 %."""
+    """However long the request took, and with a clock off by 1.5 %."""
     expires = expires_at(NOW, ttl_s)
     deadline_by_its_clock = ttl_s - margin_s(ttl_s)
     sent = NOW - timedelta(seconds=request_s)
     stops_at = sent + timedelta(seconds=deadline_by_its_clock * (1 + drift))
     kill_s = 5.0
     assert not is_over(expires, ttl_s, stops_at + timedelta(seconds=kill_s))
-    assert reply_s >= 0
 
 
 def test_a_lease_is_over_only_after_expiry_and_margin() -> None:

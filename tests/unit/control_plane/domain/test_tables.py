@@ -28,7 +28,8 @@ TABLES: dict[str, Mapping[Any, frozenset[Any]]] = {
 @pytest.mark.parametrize("name", sorted(TABLES))
 def test_every_state_has_a_row_and_every_target_is_a_state(name: str) -> None:
     table = TABLES[name]
-    states = set(type(next(iter(table))))
+    kind: type[StrEnum] = type(next(iter(table)))
+    states = set(kind)
     assert set(table) == states
     assert {target for row in table.values() for target in row} <= states
 
