@@ -1,0 +1,130 @@
+"""A job's way from submission to its end, and what it pays for failing."""
+
+from __future__ import annotations
+
+from control_plane.topics import CYCLE, node_topic
+from penstock.api.states import ExitReason, JobState, ReplicaState
+from tests.fakes.cluster import Cluster, a_gang, a_task
+
+
+def test_a_job_is_placed_runs_and_succeeds(cluster: Cluster) -> None:
+    agent = cluster.node("a")
+    job_id = cluster.submit(a_task("one"))
+    assert cluster.state("one") is JobState.QUEUED
+    assert cluster.cycle() == 1
+    assert cluster.state("one") is JobState.STARTING
+    agent.tick()
+    cluster.start_all()
+    assert cluster.state("one") is JobState.RUNNING
+    cluster.finish("one")
+    job = cluster.job("one")
+    assert (job.state, job.exit_code, job.exit_reason) == ("succeeded", 0, "completed")
+    assert cluster.leases() == []
+    assert cluster.events(job_id) == [
+        "job.queued", "job.starting", "replica.starting", "replica.running", "job.running",
+        "replica.exited", "lease.released", "job.stopping", "job.succeeded",
+    ]  # fmt: skip
+
+
+def test_each_step_tells_whoever_waits_for_it(cluster: Cluster) -> None:
+    agent = cluster.node("a")
+    cluster.hub.published.clear()
+    cluster.submit(a_task("one"))
+    assert CYCLE in cluster.hub.published
+    cluster.cycle()
+    assert node_topic(agent.node_id) in cluster.hub.published
+
+
+def test_a_gang_is_placed_whole_or_not_at_all(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_gang("three", 3))
+    cluster.cycle()
+    assert cluster.state("three") is JobState.QUEUED
+    assert cluster.replicas("three") == []
+    assert cluster.job("three").reason == "gang_partly_fits"
+    cluster.node("b")
+    cluster.steps(3)
+    assert cluster.state("three") is JobState.RUNNING
+    assert {replica.state for replica in cluster.replicas("three")} == {ReplicaState.RUNNING}
+
+
+def test_ranks_above_0_start_once_rank_0_has_told_its_address(cluster: Cluster) -> None:
+    cluster.node("a", {"emulated-a100": 1})
+    cluster.node("b", {"emulated-a100": 1})
+    cluster.submit(a_gang("pair", 2))
+    cluster.cycle()
+    cluster.tick(start=False)
+    cluster.tick(start=False)
+    first, second = sorted(cluster.replicas("pair"), key=lambda it: it.rank)
+    assert cluster.gangs("pair")[0].master == first.address
+    assert second.state == ReplicaState.STARTING
+    other = cluster.agent_of(second).processes[second.id]
+    assert other.assignment.master == first.address
+
+
+def test_a_failed_job_is_tried_again_as_often_as_its_user_said(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("weak", retry={"limit": 1}))
+    cluster.steps(2)
+    cluster.finish("weak", ExitReason.ERROR)
+    assert cluster.state("weak") is JobState.QUEUED
+    cluster.steps(3)
+    assert cluster.state("weak") is JobState.RUNNING
+    assert [replica.attempt for replica in cluster.replicas("weak")] == [2]
+    cluster.finish("weak", ExitReason.OUT_OF_MEMORY)
+    job = cluster.job("weak")
+    assert (job.state, job.exit_reason, job.exit_code) == ("failed", "out_of_memory", 1)
+
+
+def test_the_next_attempt_waits_for_its_back_off(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("weak", retry={"limit": 5}))
+    cluster.steps(2)
+    for wait_s in (1, 2, 4):
+        cluster.finish("weak", ExitReason.ERROR)
+        cluster.clock.advance(wait_s - 0.01)
+        assert cluster.cycle() == 0
+        cluster.clock.advance(0.02)
+        assert cluster.cycle() == 1
+        cluster.steps(2)
+
+
+def test_a_fault_of_the_infrastructure_costs_the_user_nothing(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("lucky"))
+    for attempt in (1, 2, 3):
+        cluster.steps(10)
+        assert cluster.gangs("lucky")[0].attempt == attempt
+        cluster.finish("lucky", ExitReason.KILLED)
+    gang = cluster.gangs("lucky")[0]
+    assert (gang.own_failures, gang.infrastructure_failures) == (0, 3)
+    assert cluster.state("lucky") is JobState.QUEUED
+
+
+def test_a_timeout_is_final(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("long", retry={"limit": 9}))
+    cluster.steps(2)
+    cluster.finish("long", ExitReason.TIMEOUT)
+    assert (cluster.job("long").state, cluster.job("long").exit_reason) == ("failed", "timeout")
+
+
+def test_one_failed_rank_stops_its_gang_and_all_are_placed_anew(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_gang("pair", 2, retry={"limit": 1}))
+    cluster.steps(3)
+    cluster.finish("pair", ExitReason.ERROR, rank=1)
+    assert cluster.state("pair") is JobState.STOPPING
+    cluster.steps(4)
+    assert cluster.state("pair") is JobState.RUNNING
+    assert [(it.attempt, it.state) for it in cluster.replicas("pair")] == [(2, "running")] * 2
+
+
+def test_a_gang_succeeds_when_its_last_rank_has(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_gang("pair", 2))
+    cluster.steps(3)
+    cluster.finish("pair", rank=1)
+    assert cluster.state("pair") is JobState.RUNNING
+    cluster.finish("pair", rank=0)
+    assert cluster.state("pair") is JobState.SUCCEEDED

@@ -1,0 +1,118 @@
+"""Serving jobs: each replica lives, fails and is placed alone; endpoints follow."""
+
+from __future__ import annotations
+
+import pytest
+
+from control_plane.errors import Conflict
+from control_plane.services.read_routes import read_routes
+from penstock.api.states import ExitReason, JobState, ReplicaState
+from tests.fakes.cluster import Cluster, a_server
+
+
+def test_an_endpoint_is_ready_once_all_its_replicas_answer(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_server("chat", 2))
+    cluster.cycle()
+    assert cluster.endpoint("chat").state == "pending"
+    cluster.steps(2)
+    assert cluster.state("chat") is JobState.RUNNING
+    assert cluster.endpoint("chat").state == "ready"
+    (model,) = read_routes(cluster.deps)
+    assert len(model.routes) == 2
+
+
+def test_a_serving_replica_that_fails_is_placed_anew_while_its_sibling_answers(
+    cluster: Cluster,
+) -> None:
+    cluster.node("a")
+    cluster.submit(a_server("chat", 2))
+    cluster.steps(3)
+    kept, lost = cluster.replicas("chat")
+    cluster.agent_of(lost).exit(lost.id, ExitReason.ERROR)
+    cluster.tick()
+    cluster.sweep()
+    assert cluster.state("chat") is JobState.RUNNING
+    assert cluster.endpoint("chat").state == "degraded"
+    cluster.steps(4)
+    assert cluster.endpoint("chat").state == "ready"
+    attempts = {it.gang_index: (it.id, it.attempt) for it in cluster.replicas("chat")}
+    assert attempts[kept.gang_index] == (kept.id, 1)
+    assert attempts[lost.gang_index][1] == 2
+
+
+def test_a_silent_nodes_servers_leave_at_once_and_substitutes_start_elsewhere(
+    cluster: Cluster,
+) -> None:
+    silent = cluster.node("a", {"emulated-a100": 1})
+    cluster.submit(a_server("chat"))
+    cluster.steps(3)
+    (first,) = cluster.replicas("chat")
+    cluster.node("b", {"emulated-a100": 1})
+    silent.online = False
+    cluster.clock.advance(16)
+    cluster.tick()
+    cluster.sweep()
+    assert read_routes(cluster.deps)[0].routes == ()
+    cluster.steps(2)
+    (second,) = cluster.replicas("chat")
+    assert cluster.agent_of(second).name == "b"
+    assert cluster.lease(first.id).state == "held", "its own chips wait for the lease"
+    assert cluster.endpoint("chat").state == "ready"
+
+
+def test_an_abandoned_server_stops_when_its_node_is_heard_again(cluster: Cluster) -> None:
+    silent = cluster.node("a", {"emulated-a100": 1})
+    cluster.submit(a_server("chat"))
+    cluster.steps(3)
+    (first,) = cluster.replicas("chat")
+    cluster.node("b", {"emulated-a100": 1})
+    silent.online = False
+    cluster.steps(2, 16)
+    silent.online = True
+    cluster.steps(2)
+    assert cluster.lease(first.id).state == "released"
+    with cluster.deps.store.read() as tx:
+        gone = tx.replicas.get(first.id)
+    assert gone is not None
+    assert gone.state == ReplicaState.EXITED
+    (second,) = cluster.replicas("chat")
+    assert (second.state, second.attempt) == (ReplicaState.RUNNING, 2)
+
+
+def test_a_replica_that_stops_answering_leaves_the_routes_and_stays(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_server("chat"))
+    cluster.steps(3)
+    (replica,) = cluster.replicas("chat")
+    agent = cluster.agent_of(replica)
+    agent.run(replica.id, ready=False)
+    agent.report()
+    cluster.sweep()
+    assert read_routes(cluster.deps)[0].routes == ()
+    assert cluster.endpoint("chat").state == "degraded"
+    assert cluster.state("chat") is JobState.RUNNING
+
+
+def test_cancelling_a_server_closes_its_endpoint_and_frees_the_name(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_server("chat"))
+    cluster.steps(3)
+    with pytest.raises(Conflict, match="open already"):
+        cluster.submit(a_server("other", serve={"model": "/m", "endpoint": "chat"}))
+    cluster.cancel("chat")
+    cluster.steps(2)
+    assert cluster.state("chat") is JobState.CANCELLED
+    assert cluster.endpoint("chat").state == "closed"
+    cluster.submit(a_server("other", serve={"model": "/m", "endpoint": "chat"}))
+    assert cluster.endpoint("chat").state == "pending"
+
+
+def test_a_server_is_wanted_however_often_its_nodes_fail(cluster: Cluster) -> None:
+    cluster.node("a", {"emulated-a100": 1})
+    cluster.submit(a_server("chat", disconnect_grace=3600.0))
+    for _ in range(25):
+        cluster.steps(3, 300)
+        cluster.finish("chat", ExitReason.KILLED)
+    cluster.steps(3, 300)
+    assert cluster.state("chat") is JobState.RUNNING
