@@ -28,7 +28,7 @@ from scheduler.model import (
     Snapshot,
 )
 from scheduler.policies.base import Policy
-from scheduler.preemption import rescue
+from scheduler.preemption import Runners, rescue
 from scheduler.quota import used_later, used_now
 from scheduler.snapshot import Index, Pool, all_free, free_later, free_now
 
@@ -43,6 +43,7 @@ class Draft:
 
     snapshot: Snapshot
     policy: Policy
+    runners: Runners
     empty: Pool
     now: State
     later: State
@@ -64,6 +65,7 @@ class Draft:
         return cls(
             snapshot=snapshot,
             policy=policy,
+            runners=Runners(snapshot.running, now, policy),
             empty=all_free(index),
             now=State(now, used_now(snapshot)),
             later=State(free_later(index, now), used_later(snapshot)),
@@ -82,8 +84,7 @@ class Draft:
 
     def place(self, gang: Gang) -> Draft | None:
         """Starts the gang if all of it fits now."""
-        siblings = self.siblings.get(gang.job_id, gang.sibling_types)
-        seats = seat_gang(gang, self.now, siblings)
+        seats = seat_gang(gang, self.now, self._siblings(gang))
         if seats is None:
             return None
         draft = replace(
@@ -101,7 +102,7 @@ class Draft:
 
     def wait_for_release(self, gang: Gang) -> Draft | None:
         """Keeps seats if what is being released already will do."""
-        seats = seat_gang(gang, self.later)
+        seats = seat_gang(gang, self.later, self._siblings(gang))
         if seats is None:
             return None
         leaving = [it for it in (*self.snapshot.running, *self.victims) if it.releasing]
@@ -112,9 +113,8 @@ class Draft:
         """Makes room at the cost of lower priorities, if that lets the whole gang start."""
         if not self.policy.preempts:
             return None
-        gone = {it.id for it in self.victims}
-        running = [it for it in self.snapshot.running if it.id not in gone]
-        found = rescue(gang, self.later, running, self.policy)
+        gone = frozenset(it.id for it in self.victims)
+        found = rescue(gang, self.later, self.runners, gone)
         if found is None:
             return None
         self.known.clear()  # the victims may hold more than this gang takes
@@ -137,6 +137,10 @@ class Draft:
     def finish(self) -> Plan:
         return Plan(self.placements, self.preemptions, dict(self.deferrals), self.holds)
 
+    def _siblings(self, gang: Gang) -> Mapping[str, int]:
+        """Chip type → gangs of the same job there, those of this plan included."""
+        return self.siblings.get(gang.job_id, gang.sibling_types)
+
     def _held(self, gang: Gang, seats: tuple[Seat, ...], later: State, reason: Reason) -> Draft:
         """Takes the seats from what comes later; what is free now stays free only beyond them."""
         after = later.take(gang.queue, seats)
@@ -158,7 +162,7 @@ class Draft:
         draft = replace(self, seated=(*self.seated, as_running(gang, seats)))
         if not gang.spread:
             return draft
-        counts = Counter(self.siblings.get(gang.job_id, gang.sibling_types))
+        counts = Counter(self._siblings(gang))
         counts.update(self.empty.index.charge(seats).keys())
         return replace(draft, siblings={**self.siblings, gang.job_id: counts})
 

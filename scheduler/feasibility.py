@@ -79,13 +79,13 @@ def wish_code(request: MemberRequest, vendors: frozenset[str]) -> Code:
 
 
 def survey(request: MemberRequest, index: Index) -> Survey:
-    """Passes every chip of the pool, closed nodes included, through the pipeline."""
-    groups: dict[Code | None, Counter[Group]] = {}
-    for node in index.nodes:
-        for chip in node.chips:
-            code = obstacle(chip, node, request, index.snapshot.vendors)
-            groups.setdefault(code, Counter())[(node.id, chip.type)] += 1
-    return Survey(groups)
+    """Passes every chip of the pool, closed nodes included, through the pipeline; once for each
+    request.
+    """
+    found = index.memo.get(request)
+    if not isinstance(found, Survey):
+        found = index.memo[request] = _survey(request, index)
+    return found
 
 
 def binding(gang: Gang, found: Survey) -> Code | None:
@@ -109,6 +109,15 @@ def members_possible(gang: Gang, groups: Mapping[Group, int]) -> int:
     for (_, chip_type), count in groups.items():
         by_type[chip_type] += count // request.chips * (WHOLE // request.milli)
     return sum(by_type.values()) if gang.mix else max(by_type.values(), default=0)
+
+
+def _survey(request: MemberRequest, index: Index) -> Survey:
+    groups: dict[Code | None, Counter[Group]] = {}
+    for node in index.nodes:
+        for chip in node.chips:
+            code = obstacle(chip, node, request, index.snapshot.vendors)
+            groups.setdefault(code, Counter())[(node.id, chip.type)] += 1
+    return Survey(groups)
 
 
 def _has_memory(chip: Chip, request: MemberRequest) -> bool:

@@ -29,27 +29,35 @@ class Candidate:
 
 
 def candidates(gang: Gang, index: Index, siblings: Mapping[str, int]) -> list[Candidate]:
-    """The types that match the wish, best first: fewest siblings (where they spread), place in
-    the wish, measured or expected speed, real before emulated, least memory that does.
+    """The types that match the wish, best first.
+
+    Fewest siblings (where they spread), then the place in the wish. Then speed, if it is known
+    of every type of the wish; else real before emulated, devices before the host's own
+    processors, and only then speed, so that a device nobody measured yet is not passed over.
+    Last the least memory that does, and the name.
     """
     if not gang.request.chips:
         return [Candidate(None)]
-    ranked = []
+    found = []
     for chip_type, where in index.positions.items():
         site, positions = where[0]
         chip = index.chip(site, positions[0])
         rank = _rank(chip, gang.request.wish)
-        if rank is None:
-            continue
-        spread = siblings.get(chip_type, 0) if gang.spread else 0
-        rate = expected_speed(gang.work, chip_type, index.snapshot.speeds)
-        speed = None if rate is None else rate.value
-        candidate = Candidate(
-            chip_type, (spread, rank), speed, index.sites[site].shares[positions[0]]
-        )
-        tie = (chip.emulated, chip.memory_bytes or 0, chip_type)
-        ranked.append(((candidate.level, speed is None, -(speed or 0.0), tie), candidate))
-    return [candidate for _, candidate in sorted(ranked, key=lambda it: it[0])]
+        if rank is not None:
+            spread = siblings.get(chip_type, 0) if gang.spread else 0
+            rate = expected_speed(gang.work, chip_type, index.snapshot.speeds)
+            speed = None if rate is None else rate.value
+            share = index.sites[site].shares[positions[0]]
+            found.append((chip, Candidate(chip_type, (spread, rank), speed, share)))
+    all_known = all(it.speed is not None for _, it in found)
+
+    def key(option: tuple[Chip, Candidate]) -> tuple[object, ...]:
+        chip, it = option
+        kind = (False, False) if all_known else (chip.emulated, chip.cores_milli > 0)
+        speed = (it.speed is None, -(it.speed or 0.0))
+        return (it.level, kind, speed, chip.emulated, chip.memory_bytes or 0, chip.type)
+
+    return [candidate for _, candidate in sorted(found, key=key)]
 
 
 def thriftiest(found: list[Candidate]) -> list[Candidate]:

@@ -58,6 +58,7 @@ class Index:
             for number, site in enumerate(self.sites)
             for position, chip in enumerate(site.chips)
         }
+        self.memo: dict[object, object] = {}
         self.type_of = {chip.id: chip.type for node in self.nodes for chip in node.chips}
 
     @cached_property
@@ -72,6 +73,11 @@ class Index:
             for chip_type, where in here.items():
                 found.setdefault(chip_type, []).append((number, tuple(where)))
         return {chip_type: tuple(where) for chip_type, where in sorted(found.items())}
+
+    @cached_property
+    def whole(self) -> tuple[Room, ...]:
+        """The rooms as if nothing ran."""
+        return tuple(_whole_room(site) for site in self.sites)
 
     def chip(self, site: int, position: int) -> Chip:
         return self.sites[site].chips[position]
@@ -161,7 +167,7 @@ class Pool:
             room.cores_milli + share.cores_milli,
             room.memory_bytes + share.memory_bytes,
         )
-        return changed if sign < 0 else _smaller(changed, _whole_room(self.index.sites[number]))
+        return changed if sign < 0 else _smaller(changed, self.index.whole[number])
 
 
 def free_now(index: Index) -> Pool:
@@ -179,7 +185,7 @@ def free_later(index: Index, now: Pool) -> Pool:
 
 def all_free(index: Index) -> Pool:
     """The pool as if nothing ran on it."""
-    return Pool(index, tuple(_whole_room(site) for site in index.sites))
+    return Pool(index, index.whole)
 
 
 def _site(node: Node) -> Site:
