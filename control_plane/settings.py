@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Part = Literal["api", "scheduler", "worker"]
 
@@ -19,7 +19,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=Path("~/.penstock"), description="database, storage and tokens")
     host: str = Field(default="127.0.0.1", description="address to listen on")
-    port: int = Field(default=8470, ge=0, le=65535)
+    port: int = Field(default=8470, ge=0, le=65535, description="0: any free one")
     database_url: str | None = Field(
         default=None, description="default: SQLite in home; postgresql+psycopg://… in production"
     )
@@ -30,21 +30,37 @@ class Settings(BaseSettings):
         default=None, description="Celery broker and hints between processes; default: in process"
     )
     auth: bool = Field(default=True, description="off: every caller is an administrator")
-    parts: tuple[Part, ...] = Field(
-        default=("api", "scheduler", "worker"), description="what this process does"
+    parts: Annotated[tuple[Part, ...], NoDecode] = Field(
+        default=("api", "scheduler", "worker"),
+        description="what this process does: api,scheduler,worker; every process answers HTTP",
     )
     sweep_s: float | None = Field(
         default=None, gt=0, description="default: 1 s embedded, 10 s with a database server"
     )
-    heartbeat_s: float = Field(default=5.0, gt=0)
-    suspect_after_s: float = Field(default=15.0, gt=0)
-    lost_after_s: float = Field(default=60.0, gt=0)
-    leader_ttl_s: float = Field(default=10.0, gt=0)
-    retention_days: float = Field(default=30.0, gt=0)
+    heartbeat_s: float = Field(default=5.0, gt=0, description="between a node's heartbeats")
+    suspect_after_s: float = Field(
+        default=15.0, gt=0, description="silence after which a node gets nothing new"
+    )
+    lost_after_s: float = Field(
+        default=60.0, gt=0, description="silence after which a node counts as lost"
+    )
+    leader_ttl_s: float = Field(
+        default=10.0, gt=0, description="term of the scheduler's leader: a standby's longest wait"
+    )
+    retention_days: float = Field(
+        default=30.0, gt=0, description="how long cycles, events and logs of ended jobs are kept"
+    )
     webhook_allow_private: bool = Field(
         default=False, description="let webhooks reach private and loopback addresses"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severity that is logged"
+    )
+
+    @field_validator("parts", mode="before")
+    @classmethod
+    def _list_of_parts(cls, value: Any) -> Any:
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _no_public_bind_without_auth(self) -> Self:
