@@ -7,11 +7,15 @@ hand; `api_client` is an administrator over it.
 from __future__ import annotations
 
 import shutil
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
@@ -109,3 +113,28 @@ def api_client(api: FastAPI, admin_secret: str) -> Iterator[TestClient]:
     headers = {"Authorization": f"Bearer {admin_secret}"}
     with TestClient(api, BASE_URL, raise_server_exceptions=False, headers=headers) as client:
         yield client
+
+
+@pytest.fixture
+def live_api(api: FastAPI) -> Iterator[str]:
+    """The address of the API behind a real server, for what streams."""
+    with serving(api) as url:
+        yield url
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """Runs the application in a thread until the block ends; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+        )
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            app.state.streams.close()
+            server.should_exit = True
+            thread.join(20)
+        assert not thread.is_alive(), "streams must not keep the server from stopping"

@@ -56,7 +56,9 @@ def test_pages_hold_every_job_once(api_client: TestClient) -> None:
         seen: list[str] = []
         cursor = None
         for _ in range(4):
-            params = {"limit": 2, "sort": sort, **({"cursor": cursor} if cursor else {})}
+            params: dict[str, str | int] = {"limit": 2, "sort": sort}
+            if cursor:
+                params["cursor"] = cursor
             page = api_client.get("/api/v1/jobs", params=params).json()
             seen += [job["id"] for job in page["items"]]
             cursor = page["next"]
