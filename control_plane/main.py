@@ -33,6 +33,7 @@ from control_plane.store.engine import open_database
 from control_plane.store.log_store import LogStore
 from control_plane.store.migrate import migrate
 from control_plane.store.unit_of_work import Store
+from control_plane.telemetry.http import RequestMeter
 from control_plane.telemetry.logging import configure_logging
 from control_plane.telemetry.metrics import Metrics
 
@@ -124,6 +125,9 @@ def build_app(parts: Parts) -> FastAPI:
     gateway = Gateway(parts.deps, parts.hub, auth=settings.auth)
     app = build_api(parts.deps, parts.hub, auth=settings.auth, lifespan=_lifespan(parts, gateway))
     app.include_router(gateway.router())
+    app.add_middleware(RequestMeter, observe=parts.metrics.request)
+    exposition = partial(_exposition, parts.metrics)
+    app.add_api_route("/metrics", exposition, methods=["GET"], include_in_schema=False)
     return app
 
 

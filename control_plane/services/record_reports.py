@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from control_plane.domain.replica import TERMINAL, is_news
@@ -136,12 +136,19 @@ def _apply_exit(tx: Transaction, replica: Replica, seen: Observation, now: datet
         record = seen.exit.model_dump(mode="json")
     replica.exit = record
     replica.ended_at = now
+    replica.started_at = replica.started_at or _began(replica, record, now)
     replica.ready = False
     message = record.get("message") or f"exit code {record.get('code')}"
     move_replica(tx, replica, ReplicaState.EXITED, record["reason"], message, now)
     release(tx, replica, LeaseState.RELEASED, now)
     tx.nodes.bump_generation([replica.node_id])
     tx.hints.add(ROUTES)
+
+
+def _began(replica: Replica, record: dict[str, Any], now: datetime) -> datetime | None:
+    """When a replica began that was over before anybody told that it runs; None: it never ran."""
+    wall_s = record.get("wall_s")
+    return None if wall_s is None else max(replica.created_at, now - timedelta(seconds=wall_s))
 
 
 def _settle(tx: Transaction, gang_id: str, replica: Replica, now: datetime) -> None:

@@ -25,6 +25,7 @@ def settle(tx: Transaction, job: Job, gang: Gang, now: datetime) -> None:
     if gang.state in _ACTIVE:
         _settle_active(tx, job, gang, replicas, now)
     if gang.state == JobState.STOPPING and all(_ended(replica) for replica in replicas):
+        job.started_at = job.started_at or _first_start(replicas)
         finish_gang(tx, job, gang, now)
     settle_job(tx, job, now)
 
@@ -129,6 +130,10 @@ def _succeeded(job: Job, replica: Replica) -> bool:
     """A server is not meant to end by itself."""
     completed = (replica.exit or {}).get("reason") == ExitReason.COMPLETED
     return completed and job.type != JobType.SERVE
+
+
+def _first_start(replicas: Sequence[Replica]) -> datetime | None:
+    return min((it.started_at for it in replicas if it.started_at is not None), default=None)
 
 
 def _ended(replica: Replica) -> bool:
