@@ -2,8 +2,9 @@
 
 Four gangs of the same job run in turn, round after round: the fast chip alone, the slow chip
 alone, both with measured shares, both with equal shares. Chips are emulated: real processes
-under cgroup quotas of 0.5 and 0.25 core. The measure is tokens per granted CPU-second, quota
-times wall over the steady steps, so that waiting for each other costs.
+under cgroup quotas of 0.5 and 0.25 core, weighted above everything else on the machine so that
+a quota is really granted. The measure is tokens per granted CPU-second, quota times wall over
+the steady steps, so that waiting for each other costs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -26,6 +28,9 @@ from tests.gang import Seat, running_gang
 FAST_MILLI: Final = 500
 SLOW_MILLI: Final = 250
 FIRST_STEADY_STEP: Final = 10
+GROUPS: Final = "penstock"
+WEIGHTS: Final = {"cpu.shares": "262144", "cpu.weight": "10000"}
+USUAL_WEIGHTS: Final = {"cpu.shares": "1024", "cpu.weight": "100"}
 LINK_BYTES_PER_S: Final = {FAST_MILLI: 1e9, SLOW_MILLI: 5e8}
 
 
@@ -97,8 +102,10 @@ def run_case(
                 raise RuntimeError(gang.logs())
             return measure(gang.curve())
     finally:
-        for name in names:
+        for name, seat in zip(names, seats, strict=True):
             limiter.clear(name)
+            for cgroup in seat.cgroups:
+                _weigh(cgroup.parent, USUAL_WEIGHTS)
 
 
 def measure(curve: Sequence[Mapping[str, Any]]) -> Measured:
@@ -156,7 +163,17 @@ def _work(case: Case, options: argparse.Namespace) -> dict[str, Any]:
 def _seat(limiter: Limiter, name: str, cores_milli: int) -> Seat:
     demand = Demand(name, cores_milli=cores_milli, memory_bytes=0, hard=True)
     cgroups = tuple(Path(group) for group in limiter.make(demand)["cgroups"])
+    for cgroup in cgroups:
+        _weigh(cgroup, WEIGHTS)
     return Seat(f"emulated-{cores_milli}", cores_milli, LINK_BYTES_PER_S[cores_milli], cgroups)
+
+
+def _weigh(cgroup: Path, weights: Mapping[str, str]) -> None:
+    """Weighs the group, and those it lies in, against others and the machine's processes."""
+    ours = [level for level in (cgroup, *cgroup.parents) if GROUPS in level.parts]
+    for level, (name, weight) in product(ours, weights.items()):
+        if (level / name).exists():
+            (level / name).write_text(weight)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
