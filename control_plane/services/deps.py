@@ -54,9 +54,9 @@ class Deps:
     launcher: Launcher
     rules: Rules = Rules()
 
-    def run(self, work: Callable[[Transaction], ResultT]) -> ResultT:
+    def run(self, work: Callable[[Transaction], ResultT], *, serial: bool = True) -> ResultT:
         """Commits `work`, then (and only then) publishes the hints that it gathered."""
-        result, hints = self.store.run(work)
+        result, hints = self.store.run(work, serial)
         for topic in sorted(hints):
             self.hints.publish(topic)
         return result

@@ -90,7 +90,13 @@ def _node(tx: Transaction, request: EnrolRequest, credential: str, now: datetime
         tx.nodes.add(node)
         tx.events.append("node", node.id, None, "node.joined", f"node {node.name} joined", now)
         return node
-    if node.health == NodeHealth.READY and node.intent != NodeIntent.RETIRED:
+    if node.intent == NodeIntent.RETIRED:
+        raise Conflict(
+            f"the node {node.name} is retired for good",
+            code="node_retired",
+            hint="give this node another name",
+        )
+    if node.health == NodeHealth.READY:
         raise Conflict(
             f"a node named {node.name} is alive",
             code="node_name_taken",

@@ -11,10 +11,11 @@ from control_plane.domain import lease as lease_domain
 from control_plane.domain import node as node_domain
 from control_plane.domain import replica as replica_domain
 from control_plane.domain.machine import IllegalMove, StateT, Table, check_move, route
-from control_plane.store.models import Endpoint, Gang, Job, Lease, Node, Replica
-from control_plane.store.unit_of_work import Transaction
+from control_plane.store.models import Chip, Endpoint, Gang, Job, Lease, Node, Replica
+from control_plane.store.unit_of_work import LostRace, Transaction
 from control_plane.topics import CYCLE, ROUTES
 from penstock.api.states import (
+    ChipHealth,
     EndpointState,
     JobState,
     JobType,
@@ -81,6 +82,17 @@ def move_health(
         tx.events.append("node", node.id, None, f"node.{health}", message, now)
 
 
+def move_chip_health(
+    tx: Transaction, node: Node, chip: Chip, to: ChipHealth, now: datetime
+) -> None:
+    """Notes that a chip turned sick or well: its node may hold less, or more, than before."""
+    chip.health = to
+    node.version += 1
+    tx.hints.add(CYCLE)
+    message = f"chip {chip.key} of node {node.name} is {to}"
+    tx.events.append("node", node.id, None, f"chip.{to}", message, now, {"chip": chip.id})
+
+
 def move_intent(
     tx: Transaction, node: Node, to: NodeIntent, reason: str, message: str, now: datetime
 ) -> None:
@@ -94,12 +106,15 @@ def move_intent(
 
 
 def end_lease(tx: Transaction, lease: Lease, to: LeaseState, now: datetime) -> None:
-    """Ends a held lease; ending an ended one again changes nothing."""
+    """Ends a held lease; ending an ended one again changes nothing. A heartbeat may renew it at
+    the same moment: then it has not expired.
+    """
     if lease.state != LeaseState.HELD:
         return
     check_move(lease_domain.ALLOWED, LeaseState(lease.state), to)
-    lease.state = to
-    lease.ended_at = now
+    unrenewed = lease.expires_at if to is LeaseState.EXPIRED else None
+    if not tx.leases.end(lease.id, to, now, unrenewed):
+        raise LostRace(lease.id)
     tx.hints.add(CYCLE)
     tx.events.append(
         "job", lease.job_id, lease.project_id, f"lease.{to}", f"lease {to}", now,

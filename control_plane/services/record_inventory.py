@@ -14,8 +14,9 @@ from penstock.api.chips import ChipReport
 
 def record_inventory(tx: Transaction, node: Node, inventory: Inventory, now: datetime) -> None:
     """Replaces the node's figures and chips; the same inventory again changes nothing."""
-    node.cores_milli = inventory.cores_milli
-    node.memory_bytes = inventory.memory_bytes
+    host = (inventory.cores_milli, inventory.memory_bytes)
+    changed = host != (node.cores_milli, node.memory_bytes)
+    node.cores_milli, node.memory_bytes = host
     node.labels = dict(inventory.labels)
     node.info = {
         "platform": inventory.platform, "agent_version": inventory.agent_version,
@@ -23,7 +24,6 @@ def record_inventory(tx: Transaction, node: Node, inventory: Inventory, now: dat
         "dropped": list(inventory.dropped),
     }  # fmt: skip
     known = tx.nodes.known_chips(node.id)
-    changed = False
     for report in inventory.chips:
         changed |= _record_chip(tx, node, known.pop(report.key, None), report)
     for gone in known.values():

@@ -62,7 +62,7 @@ def _append(deps: Deps, replica: Replica, end: int, chunk: LogChunk) -> int:
         return end
     fresh = _Write(replica.id, replica.job_id, end, data[end - chunk.offset :])
     deps.logs.write(fresh.replica_id, fresh.start, fresh.data)
-    with deps.store.write() as tx:
+    with deps.store.write(serial=False) as tx:
         moved = tx.replicas.advance_log(replica.id, end, end + len(fresh.data))
     return end + len(fresh.data) if moved else end
 

@@ -97,7 +97,7 @@ def _commit(
     for placement in plan.placements:
         _place(tx, placement, pool.node_versions, taken, now, outcome)
     for gang_id, reason in plan.deferrals.items():
-        _defer(tx, gang_id, reason.code.value, pool, now, outcome)
+        _defer(tx, gang_id, reason.code.value, pool, cycle.started, outcome)
     tx.history.add(cycle.row(outcome, time.perf_counter() - clock))
     if outcome.skipped:
         tx.hints.add(CYCLE)
@@ -157,7 +157,8 @@ def _defer(
     tx: Transaction, gang_id: str, code: str, pool: Pool, now: datetime, outcome: _Outcome
 ) -> None:
     """Writes the reason down where it changed: a job that goes on waiting costs no write. The
-    sentence with its counts is `explain_job`'s, made afresh whenever somebody asks.
+    sentence with its counts is `explain_job`'s, made afresh whenever somebody asks. `now` is the
+    plan's: a back-off that ended since then still has to be noticed.
     """
     seen = pool.waits[gang_id]
     outcome.deferred.append({"job": seen.job_id, "gang": seen.index, "code": code})

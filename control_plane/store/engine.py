@@ -8,10 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.orm import Session, sessionmaker
 
 SQLITE_BUSY_S = 30.0
+_SERIAL_LOCK = 0x70656E73
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,19 @@ class Database:
     @property
     def is_sqlite(self) -> bool:
         return self.engine.dialect.name == "sqlite"
+
+    def begin_read(self, session: Session) -> None:
+        """All that the session reads is as of one moment."""
+        if not self.is_sqlite:
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+
+    def begin_write(self, session: Session, serial: bool) -> None:
+        """SQLite has one writer anyway; on PostgreSQL serial transactions queue on a lock, and
+        each statement of theirs sees all that was committed before them.
+        """
+        session.connection(execution_options={"penstock_write": True})
+        if serial and not self.is_sqlite:
+            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SERIAL_LOCK})
 
     def dispose(self) -> None:
         self.engine.dispose()

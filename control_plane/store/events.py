@@ -6,22 +6,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import Event
 from control_plane.topics import EVENTS
 
-_ORDER_LOCK = 0x70656E73
-
 
 class Events:
     """Appends and reads events. An append is part of the transaction it tells of."""
 
-    def __init__(self, session: Session, hints: set[str]) -> None:
+    def __init__(self, session: Session, hints: set[str], serial: bool) -> None:
         self._session = session
         self._hints = hints
-        self._locked = False
+        self._serial = serial
         self._next: dict[str, int] = {}
 
     def append(
@@ -34,8 +32,8 @@ class Events:
         now: datetime,
         data: dict[str, Any] | None = None,
     ) -> None:
-        """Ids follow the order of commits: PostgreSQL's writers of events queue on a lock."""
-        self._lock_order()
+        """Ids follow the order of commits, because serial transactions follow one another."""
+        assert self._serial, "events are told by serial transactions only"
         self._hints.update((EVENTS, f"{object_type}:{object_id}"))
         self._session.add(
             Event(
@@ -71,9 +69,3 @@ class Events:
         seq = self._next[object_id]
         self._next[object_id] = seq + 1
         return seq
-
-    def _lock_order(self) -> None:
-        if self._locked or self._session.get_bind().dialect.name != "postgresql":
-            return
-        self._session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ORDER_LOCK})
-        self._locked = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import Lease
@@ -36,16 +36,29 @@ class Leases:
     def of_replica(self, replica_id: str) -> Lease | None:
         return self._session.scalar(select(Lease).where(Lease.replica_id == replica_id))
 
-    def renew(self, ends: Collection[tuple[str, datetime]]) -> None:
-        """Sets the end of each lease (id, expires_at) that is still held."""
-        if not ends:
-            return
-        statement = (
-            update(Lease.__table__)  # type: ignore[arg-type]
-            .where(Lease.id == bindparam("lease"), Lease.state == LeaseState.HELD)
-            .values(expires_at=bindparam("until"))
+    def renew(self, lease_ids: Collection[str], expires_at: datetime) -> set[str]:
+        """Sets the end of those that are still held, and says which these are."""
+        renewed = self._session.scalars(
+            update(Lease)
+            .where(Lease.id.in_(sorted(lease_ids)), Lease.state == LeaseState.HELD)
+            .values(expires_at=expires_at)
+            .returning(Lease.id)
         )
-        self._session.execute(statement, [{"lease": key, "until": end} for key, end in ends])
+        return set(renewed)
+
+    def end(
+        self, lease_id: str, to: LeaseState, now: datetime, expires_at: datetime | None = None
+    ) -> bool:
+        """Ends a held lease; False if it ended, or was renewed past `expires_at`, meanwhile."""
+        ending = (
+            update(Lease)
+            .where(Lease.id == lease_id, Lease.state == LeaseState.HELD)
+            .values(state=to, ended_at=now)
+            .returning(Lease.id)
+        )
+        if expires_at is not None:
+            ending = ending.where(Lease.expires_at == expires_at)
+        return self._session.scalar(ending) is not None
 
     def to_roll_up(self, limit: int) -> Sequence[Lease]:
         """Leases whose use is not wholly in the usage table."""

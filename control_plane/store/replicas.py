@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from control_plane.domain.replica import LIVE
 from control_plane.store.models import Replica
 from control_plane.store.paging import Slice, cut, decode_cursor
+from penstock.api.states import ReplicaState
 
 LIVE_STATES = tuple(sorted(LIVE))
 
@@ -69,10 +70,16 @@ class Replicas:
         return cut(rows, limit, rows[limit - 1].id if len(rows) > limit else None)
 
     def advance_log(self, replica_id: str, start: int, end: int) -> bool:
-        """Moves the log's end from start to end; False if another writer was there first."""
+        """Moves the log's end from start to end; False if another writer was there first, or
+        the replica was lost meanwhile.
+        """
         moved = self._session.execute(
             update(Replica)
-            .where(Replica.id == replica_id, Replica.log_bytes == start)
+            .where(
+                Replica.id == replica_id,
+                Replica.log_bytes == start,
+                Replica.state != ReplicaState.LOST,
+            )
             .values(log_bytes=end)
             .returning(Replica.id)
         ).scalar()

@@ -27,11 +27,16 @@ ResultT = TypeVar("ResultT")
 MAX_TRIES = 8
 
 
+class LostRace(Exception):
+    """A guarded update met a row that another writer had changed: read again, decide again."""
+
+
 class Transaction:
     """The repositories over one session, and the hints to publish once it is committed."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, serial: bool = False) -> None:
         self.session = session
+        self.serial = serial
         self.hints: set[str] = set()
 
     @cached_property
@@ -64,7 +69,7 @@ class Transaction:
 
     @cached_property
     def events(self) -> Events:
-        return Events(self.session, self.hints)
+        return Events(self.session, self.hints, self.serial)
 
     @cached_property
     def history(self) -> History:
@@ -85,17 +90,25 @@ class Store:
     def read(self) -> Iterator[Transaction]:
         """A consistent view; nothing is written."""
         with self.database.sessions() as session:
+            self.database.begin_read(session)
             yield Transaction(session)
 
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
-        """Commits at the end, rolls back on any error. No network call belongs inside."""
+    def write(self, serial: bool = True) -> Iterator[Transaction]:
+        """Commits at the end, rolls back on any error. No network call belongs inside.
+
+        Serial transactions follow one another: what one has read still holds when it commits,
+        and events are numbered in the order of commits. The others are for frequent writes that
+        decide nothing; they guard each update by what they have read.
+        """
         with self.database.write_lock, self.database.sessions() as session:
-            session.connection(execution_options={"penstock_write": True})
-            yield Transaction(session)
+            self.database.begin_write(session, serial)
+            yield Transaction(session, serial)
             session.commit()
 
-    def run(self, work: Callable[[Transaction], ResultT]) -> tuple[ResultT, set[str]]:
+    def run(
+        self, work: Callable[[Transaction], ResultT], serial: bool = True
+    ) -> tuple[ResultT, set[str]]:
         """Does `work` in a write transaction, again when another writer was faster.
 
         `work` must read everything it decides on inside. Returns its result and the hints it
@@ -103,14 +116,14 @@ class Store:
         """
         for _ in range(MAX_TRIES - 1):
             try:
-                with self.write() as tx:
+                with self.write(serial) as tx:
                     return work(tx), tx.hints
-            except (StaleDataError, IntegrityError):
+            except (LostRace, StaleDataError, IntegrityError):
                 continue
             except OperationalError as error:
                 if not _is_lost_race(error):
                     raise
-        with self.write() as tx:
+        with self.write(serial) as tx:
             return work(tx), tx.hints
 
 
