@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 _MEMORY_UNITS: Final = {
     "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
@@ -14,6 +14,34 @@ _MEMORY_UNITS: Final = {
 _DURATION_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "ms": 0.001}
 MAX_MEMORY_BYTES: Final = 2**53
 MAX_DURATION_S: Final = 10 * 365 * 86400.0
+
+# How quantities may be written, for the JSON schema of what users send; the parsers decide.
+_MEMORY_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": MAX_MEMORY_BYTES},
+        {"type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,6})?([KMG]i?)?B(\.\.)?$"},
+    ],
+    "examples": ["16GiB"],
+}
+_DURATION_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": MAX_DURATION_S},
+        {"type": "string", "pattern": r"^([0-9]{1,3}(\.[0-9]{1,6})?(ms|s|m|h|d)){1,4}$"},
+    ],
+    "examples": ["1h30m"],
+}
+COUNT_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": 100_000},
+        {"type": "string", "pattern": r"^([0-9]{1,5}|[0-9]{1,2}\.\.[0-9]{3,5})$"},
+        {
+            "type": "object",
+            "properties": {"least": {"type": "integer"}, "most": {"type": "integer"}},
+            "required": ["least", "most"],
+        },
+    ],
+    "examples": [4, "2..8"],
+}
 
 
 def parse_memory(value: Any) -> Any:
@@ -49,5 +77,15 @@ def parse_count(value: Any) -> Any:
     return value
 
 
-MemoryBytes = Annotated[int, BeforeValidator(parse_memory), Field(ge=0, le=MAX_MEMORY_BYTES)]
-DurationS = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, le=MAX_DURATION_S)]
+MemoryBytes = Annotated[
+    int,
+    BeforeValidator(parse_memory),
+    Field(ge=0, le=MAX_MEMORY_BYTES),
+    WithJsonSchema(_MEMORY_SCHEMA, mode="validation"),
+]
+DurationS = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    Field(ge=0, le=MAX_DURATION_S),
+    WithJsonSchema(_DURATION_SCHEMA, mode="validation"),
+]

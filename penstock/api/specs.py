@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from penstock.api.base import Strict
 from penstock.api.ids import NAME_PATTERN
-from penstock.api.quantities import DurationS, MemoryBytes, parse_count
+from penstock.api.quantities import COUNT_SCHEMA, DurationS, MemoryBytes, parse_count
 from penstock.api.states import JobType
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=63)]
@@ -16,6 +16,12 @@ DType = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4"]
 Label = Annotated[str, Field(max_length=256)]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 MAX_CHIPS = 100_000
+_WISH_SCHEMA = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    ]
+}
 
 
 class ChipCount(Strict):
@@ -39,9 +45,15 @@ def _count_document(value: Any) -> Any:
 class Resources(Strict):
     """What each job asks for. `chips` counts the whole job for train and one replica otherwise."""
 
-    chips: Annotated[ChipCount, BeforeValidator(_count_document)] = ChipCount(least=0, most=0)
-    chip: tuple[str, ...] = Field(
-        default=("any",), description="any, a type, a vendor, or several in order of preference"
+    chips: Annotated[
+        ChipCount,
+        BeforeValidator(_count_document),
+        WithJsonSchema(COUNT_SCHEMA, mode="validation"),
+    ] = ChipCount(least=0, most=0)
+    chip: Annotated[tuple[str, ...], WithJsonSchema(_WISH_SCHEMA, mode="validation")] = Field(
+        default=("any",),
+        min_length=1,
+        description="any, a type, a vendor, or several in order of preference",
     )
     memory: MemoryBytes | None = Field(default=None, description="at least this much per chip")
     dtype: DType | None = Field(default=None, description="a number format the chip must have")
@@ -93,7 +105,7 @@ class TrainSpec(Strict):
     model: ModelShape = ModelShape()
     data: str = Field(
         default="stdlib", max_length=4096,
-        description="stdlib (the running Python's standard library) or a folder of text on the node",
+        description="stdlib (the running Python's standard library) or a folder on the node",
     )  # fmt: skip
     data_limit: MemoryBytes = Field(
         default=2 * 2**20, description="use at most this much text, a fair sample of the files"
