@@ -178,7 +178,7 @@ def _weigh(cgroup: Path, weights: Mapping[str, str]) -> None:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="mix_dp", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--micro-batch", type=int, default=4)
