@@ -98,7 +98,7 @@ def _explanation(answer: dict[str, Any]) -> list[str]:
     if position is not None:
         ahead = ", ".join(map(clean, answer.get("ahead") or []))
         lines.append(
-            f"  position in its queue: {position}" + (f", behind {ahead}" if ahead else "")
+            f"  place among waiting jobs: {position}" + (f", behind {ahead}" if ahead else "")
         )
     return [*lines, *reasons(answer)]
 
