@@ -11,6 +11,7 @@ from datetime import datetime
 
 import structlog
 
+from control_plane.errors import Conflict
 from control_plane.hub import Hub
 from control_plane.services.deps import Deps
 from control_plane.services.expire_leases import expire_leases
@@ -67,6 +68,9 @@ class SchedulerDaemon:
                     break
                 try:
                     self._step("hint" if triggered else "sweep")
+                except Conflict as error:
+                    log.warning("deposed", epoch=self._epoch, error=str(error))
+                    self._epoch = None
                 except Exception:  # process loop: one failed step must not end the daemon
                     log.exception("scheduler_step_failed")
                     self._metrics.cycle_failed()
@@ -79,13 +83,18 @@ class SchedulerDaemon:
             return
         if time.monotonic() - self._swept_at >= self._sweep_s:
             self._sweep()
-        if trigger == "hint" or self._news():
-            started = time.perf_counter()
-            placed = run_cycle(self._deps, epoch, trigger)
-            took = time.perf_counter() - started
-            self._metrics.cycle(placed, took)
-            if not placed:
-                self._stopping.wait(min(took, MAX_PAUSE_S))
+        seen, due = self._latest()
+        if trigger == "hint" or due or seen != self._seen:
+            self._cycle(epoch, trigger)
+            self._seen = seen  # only now: a cycle that failed has to be run again
+
+    def _cycle(self, epoch: int, trigger: str) -> None:
+        started = time.perf_counter()
+        placed = run_cycle(self._deps, epoch, trigger)
+        took = time.perf_counter() - started
+        self._metrics.cycle(placed, took)
+        if not placed:
+            self._stopping.wait(min(took, MAX_PAUSE_S))
 
     def _lead(self) -> int | None:
         """Renews at a third of the term; a leader knows when its term ends."""
@@ -107,14 +116,10 @@ class SchedulerDaemon:
         reconcile(self._deps)
         self._swept_at = time.monotonic()
 
-    def _news(self) -> bool:
-        """Whether anything happened since the last look, or something waits for the clock."""
+    def _latest(self) -> tuple[int, bool]:
+        """How far events go, and whether something waited for the clock only."""
         with self._deps.store.read() as tx:
-            last = tx.events.last_id()
-            due = tx.jobs.has_due_gang(self._deps.clock.now())
-        changed = last != self._seen
-        self._seen = last
-        return changed or due
+            return tx.events.last_id(), tx.jobs.has_due_gang(self._deps.clock.now())
 
     def _resign(self) -> None:
         if self._epoch is None:

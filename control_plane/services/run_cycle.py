@@ -9,7 +9,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from control_plane.errors import Conflict
 from control_plane.ids import new_id
 from control_plane.launchers.base import Launch
 from control_plane.services.deps import Deps
@@ -61,7 +60,10 @@ class _Cycle:
 
 
 def run_cycle(deps: Deps, epoch: int, trigger: str) -> int:
-    """The number of gangs placed. A plan that breaks an invariant is recorded, not committed."""
+    """The number of gangs placed. A plan that breaks an invariant is recorded, not committed.
+
+    Raises Conflict `deposed` when the epoch is over: then whoever leads now decides.
+    """
     started, clock = deps.clock.now(), time.perf_counter()
     with deps.store.read() as tx:
         pool = read_pool(tx, started)
@@ -76,10 +78,7 @@ def run_cycle(deps: Deps, epoch: int, trigger: str) -> int:
         deps.run(lambda tx: tx.history.add(row))
         return 0
     commit = partial(_commit, deps=deps, pool=pool, plan=plan, cycle=cycle, clock=clock)
-    try:
-        outcome = deps.run(commit)
-    except Conflict:
-        return 0  # deposed: the new leader decides
+    outcome = deps.run(commit)
     deps.launcher.launch(outcome.launches)
     return len(outcome.placed)
 

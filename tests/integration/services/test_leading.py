@@ -7,6 +7,7 @@ from datetime import datetime
 
 import pytest
 
+from control_plane.errors import Conflict
 from control_plane.services import run_cycle as module
 from control_plane.services.lead import resign, try_to_lead
 from control_plane.services.record_heartbeat import record_heartbeat
@@ -14,6 +15,7 @@ from control_plane.services.run_cycle import run_cycle
 from control_plane.store.models import Cycle
 from penstock.api.assignments import HeartbeatRequest
 from penstock.api.states import ExitReason, JobState, NodeIntent
+from scheduler import planner
 from scheduler.model import Plan, Snapshot
 from scheduler.policies.base import Policy
 from tests.fakes.cluster import BIG, Cluster, a_gang, a_task, an_inventory
@@ -55,7 +57,8 @@ def test_a_leader_deposed_between_plan_and_commit_commits_nothing(
         assert try_to_lead(cluster.deps, "new", 10) == epoch + 1
 
     between(depose)
-    assert run_cycle(cluster.deps, epoch, "test") == 0
+    with pytest.raises(Conflict, match="is over"):
+        run_cycle(cluster.deps, epoch, "test")
     assert (cluster.state("one"), cluster.leases()) == (JobState.QUEUED, [])
     assert run_cycle(cluster.deps, epoch + 1, "test") == 1
 
@@ -68,7 +71,8 @@ def test_a_leader_whose_term_ran_out_commits_nothing_although_nobody_followed(
     epoch = try_to_lead(cluster.deps, "old", 10)
     assert epoch is not None
     between(lambda: cluster.clock.advance(10))
-    assert run_cycle(cluster.deps, epoch, "test") == 0
+    with pytest.raises(Conflict, match="is over"):
+        run_cycle(cluster.deps, epoch, "test")
     assert cluster.leases() == []
 
 
@@ -147,7 +151,7 @@ def between(
 
     def arrange(happening: Callable[[], object]) -> None:
         waiting = [happening]
-        real = module.make_plan
+        real = planner.plan
 
         def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Plan:
             made = real(snapshot, policy, now)

@@ -1,0 +1,147 @@
+"""The scheduler daemon as a thread, on real time: hints, sweeps, failures, succession."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from control_plane.clock import ManualClock
+from control_plane.daemon import scheduler as module
+from control_plane.daemon.scheduler import SchedulerDaemon
+from control_plane.hub import Hub
+from control_plane.services.count_pool import count_pool
+from control_plane.services.deps import Deps
+from control_plane.services.run_cycle import run_cycle
+from control_plane.store.models import Leader
+from control_plane.store.unit_of_work import Transaction
+from control_plane.telemetry.metrics import Metrics
+from penstock.api.states import JobState
+from tests.fakes.cluster import Cluster, a_task
+
+SWEEP_S = 0.2
+TERM_S = 1.0
+
+
+class RunningClock(ManualClock):
+    """The real time."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@pytest.fixture
+def live(deps: Deps) -> Cluster:
+    """The rig on the real clock: the daemon runs by itself."""
+    clock = RunningClock(datetime.now(UTC))
+    cluster = Cluster(replace(deps, clock=clock), clock)
+    cluster.node("a")
+    return cluster
+
+
+@pytest.fixture
+def daemons(live: Cluster) -> Iterator[Callable[[Hub], SchedulerDaemon]]:
+    """Starts daemons over one database, and stops what is left of them."""
+    with ExitStack() as stack:
+
+        def start(hub: Hub) -> SchedulerDaemon:
+            metrics = Metrics(lambda: count_pool(live.deps))
+            daemon = SchedulerDaemon(live.deps, hub, metrics, SWEEP_S, TERM_S)
+            stack.callback(daemon.stop)
+            daemon.start()
+            return daemon
+
+        yield start
+
+
+def test_a_hint_is_followed_at_once(
+    live: Cluster, daemons: Callable[[Hub], SchedulerDaemon]
+) -> None:
+    daemons(live.hub)
+    _until(lambda: _leader(live) is not None)
+    live.submit(a_task("one"))
+    _until(lambda: live.state("one") is JobState.STARTING)
+
+
+def test_a_lost_hint_costs_a_sweep(
+    live: Cluster, daemons: Callable[[Hub], SchedulerDaemon]
+) -> None:
+    """As in a process that hears nothing of the others: no Redis."""
+    daemons(Hub())
+    _until(lambda: _leader(live) is not None)
+    live.submit(a_task("one"))
+    _until(lambda: live.state("one") is JobState.STARTING)
+
+
+def test_a_cycle_that_failed_is_run_again(
+    live: Cluster,
+    daemons: Callable[[Hub], SchedulerDaemon],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without another hint, and without another event."""
+    failures = [OperationalError("", {}, Exception("gone"))] * 2
+
+    def failing(deps: Deps, epoch: int, trigger: str) -> int:
+        if failures:
+            raise failures.pop()
+        return run_cycle(deps, epoch, trigger)
+
+    live.submit(a_task("one"))
+    monkeypatch.setattr(module, "run_cycle", failing)
+    daemons(Hub())
+    _until(lambda: live.state("one") is JobState.STARTING)
+    assert failures == []
+
+
+def test_one_daemon_leads_and_another_follows_it_at_once_when_it_stops(
+    live: Cluster, daemons: Callable[[Hub], SchedulerDaemon]
+) -> None:
+    first, _second = daemons(live.hub), daemons(live.hub)
+    _until(lambda: _leader(live) is not None)
+    time.sleep(2 * SWEEP_S)
+    leader = _leader(live)
+    assert leader is not None
+    assert leader.epoch == 1
+    first.stop()
+    _until(lambda: (it := _leader(live)) is not None and it.expires_at > live.clock.now())
+    live.submit(a_task("one"))
+    _until(lambda: live.state("one") is JobState.STARTING)
+
+
+def test_a_daemon_whose_term_was_taken_stands_by(
+    live: Cluster, daemons: Callable[[Hub], SchedulerDaemon]
+) -> None:
+    daemons(live.hub)
+    _until(lambda: _leader(live) is not None)
+
+    def depose(tx: Transaction) -> None:
+        row = tx.history.leader("scheduler")
+        assert row is not None
+        row.holder, row.epoch = "somebody", row.epoch + 1
+        row.expires_at = live.clock.now() + timedelta(seconds=2 * TERM_S)
+
+    live.deps.run(depose)
+    live.submit(a_task("one"))
+    time.sleep(3 * SWEEP_S)
+    assert live.state("one") is JobState.QUEUED
+    _until(lambda: live.state("one") is JobState.STARTING)
+    leader = _leader(live)
+    assert leader is not None
+    assert leader.epoch == 3
+
+
+def _leader(live: Cluster) -> Leader | None:
+    with live.deps.store.read() as tx:
+        return tx.history.leader("scheduler")
+
+
+def _until(true: Callable[[], bool], within_s: float = 10.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
