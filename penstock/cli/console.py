@@ -113,9 +113,10 @@ def _write(stream: TextIO, text: str) -> None:
 
 def _columns(stream: TextIO) -> int:
     try:
-        return os.get_terminal_size(stream.fileno()).columns
+        columns = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
-        return 10_000
+        columns = 0
+    return columns or 10_000
 
 
 def _is_terminal(stream: TextIO) -> bool:

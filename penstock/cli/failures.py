@@ -127,8 +127,9 @@ def _violation(one: Mapping[str, Any], source: str, places: Mapping[str, Place])
     text = f"{_source(source, _nearest_place(pointer, places))}"
     text += f"{clean(pointer)}: " if pointer else ""
     text += clean(str(one["message"]))
-    if one.get("received") is not None and "unknown" not in str(one["message"]):
-        text += f", not {clean(repr(one['received']))}"
+    received = one.get("received")
+    if received not in (None, "a mapping", "a list") and str(received) not in one["message"]:
+        text += f", not {clean(repr(received))}"
     if one.get("did_you_mean"):
         text += f"; did you mean `{clean(str(one['did_you_mean']))}`?"
     allowed = one.get("allowed") or []

@@ -37,6 +37,8 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return _fail(console, error)
     except ClosedPipe:
         return ExitCode.DONE
+    except OSError as error:  # a full disk, a folder that cannot be written
+        return _fail(console, CliError("system", str(error), exit_code=ExitCode.FAILED))
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
 

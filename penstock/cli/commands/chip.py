@@ -21,9 +21,15 @@ def register(group: typer.Typer) -> None:
 
 def list_chips(
     ctx: typer.Context,
-    node: Annotated[str | None, typer.Option(help="Only those of this node.")] = None,
-    vendor: Annotated[str | None, typer.Option(help="Only those of this vendor.")] = None,
-    chip_type: Annotated[str | None, typer.Option("--type", help="Only this chip type.")] = None,
+    node: Annotated[
+        str | None, typer.Option(metavar="NODE", help="Only those of this node.")
+    ] = None,
+    vendor: Annotated[
+        str | None, typer.Option(metavar="VENDOR", help="Only those of this vendor.")
+    ] = None,
+    chip_type: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="Only this chip type.")
+    ] = None,
     output: OutputOption = Format.TABLE,
     watch: WatchOption = False,
     quiet: QuietOption = False,

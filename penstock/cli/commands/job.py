@@ -26,17 +26,28 @@ def register(group: typer.Typer) -> None:
 def list_jobs(
     ctx: typer.Context,
     state: Annotated[
-        list[str] | None, typer.Option(help="Only in this state; may be repeated.")
+        list[str] | None, typer.Option(metavar="STATE", help="Only in this state; may be repeated.")
     ] = None,
-    job_type: Annotated[str | None, typer.Option("--type", help="train, serve or task.")] = None,
-    queue: Annotated[str | None, typer.Option(help="Only of this queue.")] = None,
-    project: Annotated[str | None, typer.Option(help="Only of this project.")] = None,
+    job_type: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="train, serve or task.")
+    ] = None,
+    queue: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this queue.")] = None,
+    project: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only of this project.")
+    ] = None,
     label: Annotated[
-        list[str] | None, typer.Option(help="Only with KEY=VALUE; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Only with KEY=VALUE; may be repeated."),
     ] = None,
-    chip_vendor: Annotated[str | None, typer.Option(help="Only on this vendor's chips.")] = None,
-    sort: Annotated[str, typer.Option(help="Field to sort by; - turns it.")] = "-created_at",
-    limit: Annotated[int, typer.Option(help="At most so many; 0 for all.", min=0)] = 100,
+    chip_vendor: Annotated[
+        str | None, typer.Option(metavar="VENDOR", help="Only on this vendor's chips.")
+    ] = None,
+    sort: Annotated[
+        str, typer.Option(metavar="FIELD", help="Field to sort by; - turns it.")
+    ] = "-created_at",
+    limit: Annotated[
+        int, typer.Option(metavar="N", help="At most so many; 0 for all.", min=0)
+    ] = 100,
     output: OutputOption = Format.TABLE,
     watch: WatchOption = False,
     quiet: QuietOption = False,

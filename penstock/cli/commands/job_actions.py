@@ -81,7 +81,10 @@ def wait(
     ctx: typer.Context,
     jobs: JobsArgument,
     timeout: Annotated[
-        float | None, typer.Option(help="Give up after so many seconds, with exit code 1.", min=0)
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Give up after so many seconds, with exit code 1.", min=0
+        ),
     ] = None,
     exit_status: ExitStatusOption = False,
     quiet: QuietOption = False,

@@ -35,8 +35,12 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
     ] = False,
-    rank: Annotated[int | None, typer.Option(help="Only this rank's output.", min=0)] = None,
-    tail: Annotated[int | None, typer.Option(help="Only the last lines.", min=0)] = None,
+    rank: Annotated[
+        int | None, typer.Option(metavar="RANK", help="Only this rank's output.", min=0)
+    ] = None,
+    tail: Annotated[
+        int | None, typer.Option(metavar="LINES", help="Only the last lines.", min=0)
+    ] = None,
 ) -> None:
     """Print a job's output; with several replicas, each line behind its rank."""
     session = session_of(ctx)

@@ -24,10 +24,13 @@ def login(
     ] = DEFAULT_SERVER,
     token: Annotated[
         str | None,
-        typer.Option(help="The token; `-` reads it from stdin. Asked for when left out."),
+        typer.Option(
+            metavar="TOKEN", help="The token; `-` reads it from stdin. Asked for when left out."
+        ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name to save it under; default: the server's host.")
+        str | None,
+        typer.Option(metavar="NAME", help="Name to save it under; default: the server's host."),
     ] = None,
 ) -> None:
     """Save a server and a token for later commands.

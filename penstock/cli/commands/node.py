@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from penstock.cli import columns
+from penstock.cli.config import resolve
 from penstock.cli.options import (
     Format,
     NodeArgument,
@@ -15,7 +16,7 @@ from penstock.cli.options import (
     WatchOption,
 )
 from penstock.cli.output import data_text, show_list, show_one
-from penstock.cli.session import session_of
+from penstock.cli.session import Session, session_of
 from penstock.client import routes
 
 
@@ -75,13 +76,46 @@ def drain(ctx: typer.Context, node: NodeArgument) -> None:
 
 def join(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Option(help="The one node that may use the token.")] = None,
-    expires_in: Annotated[str, typer.Option(help="At most 1h.")] = "15m",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN", help="Join this machine with a token that was made elsewhere."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Name of the node; of a new token, the one it is good for."
+        ),
+    ] = None,
+    expires_in: Annotated[
+        str, typer.Option(metavar="TIME", help="How long a new token is good for, at most 1h.")
+    ] = "15m",
+    emulate: Annotated[
+        str, typer.Option(metavar="TYPE:COUNT,...", help="Emulated chips for this machine.")
+    ] = "",
+    ca_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The one CA by which this machine trusts the server."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Join over plain http; the credential is readable.")
+    ] = False,
     output: OutputOption = Format.TABLE,
     quiet: QuietOption = False,
 ) -> None:
-    """Make a single-use token and print the command to run on the machine that joins."""
+    """Add a machine to the pool.
+
+    Without --token, makes a single-use token and prints the command to run on the machine. That
+    command, with --token, starts a node agent there in the background; `penstock down` stops it.
+    """
     session = session_of(ctx)
+    if token is not None:
+        from penstock.cli.local.joining import Join, join_this_machine
+
+        given = Join(token, name, emulate, ca_file, insecure)
+        session.console.result(join_this_machine(session, given))
+        return
     body = {"expires_in": expires_in, **({"node_name": name} if name else {})}
     made = session.http().document(routes.create("join-tokens", body))
     if output in (Format.JSON, Format.YAML):
@@ -89,7 +123,11 @@ def join(
         return
     if not quiet:
         session.console.note(f"run this on the new node before {made['expires_at']}:")
-    session.console.result(made["token"] if quiet else made["command"])
+    session.console.result(made["token"] if quiet else _command(session, made["token"]))
+
+
+def _command(session: Session, token: str) -> str:
+    return f"penstock --server {resolve(session.settings).server} node join --token {token}"
 
 
 def _intend(ctx: typer.Context, node: str, verb: str) -> None:

@@ -77,7 +77,9 @@ def reasons(answer: Mapping[str, Any]) -> list[str]:
     """What removed how many chips, and what would unblock it; as lines."""
     lines = []
     for removal in answer.get("removals") or []:
-        counts = ", ".join(f"{count} {name}" for name, count in sorted(removal["chips"].items()))
-        lines.append(f"  {clean(removal['message'])}" + (f": {counts}" if counts else ""))
+        message, chips = clean(removal["message"]), removal["chips"]
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(chips.items()))
+        told = not counts or all(name in message for name in chips)
+        lines.append(f"  {message}" if told else f"  {message}: {counts}")
     lines += [f"  to unblock: {clean(one)}" for one in answer.get("unblock") or []]
     return lines

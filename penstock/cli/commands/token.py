@@ -25,12 +25,13 @@ def register(group: typer.Typer) -> None:
 def create_token(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
-    role: Annotated[str, typer.Option(help="viewer, member or admin.")] = "member",
+    role: Annotated[str, typer.Option(metavar="ROLE", help="viewer, member or admin.")] = "member",
     project: Annotated[
-        str | None, typer.Option(help="Its project; needed unless the role is admin.")
+        str | None,
+        typer.Option(metavar="NAME", help="Its project; needed unless the role is admin."),
     ] = None,
     expires_in: Annotated[
-        str | None, typer.Option(help="Such as 12h or 30d; default: never.")
+        str | None, typer.Option(metavar="TIME", help="Such as 12h or 30d; default: never.")
     ] = None,
     output: OutputOption = Format.TABLE,
 ) -> None:

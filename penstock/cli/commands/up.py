@@ -17,10 +17,14 @@ def register(group: typer.Typer) -> None:
 
 def up(
     ctx: typer.Context,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on.")
+    ] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(help="Default: 8470 or the next free one; 0: any.", min=0, max=65535),
+        typer.Option(
+            metavar="PORT", help="Default: 8470 or the next free one; 0: any.", min=0, max=65535
+        ),
     ] = None,
     emulate: Annotated[
         str | None,

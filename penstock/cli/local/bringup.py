@@ -9,7 +9,7 @@ from typing import Any
 from penstock.cli.config import DEFAULT_PORT, LOCAL, Context, read_contexts, write_contexts
 from penstock.cli.local import accelerators, processes, starting
 from penstock.cli.local.home import Daemon, Home
-from penstock.cli.local.starting import Wish
+from penstock.cli.local.starting import AgentWish, Wish
 from penstock.cli.local.stopping import PROCESS_GRACE_S
 from penstock.cli.session import Session, open_http
 from penstock.cli.text import clean
@@ -61,9 +61,10 @@ class BringUp:
             agent = None
         if agent is None:
             emulate = self._chips()
-            token = None if self._has_joined() else self._join_token(context)
-            wish = Wish(node=starting.node_name(), emulate=emulate)
-            agent = starting.start_agent(self._home, wish, context.server, token)
+            token = None if starting.has_enrolled(self._home) else self._join_token(context)
+            name = starting.node_name()
+            agent_wish = AgentWish(context.server, name, emulate, join_token=token)
+            agent = starting.start_agent(self._home, agent_wish)
         elif self._wish.emulate not in (None, _emulated_by(agent)):
             self._say("  the agent keeps its chips: run `penstock down` first to change them")
         node = starting.await_joined(self._home, agent, context)
@@ -79,9 +80,6 @@ class BringUp:
             "  no accelerator found: presenting emulated chips (processes on declared limits)"
         )
         return accelerators.DEFAULT_EMULATED
-
-    def _has_joined(self) -> bool:
-        return (self._home.agent_dir / "credential").exists()
 
     def _join_token(self, context: Context) -> str:
         with open_http(context) as http:

@@ -6,7 +6,7 @@ import importlib.util
 import re
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -37,7 +37,18 @@ class Wish:
     auth: bool = True
     emulate: str | None = None
     """TYPE:COUNT,…; empty for none, None for what suits this machine."""
-    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWish:
+    """How an agent is to be started. The token is needed once, to enrol."""
+
+    url: str
+    node: str
+    emulate: str = ""
+    join_token: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    insecure: bool = False
 
 
 def check_host(wish: Wish) -> None:
@@ -63,16 +74,18 @@ def start_server(home: Home, wish: Wish) -> Daemon:
     return daemon
 
 
-def start_agent(home: Home, wish: Wish, url: str, join_token: str | None) -> Daemon:
+def start_agent(home: Home, wish: AgentWish) -> Daemon:
     """Starts the node agent; returns before it has joined. Raises CliError."""
     _require("agents", "psutil", "agent")
     command = [
-        *_python("agents"), "--server", url, "--state-dir", str(home.agent_dir),
+        *_python("agents"), "--server", wish.url, "--state-dir", str(home.agent_dir),
         "--name", wish.node, *(["--emulate", wish.emulate] if wish.emulate else []),
+        *(["--ca-file", wish.ca_file] if wish.ca_file else []),
+        *(["--insecure"] if wish.insecure else []),
     ]  # fmt: skip
     # In the environment it does not show in process lists.
-    added = {"PENSTOCK_AGENT_JOIN_TOKEN": join_token} if join_token else {}
-    daemon = _start(home, "agent", command, url, added)
+    added = {"PENSTOCK_AGENT_JOIN_TOKEN": wish.join_token} if wish.join_token else {}
+    daemon = _start(home, "agent", command, wish.url, added)
     home.write(home.agent_file, daemon)
     return daemon
 
@@ -99,6 +112,17 @@ def await_joined(home: Home, agent: Daemon, context: Context) -> dict[str, Any]:
         found = processes.wait(lambda: not agent.process.is_alive() or joined(), JOIN_TIMEOUT_S)
     _check(found, agent, home.log("agent"), "the agent", JOIN_TIMEOUT_S)
     return node
+
+
+def await_enrolled(home: Home, agent: Daemon, timeout_s: float) -> None:
+    """Returns once the agent has its own credential. Raises CliError like `await_ready`."""
+    found = processes.wait(lambda: not agent.process.is_alive() or has_enrolled(home), timeout_s)
+    _check(found, agent, home.log("agent"), "the agent", timeout_s)
+
+
+def has_enrolled(home: Home) -> bool:
+    """Whether the node agent of this home has a credential of its own."""
+    return (home.agent_dir / "credential").exists()
 
 
 def node_name() -> str:
