@@ -43,7 +43,11 @@ POLL_S: Final = 2.0
 
 
 @router.post(
-    "/enrol", operation_id="enrol_node", response_model=EnrolReply, dependencies=[Depends(public)]
+    "/enrol",
+    operation_id="enrol_node",
+    response_model=EnrolReply,
+    dependencies=[Depends(public)],
+    responses={401: {"description": "the join token is unknown, used or expired"}},
 )
 def enrol(body: EnrolRequest, deps: D) -> Response:
     """A node joins with a single-use token and gets its own credential, shown this once."""

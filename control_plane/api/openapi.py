@@ -70,7 +70,8 @@ def _complete(operation: dict[str, Any], policy: Policy, method: str) -> None:
         operation["x-role"] = str(policy.needs)
     responses = operation["responses"]
     responses.pop("422", None)
-    for status in sorted(set(_statuses(operation, policy, method))):
+    declared = {int(status) for status in responses if int(status) >= 400}
+    for status in sorted(declared.union(_statuses(operation, policy, method))):
         responses[str(status)] = _problem(status)
     if method == "GET" and policy.needs not in (PUBLIC, NODE):
         responses["304"] = {"description": "what If-None-Match names is still so"}

@@ -40,16 +40,16 @@ def get(ref: Ref, _caller: Viewer, deps: D) -> Response:
 
 
 @router.put(
-    "/queues/{name}",
+    "/queues/{ref}",
     operation_id="put_queue",
     response_model=Queue,
     responses={201: {"model": Queue, "description": "the queue is new"}},
 )
 def put(
-    name: NewName, body: QueueLimits, caller: Admin, deps: D, if_match: IfMatch = None
+    ref: NewName, body: QueueLimits, caller: Admin, deps: D, if_match: IfMatch = None
 ) -> Response:
     """Makes the queue, or changes the most chips that its jobs may hold."""
-    created = put_queue(deps, caller, name, body, version_of(if_match))
-    queue = get_queue(deps, name)
-    where = f"/api/v1/queues/{name}" if created else None
+    created = put_queue(deps, caller, ref, body, version_of(if_match))
+    queue = get_queue(deps, ref)
+    where = f"/api/v1/queues/{ref}" if created else None
     return reply(queue, 201 if created else 200, version=queue.etag, location=where)

@@ -4,7 +4,7 @@ in that order, before FastAPI sees the request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -24,6 +24,7 @@ from control_plane.api.bodies import (
 )
 from control_plane.api.deps import NODE, POLICIES, PUBLIC
 from control_plane.api.gate import Gate
+from control_plane.api.misread import misread_values
 from control_plane.api.replies import not_modified
 from control_plane.api.validation import parameter_error, unknown_parameters, validation_error
 from control_plane.errors import NotFound
@@ -62,7 +63,7 @@ class Route(APIRoute):
             await _admit(request, policy)
             _check_parameters(request, policy)
             if policy.body_model is not None:
-                request = await read_document(request, policy.max_body_bytes)
+                request = await _with_document(request, policy, policy.body_model)
             try:
                 response = await inner(request)
             except RequestValidationError as error:
@@ -107,6 +108,28 @@ async def _admit(request: Request, policy: Policy) -> None:
         request.state.node_id = await gate.node(request)
     else:
         request.state.caller = await gate.caller(request, Role(policy.needs))
+
+
+async def _with_document(
+    request: Request, policy: Policy, model: type[BaseModel]
+) -> DocumentRequest:
+    request = await read_document(request, policy.max_body_bytes)
+    document = await request.json()
+    found = list(misread_values(model, document))
+    if found:
+        raise validation_error(
+            [{**one, "loc": ("body", *one["loc"])} for one in [*found, *_errors(model, document)]],
+            model, document, request.places,
+        )  # fmt: skip
+    return request
+
+
+def _errors(model: type[BaseModel], document: Any) -> Sequence[Mapping[str, Any]]:
+    try:
+        model.model_validate(document)
+    except ValidationError as error:
+        return cast(Sequence[Mapping[str, Any]], error.errors(include_url=False))
+    return ()
 
 
 def _check_parameters(request: Request, policy: Policy) -> None:

@@ -83,6 +83,11 @@ CASES = {
     ),
     "a key of another level": Bad(422, "invalid", "/chips", "resources.chips", body=_spec(chips=2)),
     "wrong type": Bad(422, "invalid", "/task/command", body=_spec(task={"command": "x"})),
+    "true for a number": Bad(422, "invalid", "/priority", words="whole", body=_spec(priority=True)),
+    "false deep in a list": Bad(
+        422, "invalid", "/train/shares/0/shares/1",
+        body={"type": "train", "train": {"shares": [{"from_step": 0, "shares": [1, False]}]}},
+    ),
     "unknown value": Bad(422, "invalid", "/type", "train", "serve", body={"type": "tarin"}),
     "missing section": Bad(422, "invalid", "", words="`task`", body={"type": "task"}),
     "out of range": Bad(422, "invalid", "/priority", words="100", body=_spec(priority=101)),
