@@ -56,13 +56,18 @@ class Facts:
         )
         return max(counts.values(), default=0)
 
-    def with_memory(self, chips: Mapping[str, int]) -> str:
-        """`2 emulated-a100 (2 GiB)`, by type."""
-        words = []
-        for name, count in sorted(chips.items()):
-            memory = self.makes[name].memory_bytes
-            words.append(f"{count} {name} ({'unknown' if memory is None else size(memory)})")
-        return ", ".join(words)
+    def too_small(self, gang: Gang) -> str:
+        """The chips that have too little memory for the gang, with what they have."""
+        counts = Counter(
+            (chip.type, -1 if chip.memory_bytes is None else chip.memory_bytes)
+            for node in self.index.nodes
+            for chip in node.chips
+            if obstacle(chip, node, gang.request, self.snapshot.vendors) is Code.MEMORY
+        )
+        return ", ".join(
+            f"{count} {name} ({'unknown' if memory < 0 else size(memory)})"
+            for (name, memory), count in sorted(counts.items())
+        )
 
 
 def on_nodes(nodes: list[tuple[Node, dict[str, int]]]) -> str:

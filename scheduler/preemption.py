@@ -1,9 +1,10 @@
 """Which running gangs make room for one of higher priority: only if the whole gang then fits,
 and so that as little work as can be is lost.
 
-Finding the cheapest set is a covering problem (NP-hard); here are greedy answers, each reduced
-until no victim of it could be spared, of which the cheapest counts: the cheapest single victim,
-for a single member the cheapest on one node, and the cheapest per chip over the whole pool.
+Finding the cheapest set is a covering problem (NP-hard). Among few candidates every set is
+tried. Among many there are greedy answers, each reduced until no victim of it could be spared,
+of which the cheapest counts: the cheapest single victim, for a single member the cheapest on one
+node, and the cheapest per chip over the whole pool.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, combinations, islice
 from typing import Final
 
 from scheduler.gang import State, seat_gang
@@ -21,6 +22,8 @@ from scheduler.snapshot import Pool
 
 MOST_TRIALS: Final = 64
 """Single victims, and single nodes, that are tried; the cheapest come first."""
+MOST_EXACT: Final = 8
+"""Candidates among which every set is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +89,10 @@ def rescue(gang: Gang, later: State, runners: Runners, gone: frozenset[GangId]) 
     Only gangs of strictly lower priority are taken, and none of those that are `gone` already.
     """
     search = _Search(gang, later, gone)
-    if next(search.able(runners.by_cost), None) is None:
+    few = tuple(islice(search.able(runners.by_chip), MOST_EXACT + 1))
+    victims = search.exact(few) if len(few) <= MOST_EXACT else search.greedy(runners)
+    if victims is None:
         return None
-    found = [search.single(runners.by_cost)]
-    if gang.least == 1:
-        found.append(search.on_one_node(runners.by_node))
-    if gang.least > 1 or not any(found):
-        found.append(search.cover(runners.by_chip))
-    sets = [it for it in found if it]
-    if not sets:
-        return None
-    victims = min(sets, key=lambda it: (_cost(it), [victim.gang.id for victim in it]))
     seats = search.seats(victims)
     assert seats is not None, "every set was found to make the gang fit"
     gangs = tuple(it.gang for it in victims)
@@ -123,6 +119,22 @@ class _Search:
     def seats(self, victims: Sequence[Victim]) -> tuple[Seat, ...] | None:
         """The gang's seats once these have ended."""
         return seat_gang(self.gang, release(self.later, [it.gang for it in victims]))
+
+    def exact(self, able: Sequence[Victim]) -> Sequence[Victim] | None:
+        """The cheapest set of all that suffice."""
+        if not able or self.seats(able) is None:
+            return None
+        sets = chain.from_iterable(combinations(able, size + 1) for size in range(len(able)))
+        return next(it for it in sorted(sets, key=_rank) if self.seats(it) is not None)
+
+    def greedy(self, runners: Runners) -> Sequence[Victim] | None:
+        """The cheapest of several sets that suffice."""
+        found = [self.single(runners.by_cost)]
+        if self.gang.least == 1:
+            found.append(self.on_one_node(runners.by_node))
+        if self.gang.least > 1 or not any(found):
+            found.append(self.cover(runners.by_chip))
+        return min((it for it in found if it), key=_rank, default=None)
 
     def single(self, by_cost: Iterable[Victim]) -> Sequence[Victim] | None:
         """The cheapest victim that suffices alone."""
@@ -195,6 +207,11 @@ class _Search:
             if self.seats(fewer) is not None:
                 kept = fewer
         return kept
+
+
+def _rank(victims: Sequence[Victim]) -> tuple[float, int, list[GangId]]:
+    """Least cost first, then fewest victims; ties end in their ids."""
+    return (_cost(victims), len(victims), [it.gang.id for it in victims])
 
 
 def _cost(victims: Iterable[Victim]) -> float:

@@ -58,7 +58,7 @@ def _memory(gang: Gang, reason: Reason, facts: Facts) -> str:
     less = reason.removed.get(Code.MEMORY, {})
     left = facts.left(reason, Code.VENDOR, Code.TYPE, Code.MEMORY)
     return (
-        f"asks for {_what(gang, facts)}; {_chips_have(less)} less: {facts.with_memory(less)}"
+        f"asks for {_what(gang, facts)}; {_chips_have(less)} less: {facts.too_small(gang)}"
         f"{_left(left)}"
     )
 

@@ -11,9 +11,20 @@ from typing import Final
 
 from scheduler.diagnosis import impossible
 from scheduler.facts import Facts
-from scheduler.feasibility import can_hold
+from scheduler.feasibility import matches
 from scheduler.gang import State, seat_gang
-from scheduler.model import ANY, WHOLE, Closed, Code, Gang, JobType, MemberRequest, Node, Reason
+from scheduler.model import (
+    ANY,
+    WHOLE,
+    Chip,
+    Closed,
+    Code,
+    Gang,
+    JobType,
+    MemberRequest,
+    Node,
+    Reason,
+)
 from scheduler.quota import no_limits
 from scheduler.snapshot import Index, all_free
 from scheduler.wording import cores, listed, plural, size, thousandths
@@ -92,17 +103,25 @@ def _other_dtype(gang: Gang, facts: Facts) -> Iterator[str]:
 
 
 def _other_type(gang: Gang, facts: Facts) -> Iterator[str]:
-    """Types that would do; those that stand for the wished one are named with it."""
-    fitting = []
-    for name in sorted(set(facts.makes) - set(gang.request.wish)):
-        if ANY in gang.request.wish or can_hold(facts.makes[name], gang.request):
-            continue
-        if _would_do(_asking(gang, replace(gang.request, wish=(name,))), facts):
-            stands_for = facts.makes[name].stands_for
-            note = f" (emulated, stands for {stands_for})" if stands_for else ""
-            fitting.append(name + note)
+    """Types that would do: those that stand for the wished one, or else all of them."""
+    wish = gang.request.wish
+    others = [it for it in sorted(facts.makes) if not _wished(facts.makes[it], wish)]
+    fitting = [
+        it for it in others if _would_do(_asking(gang, replace(gang.request, wish=(it,))), facts)
+    ]
+    closest = [it for it in fitting if facts.makes[it].stands_for in wish]
     if fitting:
-        yield f"ask for {listed(fitting, 'or')}"
+        names = (_with_what_it_is(facts.makes[it]) for it in closest or fitting)
+        yield f"ask for {listed(names, 'or')}"
+
+
+def _wished(chip: Chip, wish: tuple[str, ...]) -> bool:
+    return any(matches(chip, word) for word in wish)
+
+
+def _with_what_it_is(chip: Chip) -> str:
+    stands = f" (emulated, stands for {chip.stands_for})" if chip.stands_for else ""
+    return f"{chip.type}{stands}"
 
 
 def _more_chips(gang: Gang, reason: Reason, facts: Facts) -> Iterator[str]:
