@@ -59,7 +59,7 @@ def write_checkpoint(
         MODEL: safetensors.torch.save(_plain(model), {"format": "pt"}),
         OPTIMIZER: safetensors.torch.save(_plain(optimizer), {"format": "pt"}),
         TOKENIZER: tokenizer,
-        CONFIG: (json.dumps(manifest.model, indent=2) + "\n").encode(),
+        CONFIG: (json.dumps(manifest.model, indent=2, sort_keys=True) + "\n").encode(),
     }
     entries = {name: file_entry(content) for name, content in files.items()}
     rendered = render_manifest(manifest.model_copy(update={"files": entries}))

@@ -1,7 +1,7 @@
 """The loss curve of an attempt as lines of JSON on storage, comparable bit by bit.
 
 One line a step: step, loss in decimal and as `float.hex`, tokens so far, indices of the step's
-samples, a check number of the tokens that the ranks really worked on, shares, seconds.
+first 256 samples, a check number of the tokens that the ranks really worked on, shares, seconds.
 """
 
 from __future__ import annotations

@@ -11,12 +11,18 @@ from typing import Final
 NUM_ROUNDS: Final = 6
 
 
-def samples_of_step(seed: int, step: int, batch_size: int, num_samples: int) -> tuple[int, ...]:
-    """Indices of the step's samples. Every sample comes once per pass over the data."""
-    first = step * batch_size
+def samples_of_step(
+    seed: int, step: int, batch_size: int, num_samples: int, span: range | None = None
+) -> tuple[int, ...]:
+    """Indices of the step's samples, or of a span of its batch.
+
+    Every sample comes once per pass over the data.
+    """
+    wanted = range(batch_size) if span is None else span
+    positions = (step * batch_size + offset for offset in wanted)
     return tuple(
         shuffled(position % num_samples, num_samples, f"{seed}/{position // num_samples}")
-        for position in range(first, first + batch_size)
+        for position in positions
     )
 
 

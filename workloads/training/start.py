@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict
 from penstock.api.specs import ShareStep, TrainSpec
 from workloads.engine.transport import Transport
 from workloads.settings import Settings
-from workloads.storage import join_uri
 from workloads.training.checkpoint import Written, read_manifest
 from workloads.training.dataset import Dataset, load_dataset, prepare_dataset, store_dataset
 from workloads.training.manifest import CheckpointError, Manifest, render_manifest, sha256_hex
@@ -89,12 +88,17 @@ def _check_same_job(uri: str, manifest: Manifest, spec: TrainSpec) -> None:
         )
 
 
+def _job_folder(checkpoint_uri: str) -> str:
+    """The folder of the job that wrote a checkpoint, two levels up."""
+    return checkpoint_uri.rstrip("/").rsplit("/", 2)[0]
+
+
 def _recorded_dataset(storage: str, uri: str, manifest: Manifest) -> Dataset:
     """The very tokens the checkpoint was trained on, from this job's folder or the former's."""
     sha256 = manifest.data.dataset_sha256
     try:
         return load_dataset(storage, sha256)
     except CheckpointError:
-        dataset = load_dataset(join_uri(uri, "..", ".."), sha256)
+        dataset = load_dataset(_job_folder(uri), sha256)
     store_dataset(storage, dataset)
     return dataset

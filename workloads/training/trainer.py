@@ -6,6 +6,7 @@ world size and share log only, never on timing. Shapes in names: B samples, T to
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,10 @@ CALIBRATION_S: Final = 0.3
 CALIBRATION_PASSES: Final = 3
 
 
+class Diverged(ValueError):
+    """The loss is no number any more; every rank finds out in the same step."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepDone:
     """What the gang did in one step."""
@@ -37,7 +42,8 @@ class StepDone:
     loss: float
     shares: tuple[int, ...]
     sums: StepSums
-    own_tokens_per_s: float
+    own_tokens: int
+    own_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +103,17 @@ class Trainer:
         return step >= self._spec.steps
 
     def _step(self, step: int, hooks: Hooks) -> bool:
-        """One step; whether the gang is to stop after it."""
+        """One step; whether the gang is to stop after it. Raises Diverged."""
         shares = self.balancer.shares_of(step)
         sums = self._summed_gradients(step, shares, hooks.wants_stop())
+        if not math.isfinite(sums.mean_loss):
+            raise Diverged(f"the loss of step {step} is {sums.mean_loss}: lower learning_rate")
         self._state.flat.grads_N.div_(sums.num_tokens)
         lr = learning_rate(step, self._spec.steps, self._spec.learning_rate)
         self._state.optimizer.step(self._state.flat.grads_N, step, lr)
         own_s = sums.pass_s[self._transport.rank] + sums.fixed_s[self._transport.rank]
         own_tokens = shares[self._transport.rank] * self._spec.model.max_seq_len
-        hooks.done(StepDone(step, sums.mean_loss, shares, sums, own_tokens / own_s))
+        hooks.done(StepDone(step, sums.mean_loss, shares, sums, own_tokens, own_s))
         self.balancer.observe(step, sums)
         return sums.num_stopping > 0
 
@@ -134,8 +142,7 @@ class Trainer:
 
     def _rows(self, step: int, span: range) -> torch.Tensor:
         spec = self._spec
-        samples = samples_of_step(spec.seed, step, spec.batch_size, self._num_samples)
-        mine = samples[span.start : span.stop]
+        mine = samples_of_step(spec.seed, step, spec.batch_size, self._num_samples, span)
         rows_BT = windows(self._dataset.train_N, mine, spec.model.max_seq_len)
         return torch.from_numpy(rows_BT).long()
 

@@ -24,6 +24,7 @@ from workloads.training.trainer import StepDone
 
 REPORT_EVERY_S: Final = 1.0
 SPEED_EVERY_S: Final = 5.0
+SAMPLES_SHOWN: Final = 256
 
 
 def say(text: str) -> None:
@@ -40,6 +41,18 @@ class _Meter:
 
     def rate(self, now_s: float) -> float:
         return self.tokens / max(1e-9, now_s - self.since_s)
+
+
+@dataclass(slots=True)
+class _OwnWork:
+    """What this rank worked through itself, and how long that took without waiting."""
+
+    tokens: int = 0
+    work_s: float = 1e-9
+
+    def add(self, done: StepDone) -> None:
+        self.tokens += done.own_tokens
+        self.work_s += done.own_s
 
 
 class Voice:
@@ -64,6 +77,7 @@ class Voice:
         self._attempt = _Meter(self._begun_s)
         self._recent = _Meter(self._begun_s)
         self._told_speed_s = self._begun_s
+        self._own = _OwnWork()
         self._curve = LossCurve(settings.storage, settings.epoch) if settings.rank == 0 else None
 
     def begin(self) -> None:
@@ -79,15 +93,16 @@ class Voice:
     def done(self, done: StepDone) -> None:
         """Hears of a step."""
         now_s = time.monotonic()
-        if now_s - self._told_speed_s >= SPEED_EVERY_S:
-            self._told_speed_s = now_s
-            self._reporter.speed(self._speed(done.own_tokens_per_s))
+        last = done.step + 1 == self._spec.steps
+        self._own.add(done)
+        if last or now_s - self._told_speed_s >= SPEED_EVERY_S:
+            self._reporter.speed(self._speed(self._own.tokens / self._own.work_s))
+            self._told_speed_s, self._own = now_s, _OwnWork()
         if self._curve is None:
             return
         self._attempt.tokens += done.sums.num_tokens
         self._recent.tokens += done.sums.num_tokens
         self._curve.add(self._curve_line(done, now_s), done.loss)
-        last = done.step + 1 == self._spec.steps
         if done.step == 0 or last or now_s - self._recent.since_s >= REPORT_EVERY_S:
             self._tell_step(done, self._recent.rate(now_s))
             self._recent = _Meter(now_s)
@@ -139,7 +154,8 @@ class Voice:
 
     def _curve_line(self, done: StepDone, now_s: float) -> dict[str, Any]:
         spec = self._spec
-        samples = samples_of_step(spec.seed, done.step, spec.batch_size, self._num_samples)
+        shown = range(min(spec.batch_size, SAMPLES_SHOWN))
+        samples = samples_of_step(spec.seed, done.step, spec.batch_size, self._num_samples, shown)
         return {
             "step": done.step,
             "tokens": (done.step + 1) * done.sums.num_tokens,

@@ -76,6 +76,17 @@ def test_a_damaged_file_is_refused_by_name(name: str, damage: str, tmp_path: Pat
         TrainState(SPEC, world_size=1).restore(written.uri, manifest)
 
 
+def test_a_bucket_holds_the_same_checkpoint_as_a_folder(tmp_path: Path) -> None:
+    state, written = _saved(tmp_path)
+    manifest = read_manifest(written.uri, written.manifest_sha256)
+    put = state.save("memory://bucket/jobs/job_1", manifest, b"{}")
+    assert put.manifest_sha256 == written.manifest_sha256
+    restored = TrainState(SPEC, world_size=1)
+    restored.flat.values_N.zero_()
+    restored.restore(put.uri, read_manifest(put.uri, put.manifest_sha256))
+    assert torch.equal(restored.flat.values_N, state.flat.values_N)
+
+
 def test_another_manifest_than_the_committed_one_is_refused(tmp_path: Path) -> None:
     _, written = _saved(tmp_path)
     with pytest.raises(CheckpointError, match=r"manifest\.json is not the one"):

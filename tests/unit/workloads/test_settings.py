@@ -18,7 +18,7 @@ ENVIRONMENT = {
     "PENSTOCK_JOB_ID": "job_1", "PENSTOCK_REPLICA_ID": "replica_1", "PENSTOCK_EPOCH": "3",
     "RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "4000",
     "PENSTOCK_STORAGE": "file:///data/jobs/job_1", "PENSTOCK_CHIPS": json.dumps([CHIP]),
-    "PENSTOCK_AGENT_TOKEN": "hidden", "HOME": "/home/u", "LANG": "C",
+    "PENSTOCK_AGENT_TOKEN": "hidden", "HOME": "/h/user", "LANG": "C",
 }  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def test_a_replica_reads_who_it_is() -> None:
     assert (settings.epoch, settings.rank, settings.world_size) == (3, 1, 4)
     assert (settings.master_addr, settings.master_port) == ("10.0.0.1", 4000)
     assert settings.chip_type == "emulated-a100"
-    assert str(settings.cache_dir) == "/home/u/.cache/penstock"
+    assert str(settings.cache_dir) == "/h/user/.cache/penstock"
 
 
 def test_only_an_emulated_chip_has_its_link_limited() -> None:
