@@ -89,6 +89,28 @@ def test_among_few_candidates_no_other_choice_loses_less(
         assert found == best
 
 
+@given(st.lists(st.integers(0, 30), min_size=16, max_size=16), st.integers(1, 4), st.integers(1, 3))
+@settings(max_examples=20)
+def test_among_many_candidates_no_victim_could_be_spared(
+    lost: list[int], chips: int, members: int
+) -> None:
+    pool = a_pool()
+    for node in "abcd":
+        pool = pool.node(node, "nvidia-h200", 4)
+        for number in range(4):
+            lost_work_s = lost["abcd".index(node) * 4 + number] * 60.0
+            pool = pool.running(
+                f"{node}{number}", 1, "nvidia-h200", node=node, priority=10, lost_work_s=lost_work_s
+            )
+    gang, later = a_job().gang_of(members, chips).priority(90).gang, _later(pool.snapshot)
+    found = rescue(gang, later, Runners(pool.snapshot.running, later.pool, POLICY), frozenset())
+    assert found is not None
+    assert len(found.victims) == members * chips
+    for spared in found.victims:
+        others = [it for it in found.victims if it is not spared]
+        assert seat_gang(gang, release(later, others)) is None
+
+
 def _fill_up(pool: PoolBuilder, room: dict[str, int]) -> Snapshot:
     """What is left is held by a job of equal priority, which cannot be a victim."""
     for node, count in room.items():

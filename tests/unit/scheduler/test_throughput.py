@@ -1,0 +1,63 @@
+"""Speeds and their origins, and batch shares in proportion to them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.model import Rate, Speeds, Work
+from scheduler.throughput import batch_shares, expected_speed
+
+WORK = Work("train/x", flops_per_token=100.0, bytes_per_token=10.0)
+
+
+def _speeds(measured: dict[str, float] | None = None, **flops: float) -> Speeds:
+    rates = {
+        name: {"flops.bf16": Rate(value, "datasheet"), "memory": Rate(1e6, "datasheet")}
+        for name, value in flops.items()
+    }
+    known = {("train/x", name): Rate(value, "observed") for name, value in (measured or {}).items()}
+    return Speeds(known, rates)
+
+
+def test_a_measured_speed_comes_first() -> None:
+    speeds = _speeds({"fast": 7.0}, fast=1e9)
+    assert expected_speed(WORK, "fast", speeds) == Rate(7.0, "observed")
+
+
+def test_an_unmeasured_type_gets_the_lesser_bound_of_its_roofline() -> None:
+    assert expected_speed(WORK, "new", _speeds(new=1e4)) == Rate(1e4 / 100, "roofline")
+    assert expected_speed(WORK, "new", _speeds(new=1e9)) == Rate(1e6 / 10, "roofline")
+
+
+def test_the_roofline_is_scaled_by_what_measured_types_reach() -> None:
+    speeds = _speeds({"old": 20.0}, old=1e4, new=3e4)
+    found = expected_speed(WORK, "new", speeds)
+    assert found is not None
+    assert found.value == pytest.approx(60.0)
+    assert found.origin == "roofline"
+
+
+def test_nothing_is_guessed_where_nothing_is_known() -> None:
+    assert expected_speed(WORK, "new", _speeds({"old": 20.0})) is None
+
+
+def test_another_class_of_work_says_nothing() -> None:
+    assert expected_speed(Work("train/y"), "old", _speeds({"old": 20.0})) is None
+
+
+def test_shares_follow_speed() -> None:
+    assert batch_shares(24, [2.0, 2.0, 1.0, 1.0]) == (8, 8, 4, 4)
+    assert batch_shares(10, [2.0, 1.0]) == (7, 3)
+    assert batch_shares(4, [1.0, 1.0, 1.0]) == (2, 1, 1)
+
+
+@given(st.integers(0, 10_000), st.lists(st.floats(0.01, 1e6), min_size=1, max_size=16))
+def test_shares_add_up_and_are_off_by_less_than_a_sample(
+    batch_size: int, speeds: list[float]
+) -> None:
+    shares = batch_shares(batch_size, speeds)
+    assert sum(shares) == batch_size
+    for share, speed in zip(shares, speeds, strict=True):
+        assert abs(share - batch_size * speed / sum(speeds)) <= 1 + 1e-6
