@@ -54,9 +54,11 @@ def candidates(session: Session, root: Any, words: Sequence[str]) -> list[str]:
     if "--" in before:
         return []
     command, rest = _walk(root, before)
-    option = _option(command, rest[-1]) if rest else None
+    option = _option(command, before[-1]) if before else None
     if option is not None and not _is_flag(option):
         return []
+    if rest and getattr(command, "commands", None):
+        return []  # no such command
     if incomplete.startswith("-"):
         found = _options(root if command is root else command)
     elif getattr(command, "commands", None):
@@ -67,7 +69,7 @@ def candidates(session: Session, root: Any, words: Sequence[str]) -> list[str]:
 
 
 def _walk(root: Any, words: Sequence[str]) -> tuple[Any, list[str]]:
-    """The command that the words lead to, and the words after it."""
+    """The command that the words lead to, and its arguments."""
     command, position = root, 0
     while position < len(words):
         word = words[position]
@@ -79,7 +81,7 @@ def _walk(root: Any, words: Sequence[str]) -> tuple[Any, list[str]]:
             position += 1 if _is_flag(option) else 2
         else:
             break
-    return command, list(words[position:]) or list(words[-1:])
+    return command, list(words[position:])
 
 
 def _options(command: Any) -> list[str]:

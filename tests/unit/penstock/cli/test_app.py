@@ -1,0 +1,77 @@
+"""The command tree: the quick one says the same as the full one, and the guide is current."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from penstock.cli.app import BRANCHES, build
+from penstock.cli.completing import candidates
+from penstock.cli.config import Settings
+from penstock.cli.console import Console
+from penstock.cli.reference import reference
+from penstock.cli.session import Session
+
+ROOT = Path(__file__).parents[4]
+
+
+def tree(wanted: str | None = None) -> Any:
+    return typer.main.get_command(build(wanted))
+
+
+def completed(*words: str) -> list[str]:
+    nowhere = Settings(home=Path("/nonexistent"), server="nowhere")
+    return candidates(Session(nowhere, Console(color=False)), tree(), list(words))
+
+
+def test_a_branch_that_is_not_built_has_the_help_that_it_has_when_built() -> None:
+    full, quick = tree().commands, tree("nothing").commands
+    assert {name: one.get_short_help_str(200) for name, one in full.items() if not one.hidden} == {
+        name: one.get_short_help_str(200) for name, one in quick.items()
+    }
+
+
+@pytest.mark.parametrize("branch", [branch.name for branch in BRANCHES])
+def test_a_branch_built_alone_has_all_its_commands(branch: str) -> None:
+    full, alone = tree().commands[branch], tree(branch).commands[branch]
+    assert sorted(getattr(alone, "commands", {})) == sorted(getattr(full, "commands", {}))
+    assert [param.name for param in alone.params] == [param.name for param in full.params]
+
+
+def test_the_guide_is_made_of_the_commands_own_help() -> None:
+    guide = (ROOT / "docs/guides/cli.md").read_text(encoding="utf-8")
+    assert guide == reference(), "python -m penstock.cli.reference > docs/guides/cli.md"
+
+
+def test_every_command_says_what_it_does() -> None:
+    def walk(command: Any) -> None:
+        assert command.get_short_help_str(200), command.name
+        for inner in getattr(command, "commands", {}).values():
+            walk(inner)
+
+    walk(tree())
+
+
+@pytest.mark.parametrize(
+    "words,found",
+    [
+        (["j"], ["job"]),
+        (["job", "ca"], ["cancel"]),
+        (["--home", "/tmp", "queue", ""], ["get", "list"]),
+        (["job", "submit", "--max"], ["--max-duration"]),
+        (["job", "submit", "--name", ""], []),
+        (["job", "submit", "--", ""], []),
+        (["job", "get", "x"], []),
+        (["nonsense", ""], []),
+        (["--no"], ["--no-color"]),
+    ],
+)
+def test_completion_knows_commands_and_options(words: list[str], found: list[str]) -> None:
+    assert completed(*words) == found
+
+
+def test_hidden_commands_are_not_completed() -> None:
+    assert "complete-words" not in completed("")

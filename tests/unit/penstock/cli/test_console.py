@@ -1,0 +1,89 @@
+"""The two outputs: what goes where, and readers that go away."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from penstock.cli.console import Console
+from penstock.cli.failures import ClosedPipe
+
+
+class ClosedStream(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """One terminal for both outputs."""
+    both = Terminal()
+    monkeypatch.setattr(sys, "stdout", both)
+    monkeypatch.setattr(sys, "stderr", both)
+    return both
+
+
+def test_results_go_to_stdout_and_notes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(color=True)
+    console.result("result")
+    console.note("note")
+    assert tuple(capsys.readouterr()) == ("result\n", "note\n")
+
+
+def test_quiet_silences_notes_but_never_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(color=True, quiet=True)
+    console.note("note")
+    console.error("error")
+    assert capsys.readouterr().err == "error\n"
+
+
+def test_there_is_no_colour_and_no_status_without_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    console = Console(color=True)
+    console.status("50%")
+    assert console.color("running", "green") == "running"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_has_colours_unless_they_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    a_terminal(monkeypatch)
+    assert Console(color=True).color("x", "green") == "\x1b[32mx\x1b[0m"
+    assert Console(color=False).color("x", "green") == "x"
+
+
+def test_output_is_passed_on_untouched_where_a_program_reads_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Console(color=True).output("\x1b[2Jraw\r\n")
+    assert capsys.readouterr().out == "\x1b[2Jraw\r\n"
+
+
+def test_the_status_line_makes_room_for_output_and_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = a_terminal(monkeypatch)
+    console = Console(color=True)
+    console.status("50%")
+    console.output("line\n")
+    console.status("")
+    assert terminal.getvalue() == "50%\r\x1b[Kline\n50%\r\x1b[K"
+
+
+def test_a_closed_pipe_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", ClosedStream())
+    with pytest.raises(ClosedPipe):
+        Console(color=False).result("x")
+
+
+def test_text_that_the_output_cannot_encode_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    Console(color=False).result("作业")
+    assert raw.getvalue() == b"\\u4f5c\\u4e1a\n"
