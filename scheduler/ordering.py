@@ -12,10 +12,3 @@ from scheduler.policies.base import Policy
 def order(queued: Sequence[Gang], policy: Policy, now: datetime) -> list[Gang]:
     """The gangs as they are considered."""
     return sorted(queued, key=lambda gang: policy.order_key(gang, now))
-
-
-def ahead_of(gang: Gang, queued: Sequence[Gang], policy: Policy, now: datetime) -> list[Gang]:
-    """The gangs that are considered before this one, in that order; siblings are left out."""
-    own = policy.order_key(gang, now)
-    others = [it for it in queued if it.job_id != gang.job_id]
-    return order([it for it in others if policy.order_key(it, now) < own], policy, now)

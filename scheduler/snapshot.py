@@ -114,12 +114,6 @@ class Pool:
         """With what the gangs would give back. What lies on closed nodes is of no use."""
         return self._shifted((part for gang in gangs for part in self._parts(gang)), 1)
 
-    def give_seats(self, seats: Iterable[Seat]) -> Pool:
-        """With what the seats take."""
-        return self._shifted(
-            ((seat.node_id, seat.chips, seat.cores_milli, seat.memory_bytes) for seat in seats), 1
-        )
-
     def nodes_of(self, gang: RunningGang) -> Set[NodeId]:
         """The sites on which a gang holds something."""
         return {node for node, *_ in self._parts(gang)}
