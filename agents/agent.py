@@ -127,8 +127,12 @@ class Agent:
         yield "reports", self.reports.turn
         yield "logs", self.logs.turn
         yield "readiness", self.readiness.turn
-        yield "sweep", SweepLoop(self.keeper, self.foreign, self.pictures.refresh).turn
+        yield "sweep", SweepLoop(self.keeper, self.foreign, self._picture).turn
         yield "node", self.node.turn
+
+    def _picture(self) -> None:
+        if self.settings.metrics_port is not None:
+            self.pictures.refresh()
 
     async def _last_report(self) -> None:
         with suppress(Unreachable, Denied, Refused, TimeoutError):

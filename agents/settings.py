@@ -29,7 +29,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PENSTOCK_AGENT_", frozen=True, extra="ignore")
 
-    server: str = Field(default="http://127.0.0.1:7300", description="base URL of the API")
+    server: str = Field(default="http://127.0.0.1:8470", description="base URL of the API")
     name: str = Field(default="local", pattern=NAME_PATTERN, description="the node's name")
     state_dir: Path = Field(
         default=Path.home() / ".penstock" / "agent", description="a folder on a local disk"

@@ -10,6 +10,7 @@ import structlog
 
 from agents.backoff import Backoff
 from agents.client import Denied, Refused, Unreachable
+from agents.enrol import HOW_TO_JOIN
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ async def _attempt(name: str, turn: Turn, backoff: Backoff, quiet: bool) -> floa
         return max(backoff.next_s(), error.retry_after_s or 0.0)
     except Denied as error:
         if not quiet:
-            log.error("credential_refused", loop=name, error=str(error))
+            log.error("credential_refused", loop=name, error=str(error), hint=HOW_TO_JOIN)
         return max(backoff.next_s(), DENIED_PAUSE_S)
     except Refused as error:
         log.error("request_refused", loop=name, code=error.code, error=str(error))

@@ -10,6 +10,7 @@ from penstock.api.assignments import Assignment
 
 PERIOD_US: Final = 10_000  # short, so that a small quota does not show as long stalls
 MIN_QUOTA_US: Final = 1_000  # the kernel takes no less
+MAX_PROCESSES: Final = 16_384
 DATA_HEADROOM_BYTES: Final = 512 << 20
 
 Settings = Mapping[str, str]
@@ -66,6 +67,11 @@ def cpu_v2(demand: Demand) -> Settings:
 def memory_v2(demand: Demand) -> Settings:
     limit = str(demand.memory_bytes)
     return {"memory.max": limit, "memory.swap.max": "0", "memory.oom.group": "1"}
+
+
+def processes(demand: Demand) -> Settings:
+    """Contains a fork bomb; far above what a workload with its threads needs."""
+    return {"pids.max": str(MAX_PROCESSES)}
 
 
 OPTIONAL: Final = frozenset(

@@ -21,6 +21,8 @@ _SETTINGS: Final[Mapping[tuple[str, Version], Callable[[Demand], Settings]]] = {
     ("memory", 1): values.memory_v1,
     ("cpu", 2): values.cpu_v2,
     ("memory", 2): values.memory_v2,
+    ("pids", 1): values.processes,
+    ("pids", 2): values.processes,
 }
 
 

@@ -22,11 +22,12 @@ from agents.runtimes.supervisor import processes
 
 log = structlog.get_logger()
 
-LIMITED: Final = ("cpu", "memory")
+LIMITED: Final = ("cpu", "memory", "pids")
 _PROBE: Final = Demand("probe", cores_milli=500, memory_bytes=64 << 20, hard=True)
 _FALLBACK_TEXT: Final = {
     "cpu": "no cgroup permitted: emulated chips and fractions are stopped and continued in turn",
     "memory": "no cgroup permitted: watched every 100 ms, RLIMIT_DATA as a ceiling",
+    "pids": "no cgroup permitted: not limited",
 }
 
 

@@ -136,7 +136,7 @@ class Care:
         for line in text.splitlines():
             word, *values = line.split(" ", 3)
             if word == "shipped" and len(values) == 1 and values[0].isdigit():
-                self._output.shipped = max(self._output.shipped, int(values[0]))
+                self._output.note_shipped(int(values[0]))
             elif values and values[0] == str(self._spec.epoch):
                 self._order(word, values[1:])
 

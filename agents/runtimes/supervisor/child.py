@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import resource
 import signal
-import sys
 
+from agents.runtimes.supervisor import kernel
 from agents.runtimes.supervisor.spec import Limits, Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-PR_SET_PDEATHSIG: Final = 1
-PR_SET_CHILD_SUBREAPER: Final = 36
-_FIRST_FREE_FD: Final = 3
+_OOM_SCORE: Final = "500"
 NOT_FOUND_CODE: Final = 127
 NOT_RUN_CODE: Final = 126
 
@@ -28,11 +25,6 @@ class StartFailed(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
-
-
-def adopt_orphans() -> None:
-    """Makes this process the parent of every descendant whose own parent has gone (Linux)."""
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def start(spec: Spec, output_fd: int) -> int:
@@ -76,12 +68,13 @@ def _become(spec: Spec, output_fd: int, failed_fd: int, supervisor: int) -> None
 
 
 def _die_with(supervisor: int) -> None:
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    kernel.die_with_parent(signal.SIGKILL)
     if os.getppid() != supervisor:  # it went before the line above took effect
         os._exit(NOT_RUN_CODE)
 
 
 def _enter_limits(limits: Limits) -> None:
+    _go_first_when_memory_ends()
     for group in limits.cgroups:
         with open(os.path.join(group, "cgroup.procs"), "w", encoding="ascii") as file:
             file.write("0")
@@ -89,6 +82,15 @@ def _enter_limits(limits: Limits) -> None:
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         ceiling = limits.data_bytes if hard < 0 else min(hard, limits.data_bytes)
         resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
+
+
+def _go_first_when_memory_ends() -> None:
+    """A host that runs out of memory shall kill replicas before agents and supervisors."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(_OOM_SCORE)
+    except OSError:
+        return
 
 
 def _connect(output_fd: int) -> None:
@@ -116,11 +118,3 @@ def _explained(spec: Spec, failure: str) -> StartFailed:
             f"missing)",
         )
     return StartFailed(NOT_RUN_CODE, f"cannot run {spec.argv[0]!r}: {why}")
-
-
-def _prctl(option: int, value: int) -> None:
-    """Does nothing where the system is not Linux: the caller's promise is then weaker."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(option, value, 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "prctl")

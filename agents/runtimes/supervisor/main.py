@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-import traceback
 
 from agents.boottime import boottime_ns
-from agents.runtimes.supervisor import child, ending, files
+from agents.runtimes.supervisor import child, ending, files, kernel
 from agents.runtimes.supervisor.care import Care
 from agents.runtimes.supervisor.spec import Spec
 
@@ -21,6 +20,18 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 _RETRY_S: Final = 1.0
+
+
+class _Log:
+    """Standard error, which the agent keeps in the replica's folder."""
+
+    def exception(self, event: str) -> None:
+        """The error being handled, without a module that is slow to import."""
+        sys.stderr.write(event + "\n")
+        sys.excepthook(*sys.exc_info())
+
+
+log = _Log()
 
 
 def main(folder: str, lock_fd: int | None) -> None:
@@ -37,11 +48,11 @@ def main(folder: str, lock_fd: int | None) -> None:
 
 def supervise(spec: Spec) -> None:
     """From start to exit record. Whatever goes wrong, a record is written and nothing is left."""
-    child.adopt_orphans()
+    kernel.adopt_orphans()
     try:
         record = _run(spec)
     except Exception:  # process loop: the replica must not outlive it
-        traceback.print_exc()
+        log.exception("supervisor_failed")
         record = _unstarted("killed", None, "its supervisor failed")
     _put_down(spec, record)
     _remove_groups(spec)

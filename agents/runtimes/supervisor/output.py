@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 
+from agents.runtimes.supervisor import kernel
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
 _READ_BYTES: Final = 1 << 16
+_FREE_BYTES: Final = 8 << 20
 _RESUME_RATIO: Final = 0.9  # of the cap: so that marker lines do not alternate with single lines
 
 
@@ -22,11 +25,19 @@ class Output:
     def __init__(self, source_fd: int, path: str, cap_bytes: int) -> None:
         self.source_fd = source_fd
         self.shipped = 0
+        self._freed = 0
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.written = os.fstat(self._file).st_size
         self._cap = cap_bytes
         self._shed = 0
         self._at_line_start = True
+
+    def note_shipped(self, offset: int) -> None:
+        """What is shipped gives its disk space back, in large pieces; offsets stay as they are."""
+        self.shipped = max(self.shipped, min(offset, self.written))
+        length = (self.shipped - self._freed) // _FREE_BYTES * _FREE_BYTES
+        if length and kernel.free_blocks(self._file, self._freed, length):
+            self._freed += length
 
     def pump(self) -> bool:
         """Takes what is there to read; False once no process holds the output open any more."""

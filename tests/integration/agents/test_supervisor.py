@@ -77,6 +77,31 @@ def test_output_that_cannot_be_shipped_is_shed_and_marked(supervised: Start) -> 
     assert text.endswith(b"\nlater\n")
 
 
+def test_what_is_shipped_gives_its_disk_space_back(supervised: Start) -> None:
+    one = supervised(*sh("head -c 20000000 /dev/zero; echo end; sleep 100"), log_cap_bytes=1 << 25)
+    one.prints(b"end\n")
+    log = one.folder / "log"
+    before = log.stat()
+    one.tell("shipped 20000000")
+    wait_for(lambda: log.stat().st_blocks < before.st_blocks / 2)
+    assert log.stat().st_size == before.st_size
+    one.tell("stop 3 stopped 0 x")
+    one.ended()
+    assert one.log().endswith(b"end\n")
+
+
+def test_arguments_in_any_language_arrive_as_they_are(supervised: Start) -> None:
+    one = supervised("echo", "Größe 芯片")
+    one.ended()
+    assert one.log().decode() == "Größe 芯片\n"
+
+
+def test_a_replica_is_ended_before_its_supervisor_when_memory_ends(supervised: Start) -> None:
+    one = supervised("cat", "/proc/self/oom_score_adj")
+    one.ended()
+    assert one.log() == b"500\n"
+
+
 def test_usage_counts_the_children_too(supervised: Start) -> None:
     burn = f"{sys.executable} -c 'import time\nwhile time.process_time() < 0.3: pass'"
     record = supervised(*sh(f"{burn}; {burn}")).ended()

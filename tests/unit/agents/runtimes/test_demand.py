@@ -17,6 +17,7 @@ from agents.runtimes.limits.demand import (
     fallback_memory,
     memory_v1,
     memory_v2,
+    processes,
     quota_us,
 )
 from tests.fakes.agent_parts import a_chip, an_assignment
@@ -37,6 +38,7 @@ def test_version_1_and_version_2_say_the_same() -> None:
     assert cpu_v1(HALF) == {"cpu.cfs_period_us": "10000", "cpu.cfs_quota_us": "5000"}
     assert cpu_v2(HALF) == {"cpu.max": "5000 10000"}
     assert memory_v1(HALF)["memory.limit_in_bytes"] == memory_v2(HALF)["memory.max"] == "67108864"
+    assert processes(HALF) == {"pids.max": "16384"}
     assert cpu_v1(SOFT) == {"cpu.shares": "2560"}
     assert cpu_v2(SOFT) == {"cpu.weight": "250"}
 
