@@ -24,7 +24,7 @@ from control_plane.api import (
     queues,
     replicas,
 )
-from control_plane.api.error_handlers import Known, add_error_handlers
+from control_plane.api.error_handlers import add_error_handlers
 from control_plane.api.gate import Gate
 from control_plane.api.middleware import RequestFrame
 from control_plane.api.openapi import openapi_document
@@ -70,7 +70,7 @@ def build_api(
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(RequestFrame)
-    add_error_handlers(app, _known())
+    add_error_handlers(app)
     app.openapi = partial(openapi_document, app, api_routes())  # type: ignore[method-assign]
     return app
 
@@ -78,7 +78,3 @@ def build_api(
 def api_routes() -> list[APIRoute]:
     """Every route of the API, with its whole path."""
     return [one for router in ROUTERS for one in router.routes if isinstance(one, APIRoute)]
-
-
-def _known() -> list[Known]:
-    return [Known(one.path, frozenset(one.methods or ()), one.path_regex) for one in api_routes()]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
-
 import structlog
 from fastapi import FastAPI
+from fastapi.routing import RouteContext, iter_route_contexts
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -29,28 +27,15 @@ from penstock.violations import nearest
 log = structlog.get_logger()
 
 
-class Known(NamedTuple):
-    """A route that there is: pattern of its path, methods, and the compiled pattern."""
-
-    path: str
-    methods: frozenset[str]
-    pattern: Any
-
-
 class Internal(PlatformError):
     """A fault of ours. The log has it under the request id; the caller gets no more."""
 
     code = "internal"
 
 
-def add_error_handlers(app: FastAPI, routes: Sequence[Known]) -> None:
+def add_error_handlers(app: FastAPI) -> None:
     """Every error has the one shape, also for paths and methods that do not exist."""
-
-    async def unmatched(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return _answer(request, _unmatched(request, error, routes))
-
-    app.add_exception_handler(HTTPException, unmatched)
+    app.add_exception_handler(HTTPException, _unmatched)
     app.add_exception_handler(PlatformError, _platform_error)
     for kind in (
         OperationalError, InterfaceError, PoolTimeout, StaleDataError, IntegrityError, DataError,
@@ -86,24 +71,37 @@ async def _internal(request: Request, error: Exception) -> Response:
     return _answer(request, Internal("something went wrong here", hint=hint))
 
 
-def _unmatched(request: Request, error: HTTPException, routes: Sequence[Known]) -> PlatformError:
-    path = request.url.path
+async def _unmatched(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path[:200]
     if error.status_code == 405:
-        allowed = sorted({m for one in routes if one.pattern.match(path) for m in one.methods})
-        allowed = allowed or sorted((error.headers or {}).get("Allow", "").split(", "))
-        method = request.method[:40]
-        message = f"{path[:200]} does not take {method}"
-        return MethodNotAllowed(message, received=method, allowed=allowed)
+        return _answer(request, _wrong_method(request, path))
     if error.status_code == 404:
-        close = nearest(path, sorted({one.path for one in routes}))
-        violation = Violation(
-            pointer="", message="unknown path", received=path[:80], did_you_mean=close
-        )
-        return UnknownPath(
-            f"there is no path {path[:200]}", hint="/openapi.json lists all paths",
-            violations=[violation],
-        )  # fmt: skip
-    return Malformed(str(error.detail), code="malformed")
+        return _answer(request, _unknown_path(request, path))
+    return _answer(request, Malformed(str(error.detail)))
+
+
+def _wrong_method(request: Request, path: str) -> MethodNotAllowed:
+    """All methods of the path: FastAPI names those of the first route that matches."""
+    matching = [one for one in _routes(request) if one.path_regex.match(request.url.path)]
+    allowed = sorted({method for one in matching for method in one.methods or ()})
+    method = request.method[:40]
+    message = f"{path} does not take {method}"
+    return MethodNotAllowed(message, received=method, allowed=allowed)
+
+
+def _unknown_path(request: Request, path: str) -> UnknownPath:
+    close = nearest(path, sorted({one.path for one in _routes(request) if one.path}))
+    violation = Violation(
+        pointer="", message="unknown path", received=path[:80], did_you_mean=close
+    )
+    hint = "/openapi.json lists all paths"
+    return UnknownPath(f"there is no path {path}", hint=hint, violations=[violation])
+
+
+def _routes(request: Request) -> list[RouteContext]:
+    """Every route of the application, those that other parts added included."""
+    return [one for one in iter_route_contexts(request.app.routes) if one.methods]
 
 
 def _answer(request: Request, error: PlatformError) -> Response:
