@@ -27,6 +27,7 @@ EXIT_PEER_LOST: Final = 75
 EXIT_STOPPED: Final = 128 + signal.SIGTERM
 STOP_DRAIN_S: Final = 5.0
 END_DRAIN_S: Final = 600.0
+LEAST_SIZE_FOR_THREADS: Final = 512
 
 
 def run_training(settings: Settings) -> int:
@@ -49,7 +50,7 @@ def run_training(settings: Settings) -> int:
 
 def _attempt(settings: Settings, reporter: Reporter) -> int:
     spec, resume = parse_work(settings.work)
-    _use_cores(settings)
+    _use_cores(settings, spec)
     start = None
     if settings.rank == 0:
         reporter.progress(Progress(total_steps=spec.steps, message="preparing data"))
@@ -152,10 +153,15 @@ class _StopFlag:
         self._asked = True
 
 
-def _use_cores(settings: Settings) -> None:
-    """As many threads as whole cores are held: a thread that must wait for quota only spins."""
-    cores_milli = sum(chip.cores_milli for chip in settings.chips)
-    torch.set_num_threads(max(1, cores_milli // 1000))
+def _use_cores(settings: Settings, spec: TrainSpec) -> None:
+    """One thread, or as many as whole cores are held where the matrices repay it.
+
+    Threads wait for each other by spinning: on small matrices that costs more than it brings,
+    five times more on a busy machine.
+    """
+    num_cores = sum(chip.cores_milli for chip in settings.chips) // 1000
+    wide = spec.model.hidden_size >= LEAST_SIZE_FOR_THREADS
+    torch.set_num_threads(max(1, num_cores) if wide else 1)
     chips = ", ".join(_chip_text(settings)) or "cpu"
     say(f"rank {settings.rank} of {settings.world_size} on {chips}, attempt {settings.epoch}")
 
