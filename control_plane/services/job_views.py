@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from control_plane.store.listing import node_names
+from control_plane.store.listing import attempts, node_names
 from control_plane.store.models import Checkpoint as CheckpointRow
 from control_plane.store.models import Job as JobRow
 from control_plane.store.unit_of_work import Transaction
@@ -19,9 +19,9 @@ from penstock.api.states import ExitReason, JobState, JobType, Outcome
 def job_views(tx: Transaction, rows: Sequence[JobRow], now: datetime) -> list[Job]:
     """The jobs with what they hold at this moment."""
     ids = [row.id for row in rows]
-    attempts = _attempts(tx, ids)
+    newest = attempts(tx.session, ids)
     chips = _held_chips(tx, ids)
-    return [_view(row, attempts.get(row.id, 0), chips.get(row.id, []), now) for row in rows]
+    return [_view(row, newest.get(row.id, 0), chips.get(row.id, []), now) for row in rows]
 
 
 def held_chips(chips: Iterable[Mapping[str, Any]], node: str) -> list[HeldChip]:
@@ -83,13 +83,6 @@ def _view(row: JobRow, attempt: int, chips: list[HeldChip], now: datetime) -> Jo
 
 def _seconds(start: datetime, end: datetime) -> float:
     return max(0.0, round((end - start).total_seconds(), 3))
-
-
-def _attempts(tx: Transaction, job_ids: Sequence[str]) -> dict[str, int]:
-    attempts: dict[str, int] = {}
-    for gang in tx.jobs.gangs_of(job_ids):
-        attempts[gang.job_id] = max(attempts.get(gang.job_id, 0), gang.attempt)
-    return attempts
 
 
 def _held_chips(tx: Transaction, job_ids: Sequence[str]) -> dict[str, list[HeldChip]]:

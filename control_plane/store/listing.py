@@ -16,6 +16,7 @@ from control_plane.store.models import (
     Chip,
     Endpoint,
     Event,
+    Gang,
     Job,
     Node,
     Project,
@@ -163,6 +164,8 @@ def queue_loads(session: Session) -> dict[str, QueueLoad]:
 
 def live_replicas_of(session: Session, job_ids: Collection[str]) -> Sequence[Replica]:
     """Replicas that have not ended, in order."""
+    if not job_ids:
+        return ()
     return session.scalars(
         select(Replica)
         .where(Replica.job_id.in_(tuple(job_ids)), Replica.state.in_(LIVE_REPLICAS))
@@ -172,26 +175,46 @@ def live_replicas_of(session: Session, job_ids: Collection[str]) -> Sequence[Rep
 
 def job_names(session: Session, job_ids: Collection[str]) -> dict[str, tuple[str, str]]:
     """Job id → (name, project id)."""
+    if not job_ids:
+        return {}
     rows = session.execute(
         select(Job.id, Job.name, Job.project_id).where(Job.id.in_(tuple(job_ids)))
     )
     return {job_id: (name, project_id) for job_id, name, project_id in rows}
 
 
+def attempts(session: Session, job_ids: Collection[str]) -> dict[str, int]:
+    """Job id → number of the newest attempt of any of its gangs; 0 before the first."""
+    if not job_ids:
+        return {}
+    rows = session.execute(
+        select(Gang.job_id, func.max(Gang.attempt))
+        .where(Gang.job_id.in_(tuple(job_ids)))
+        .group_by(Gang.job_id)
+    )
+    return dict(rows.tuples())
+
+
 def node_names(session: Session, node_ids: Collection[str]) -> dict[str, str]:
+    if not node_ids:
+        return {}
     rows = session.execute(select(Node.id, Node.name).where(Node.id.in_(tuple(node_ids))))
-    return {node_id: name for node_id, name in rows}
+    return dict(rows.tuples())
 
 
 def project_names(session: Session, project_ids: Collection[str]) -> dict[str, str]:
+    if not project_ids:
+        return {}
     rows = session.execute(
         select(Project.id, Project.name).where(Project.id.in_(tuple(project_ids)))
     )
-    return {project_id: name for project_id, name in rows}
+    return dict(rows.tuples())
 
 
 def tokens_worked(session: Session, endpoint_ids: Collection[str]) -> dict[str, tuple[int, int]]:
     """Endpoint id → (prompt, completion) tokens in all."""
+    if not endpoint_ids:
+        return {}
     rows = session.execute(
         select(
             TokenUsage.endpoint_id,
