@@ -19,7 +19,7 @@ from penstock.api.jobs import Progress
 
 CALL_TIMEOUT_S: Final = 10.0
 RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
-MUST_ARRIVE: Final = frozenset({"result", "ready", "commit_checkpoint"})
+TRIED_AGAIN: Final = frozenset({"result", "ready", "commit_checkpoint"})
 TRY_AGAIN: Final = frozenset({"unavailable", "timeout"})
 
 Message = dict[str, Any]
@@ -116,7 +116,7 @@ class Reporter:
         shared = self._shared
         if shared.fenced is not None or shared.refused is not None:
             return True
-        return not shared.commits and not MUST_ARRIVE & shared.latest.keys()
+        return not shared.commits and "result" not in shared.latest
 
     def _run(self) -> None:
         num_failures = 0
@@ -146,7 +146,7 @@ class Reporter:
         """Takes what has arrived, or need not, off the list. False where it was not answered."""
         code = reply.get("code")
         arrived = bool(reply.get("ok")) or code not in TRY_AGAIN
-        if arrived or message["op"] not in MUST_ARRIVE:
+        if arrived or message["op"] not in TRIED_AGAIN:
             self._take_off(message)
         if arrived and not reply.get("ok"):
             self._note_refusal(message, str(code), str(reply.get("message", "")))
