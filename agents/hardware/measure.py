@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final
 
 BUDGET_S: Final = 0.25
@@ -25,6 +26,7 @@ BUDGET_S: Final = 0.25
 COPY_BYTES: Final = 2**27
 MATRIX: Final = 1024
 LIFETIME_S: Final = 30
+PARENT_LOOK_S: Final = 0.2
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args(argv)
     signal.alarm(LIFETIME_S)
+    Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     cpus = {int(cpu) for cpu in args.cpus.split(",")}
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cpus)
@@ -94,6 +97,13 @@ def _best(run: Callable[[], object]) -> float:
         run()
         best_s = min(best_s, time.perf_counter() - start)
     return best_s
+
+
+def _end_with(parent: int) -> None:
+    """An agent that ends, however it does, leaves no measurement behind."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_LOOK_S)
+    os._exit(1)
 
 
 if __name__ == "__main__":
