@@ -50,10 +50,12 @@ class Settings(BaseSettings):
     labels: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict, description="node labels, KEY=VALUE,KEY=VALUE"
     )
-    first_port: int = Field(default=20000, ge=1024, le=65535)
-    last_port: int = Field(default=29999, ge=1024, le=65535)
+    first_port: int = Field(
+        default=20000, ge=1024, le=65535, description="first port that replicas may be given"
+    )
+    last_port: int = Field(default=29999, ge=1024, le=65535, description="last such port")
     metrics_port: int | None = Field(default=None, ge=0, le=65535, description="none: no exporter")
-    metrics_host: str = "127.0.0.1"
+    metrics_host: str = Field(default="127.0.0.1", description="address of the exporter")
     workload_python: str = Field(default=sys.executable, description="runs Penstock's engine")
     log_cap_bytes: int = Field(
         default=64 << 20, ge=1 << 16, description="output of one replica kept while not shipped"

@@ -74,28 +74,39 @@ class Hierarchy:
 def delegate(parent: Path, top: Path, controllers: frozenset[str], pid: int) -> frozenset[str]:
     """Makes `top` in a v2 tree and returns which of the controllers its groups will have.
 
-    Where `parent` may not hold processes beside groups, this process moves into a leaf of its own.
+    Raises OSError where `parent` holds processes that are not ours to move.
     """
+    _vacate(parent, pid)
     _make_folders(top)
     folders = [parent, *reversed([it for it in (top, *top.parents) if parent in it.parents])]
     for folder in folders:
         for controller in sorted(controllers):
-            _enable(folder, controller, pid if folder == parent else None)
+            _enable(folder, controller)
     enabled = (top / "cgroup.subtree_control").read_text().split()
     return controllers & frozenset(enabled)
 
 
-def _enable(folder: Path, controller: str, pid: int | None) -> None:
+def _vacate(parent: Path, pid: int) -> None:
+    """Moves this process into a leaf of its own: a v2 group may not hold processes beside groups.
+
+    Only the machine's root may; it is the one group without a type. Enabling a controller with
+    processes there can succeed and make every group below useless ("threaded").
+    """
+    inside = set((parent / "cgroup.procs").read_text().split())
+    if not inside or not (parent / "cgroup.type").exists():
+        return
+    if inside != {str(pid)}:
+        raise OSError(errno.EBUSY, f"other processes are in {parent} beside the agent")
+    _make_folders(parent / OWN_LEAF)
+    (parent / OWN_LEAF / "cgroup.procs").write_text(str(pid))
+
+
+def _enable(folder: Path, controller: str) -> None:
     control = folder / "cgroup.subtree_control"
-    try:
+    # Not permitted, or no such controller in this kernel: the caller looks at what came of it.
+    with suppress(OSError):
         if controller not in control.read_text().split():
             control.write_text(f"+{controller}")
-    except OSError as error:
-        if error.errno != errno.EBUSY or pid is None:
-            return  # not permitted, or the kernel has no such controller: seen by the caller
-        _make_folders(folder / OWN_LEAF)
-        (folder / OWN_LEAF / "cgroup.procs").write_text(str(pid))
-        _enable(folder, controller, None)
 
 
 def _apply(group: Path, settings: Settings) -> None:

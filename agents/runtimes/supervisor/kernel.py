@@ -27,10 +27,11 @@ def adopt_orphans() -> bool:
 
 def free_blocks(descriptor: int, start: int, length: int) -> bool:
     """Gives a part of a file back to the disk; its size stays. False where that cannot be done."""
-    if sys.platform != "linux":
+    fallocate = getattr(_libc, "fallocate64", None)  # not in every C library
+    if fallocate is None:
         return False
     offsets = ctypes.c_int64(start), ctypes.c_int64(length)
-    return bool(_libc.fallocate64(descriptor, _KEEP_SIZE_AND_PUNCH_HOLE, *offsets) == 0)
+    return bool(fallocate(descriptor, _KEEP_SIZE_AND_PUNCH_HOLE, *offsets) == 0)
 
 
 def _prctl(option: int, value: int) -> bool:

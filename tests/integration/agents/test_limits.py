@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agents.runtimes.limits.demand import Demand, fallback_cpu, fallback_memory
-from agents.runtimes.limits.hierarchy import Hierarchy
+from agents.runtimes.limits.hierarchy import Hierarchy, delegate
 from agents.runtimes.limits.limiter import Limiter, detect
 from penstock.api.states import ExitReason
 from tests.integration.agents.supervised import Supervised, wait_for
@@ -94,6 +94,27 @@ def test_use_is_read_while_the_replica_runs(supervised: Start, limiter: Limiter)
     assert use.memory_bytes is not None
     assert use.memory_bytes > 50 << 20
     one.ended()
+
+
+def test_in_version_2_a_group_that_others_are_in_is_left_alone(tmp_path: Path) -> None:
+    """A stand-in for the kernel's folder: what would be written, not what it would do."""
+    (tmp_path / "cgroup.type").write_text("domain\n")
+    (tmp_path / "cgroup.procs").write_text("17\n99\n")
+    with pytest.raises(OSError, match="other processes are in"):
+        delegate(tmp_path, tmp_path / "penstock" / "x", frozenset({"cpu"}), pid=17)
+    assert not (tmp_path / "penstock").exists()
+    assert not (tmp_path / "penstock-agent").exists()
+
+
+def test_in_version_2_limits_are_written_to_one_group(tmp_path: Path) -> None:
+    top = tmp_path / "penstock" / "x"
+    hierarchy = Hierarchy(2, top, frozenset({"cpu", "memory", "pids"}))
+    group = hierarchy.make(Demand("replica_0", 250, 64 << 20, hard=True))
+    written = {path.name: path.read_text() for path in group.iterdir()}
+    assert written == {
+        "cpu.max": "2500 10000", "memory.max": "67108864", "memory.swap.max": "0",
+        "memory.oom.group": "1", "pids.max": "16384",
+    }  # fmt: skip
 
 
 def test_without_groups_cores_are_held_by_stopping_and_continuing(supervised: Start) -> None:
