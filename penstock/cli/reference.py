@@ -1,6 +1,7 @@
 """The reference of all commands as Markdown, made of their own help.
 
-`python -m penstock.cli.reference > docs/guides/cli.md` writes the guide anew.
+`python -m penstock.cli.reference > docs/guides/cli.md` writes the guide anew, and with
+`--help-file > penstock/cli/help.txt` the file that help is printed from.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any, Final
 import typer.main
 
 from penstock.cli.app import build
+from penstock.cli.help import MARK
 
-WIDTH: Final = 96
+WIDTH: Final = 80
 _HEAD: Final = """\
 # The `penstock` command
 
@@ -40,20 +42,28 @@ With `--exit-status`, `job wait` and `job submit --follow` return the job's own 
 
 def reference() -> str:
     """The whole guide."""
-    root = typer.main.get_command(build())
-    sections = [f"## `{path}`\n\n```text\n{text}\n```" for path, text in _helps(root, "penstock")]
+    sections = [f"## `{path}`\n\n```text\n{text}```" for path, text in helps().items()]
     return "\n".join([_HEAD, "\n\n".join(sections), ""])
 
 
-def _helps(command: Any, name: str, parent: Any = None) -> Iterator[tuple[str, str]]:
-    """(path, help text) of a command and of those below it."""
+def help_file() -> str:
+    """What `help` reads."""
+    return "".join(f"{MARK}{path}\n{text}" for path, text in helps().items())
+
+
+def helps() -> dict[str, str]:
+    """The help text of every command by its path."""
+    return dict(_walk(typer.main.get_command(build()), "penstock"))
+
+
+def _walk(command: Any, name: str, parent: Any = None) -> Iterator[tuple[str, str]]:
     settings = {**command.context_settings, "terminal_width": WIDTH}
     context = typer.Context(command, info_name=name, parent=parent, **settings)
-    yield context.command_path, command.get_help(context).rstrip()
+    yield context.command_path, command.get_help(context).rstrip() + "\n"
     for inner_name, inner in (getattr(command, "commands", None) or {}).items():
         if not inner.hidden:
-            yield from _helps(inner, inner_name, context)
+            yield from _walk(inner, inner_name, context)
 
 
 if __name__ == "__main__":
-    sys.stdout.write(reference())
+    sys.stdout.write(help_file() if "--help-file" in sys.argv else reference())

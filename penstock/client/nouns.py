@@ -39,6 +39,10 @@ class Nodes:
         """No new placements, and what runs is moved away."""
         return parse(Node, self._http.send(routes.act("nodes", ref, "drain")))
 
+    def retire(self, ref: str) -> Node:
+        """Takes an empty node out for good."""
+        return parse(Node, self._http.send(routes.act("nodes", ref, "retire")))
+
     def join_token(self, request: JoinTokenRequest | None = None) -> JoinToken:
         """A single-use token with which one agent enrols."""
         document = body(request or JoinTokenRequest())

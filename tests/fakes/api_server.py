@@ -28,6 +28,12 @@ from penstock.violations import violations_of
 from tests.fakes import api_state
 from tests.fakes.api_state import MEMBER_TOKEN, SINCE, TOKEN, FakeState
 
+_INTENTS = {
+    "cordon": NodeIntent.CORDONED,
+    "uncordon": NodeIntent.SCHEDULABLE,
+    "drain": NodeIntent.DRAINING,
+    "retire": NodeIntent.RETIRED,
+}
 ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -125,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["tokens" | "join-tokens" | "projects", *rest]:
                 self._accounts(path.split("/")[3], rest, body, role)
             case rest:
-                self._pool(rest)
+                self._pool(rest, body)
         return None
 
     def _jobs(self, rest: Sequence[str], body: Any) -> None:
@@ -179,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._stream(job, rank)
         lines = [it for it in self.state.lines[job.id] if rank in (None, str(it.rank))]
         tail = int(self.query.get("tail", len(lines)))
-        text = "".join(line.text for line in lines[len(lines) - min(tail, len(lines)) :])
+        text = "".join(line.text + "\n" for line in lines[len(lines) - min(tail, len(lines)) :])
         return self._send_bytes(200, text.encode(), "text/plain; charset=utf-8")
 
     def _events(self, job: Job) -> None:
@@ -244,14 +250,13 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(201, made_token)
         return self._page(self.state.tokens)
 
-    def _pool(self, rest: Sequence[str]) -> None:
+    def _pool(self, rest: Sequence[str], body: Any) -> None:
         match rest:
             case ["nodes"]:
                 self._page([api_state.a_node(self.state.intent)])
             case ["nodes", "node-a", *verb]:
-                intents = {"cordon": "cordoned", "uncordon": "schedulable", "drain": "draining"}
                 if verb:
-                    self.state.intent = NodeIntent(intents[verb[0]])
+                    self.state.intent = _INTENTS[verb[0]]
                 self._send(200, api_state.a_node(self.state.intent))
             case ["chips"]:
                 self._page(api_state.some_chips())
@@ -259,8 +264,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, api_state.some_chips()[0])
             case ["chip-types"]:
                 self._page(api_state.some_types())
-            case ["queues"]:
-                self._page([api_state.a_queue()])
+            case ["queues", *one]:
+                queue = api_state.a_queue().model_copy(update=body or {})
+                self._send(200, queue) if one else self._page([queue])
             case ["endpoints"]:
                 self._page([api_state.an_endpoint()])
             case ["replicas" | "events" | "cycles"]:

@@ -121,7 +121,7 @@ class FakeState:
         command = job.spec.task.command if job.spec.task else ()
         for rank in range(job.spec.task.replicas if job.spec.task else 1):
             if command[:1] == ("echo",):
-                self.say(job, " ".join(command[1:]) + "\n", rank)
+                self.say(job, " ".join(command[1:]), rank)
         if command[:1] == ("echo",):
             self.end(running, JobState.SUCCEEDED, 0)
         elif command[:1] == ("exit",):

@@ -26,6 +26,7 @@ def register(group: typer.Typer) -> None:
     group.command()(cordon)
     group.command()(uncordon)
     group.command()(drain)
+    group.command()(retire)
     group.command()(join)
 
 
@@ -72,6 +73,11 @@ def uncordon(ctx: typer.Context, node: NodeArgument) -> None:
 def drain(ctx: typer.Context, node: NodeArgument) -> None:
     """Place nothing new on the node, and move what runs there elsewhere."""
     _intend(ctx, node, "drain")
+
+
+def retire(ctx: typer.Context, node: NodeArgument) -> None:
+    """Take an empty node out for good."""
+    _intend(ctx, node, "retire")
 
 
 def join(

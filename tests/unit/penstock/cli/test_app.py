@@ -12,7 +12,8 @@ from penstock.cli.app import BRANCHES, build
 from penstock.cli.completing import candidates
 from penstock.cli.config import Settings
 from penstock.cli.console import Console
-from penstock.cli.reference import reference
+from penstock.cli.help import FILE, help_for
+from penstock.cli.reference import help_file, helps, reference
 from penstock.cli.session import Session
 
 ROOT = Path(__file__).parents[4]
@@ -46,6 +47,35 @@ def test_the_guide_is_made_of_the_commands_own_help() -> None:
     assert guide == reference(), "python -m penstock.cli.reference > docs/guides/cli.md"
 
 
+def test_the_help_that_is_printed_from_a_file_is_the_commands_own() -> None:
+    how = "python -m penstock.cli.reference --help-file > penstock/cli/help.txt"
+    assert Path(FILE).read_text(encoding="utf-8") == help_file(), how
+
+
+@pytest.mark.parametrize(
+    "words,path",
+    [
+        (["--help"], "penstock"),
+        (["-h"], "penstock"),
+        (["job", "--help"], "penstock job"),
+        (["job", "submit", "-h", "x"], "penstock job submit"),
+        (["--home", "job", "job", "get", "some-name", "--no-color", "--help"], "penstock job get"),
+        (["--server=x", "job", "list", "--limit", "3", "--help"], "penstock job list"),
+        (["job", "submit", "--help", "--", "ls", "--help"], "penstock job submit"),
+    ],
+)
+def test_help_is_found_wherever_it_is_asked_for(words: list[str], path: str) -> None:
+    text = help_for(words)
+    assert text == helps()[path]
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["job"], ["job", "nonsense", "--help"], ["job", "submit", "--", "ls", "--help"]]
+)
+def test_other_words_are_left_to_the_commands(words: list[str]) -> None:
+    assert help_for(words) is None
+
+
 def test_every_command_says_what_it_does() -> None:
     def walk(command: Any) -> None:
         assert command.get_short_help_str(200), command.name
@@ -60,7 +90,7 @@ def test_every_command_says_what_it_does() -> None:
     [
         (["j"], ["job"]),
         (["job", "ca"], ["cancel"]),
-        (["--home", "/tmp", "queue", ""], ["get", "list"]),
+        (["--home", "/tmp", "queue", ""], ["get", "list", "set"]),
         (["job", "submit", "--max"], ["--max-duration"]),
         (["job", "submit", "--name", ""], []),
         (["job", "submit", "--", ""], []),

@@ -1,0 +1,37 @@
+"""Sorts the words of a command line. Imports nothing: every start goes through it."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GLOBAL_FLAGS = frozenset({"--no-color"})
+GLOBAL_VALUES = frozenset({"--home", "--server", "--context"})
+HELP = frozenset({"-h", "--help"})
+# Commands that run what stands after `--`; to all others it is arguments like any.
+TAKE_A_COMMAND = (["job", "submit"], ["plan"])
+
+
+def sort_arguments(argv: Sequence[str]) -> tuple[list[str], str, tuple[str, ...]]:
+    """(arguments with the global options in front, the first word, the command after `--`)."""
+    words = list(argv)
+    split = words.index("--") if "--" in words else len(words)
+    front, rest = _global_first(words[:split])
+    branch = rest[0] if rest else ""
+    if any(rest[: len(path)] == path for path in TAKE_A_COMMAND):
+        return [*front, *rest], branch, tuple(words[split + 1 :])
+    return [*front, *rest, *words[split:]], branch, ()
+
+
+def _global_first(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    front: list[str] = []
+    rest: list[str] = []
+    position = 0
+    while position < len(words):
+        name, equals, _ = words[position].partition("=")
+        taken = 2 if name in GLOBAL_VALUES and not equals else 1
+        target = front if name in GLOBAL_FLAGS | GLOBAL_VALUES else rest
+        target.extend(words[position : position + taken])
+        position += taken
+    return front, rest

@@ -1,0 +1,82 @@
+"""How long the command takes from its start to its end. `make bench BENCH=cli-start`.
+
+Measures real processes: `--help` in several places, and `job list` against a fake server on
+loopback that answers at once. Prints one JSON object a line, times in milliseconds; `bare` is an
+interpreter that does nothing, as the floor of the machine at that moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from penstock.api.specs import JobSpec
+from tests.fakes.api_server import running_server
+from tests.fakes.api_state import TOKEN, FakeState
+
+ROOT: Final = Path(__file__).parents[2]
+MAIN: Final = "from penstock.cli.main import main; main()"
+CASES: Final[Mapping[str, Sequence[str]]] = {
+    "--help": ["--help"],
+    "job --help": ["job", "--help"],
+    "job submit --help": ["job", "submit", "--help"],
+    "job list": ["job", "list"],
+    "job list -o json": ["job", "list", "-o", "json"],
+    "job submit": ["job", "submit", "--", "echo", "hello"],
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10)
+    rounds = parser.parse_args().rounds
+    with running_server(_state()) as server:
+        env = {
+            **os.environ, "PYTHONPATH": str(ROOT), "PENSTOCK_SERVER": server.url,
+            "PENSTOCK_TOKEN": TOKEN, "PENSTOCK_HOME": "/nonexistent",
+        }  # fmt: skip
+        _report("bare", [_wall_ms(["-c", "pass"], env) for _ in range(rounds)])
+        for name, arguments in CASES.items():
+            command = ["-c", MAIN, *arguments]
+            _wall_ms(command, env)  # compiles what is not compiled yet
+            _report(name, [_wall_ms(command, env) for _ in range(rounds)])
+    return 0
+
+
+def _state() -> FakeState:
+    """A server with a page of jobs."""
+    state = FakeState()
+    spec = JobSpec.model_validate({"type": "task", "task": {"command": ["echo", "hello"]}})
+    for _ in range(100):
+        state.submit(spec)
+    return state
+
+
+def _wall_ms(arguments: Sequence[str], env: Mapping[str, str]) -> float:
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, *arguments], env=env, stdout=subprocess.DEVNULL, check=True, timeout=60
+    )
+    return (time.perf_counter() - started) * 1000
+
+
+def _report(case: str, times_ms: Sequence[float]) -> None:
+    line = {
+        "case": case, "median_ms": round(median(times_ms)), "least_ms": round(min(times_ms)),
+        "most_ms": round(max(times_ms)), "rounds": len(times_ms), "cpus": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1), "python": platform.python_version(),
+    }  # fmt: skip
+    print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""The command in this process, against a fake server, with a home of its own."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from penstock.cli.run import run
+from tests.fakes.api_server import FakeServer, running_server
+from tests.fakes.api_state import TOKEN
+
+
+class Result(NamedTuple):
+    """How one command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture
+def environ(server: FakeServer, tmp_path: Path) -> dict[str, str]:
+    """The environment in which commands run."""
+    return {
+        "PENSTOCK_HOME": str(tmp_path / "home"),
+        "PENSTOCK_SERVER": server.url,
+        "PENSTOCK_TOKEN": TOKEN,
+    }
+
+
+@pytest.fixture
+def cli(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Cli:
+    """Runs one command: `cli("job", "list", stdin="…")`."""
+
+    def call(*arguments: str, stdin: str | bytes = "", **env: str) -> Result:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        capsys.readouterr()
+        code = run(arguments, {**environ, **env})
+        shown = capsys.readouterr()
+        return Result(code, shown.out, shown.err)
+
+    return call

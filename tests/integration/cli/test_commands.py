@@ -1,0 +1,140 @@
+"""What every command shows, and with which exit code it ends."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from tests.fakes.api_server import FakeServer
+from tests.fakes.api_state import MEMBER_TOKEN
+from tests.integration.cli.conftest import Cli
+
+
+@pytest.mark.parametrize(
+    "words,shown",
+    [
+        ("job list", "NAME"),
+        ("job get hello", "command:  echo, hi"),
+        ("job logs hello", "hi"),
+        ("job events hello", "job.succeeded"),
+        ("job explain hello", "to unblock: wait for tiny-coder to end"),
+        ("job wait hello", ""),
+        ("job cancel hello", ""),
+        ("job retry hello", ""),
+        ("node list", "node-a  ready   schedulable"),
+        ("node get node-a", "num_chips"),
+        ("node cordon node-a", "node-a is cordoned"),
+        ("node uncordon node-a", "node-a is schedulable"),
+        ("node drain node-a", "node-a is draining"),
+        ("node join", "node join --token jt_fake"),
+        ("chip list", "emulated-a100"),
+        ("chip get chip_00000000000000000000000000000001", "vendor:      cpu"),
+        ("chip types", "emulated"),
+        ("queue list", "default  2        1        1m30s"),
+        ("queue get default", "waiting"),
+        ("queue set default any:8 cpu:2", "default: any:8,cpu:2"),
+        ("queue set default", "default: -"),
+        ("node retire node-a", "node-a is retired"),
+        ("endpoint list", "tiny  ready  tiny   1/1"),
+        ("token create t --project default", "pst_shown-once"),
+        ("token list", "NAME"),
+        ("status", "emulated-a100: 0.25 of 1 free, emulated"),
+        ("version", "server: 0.1.0"),
+        ("--version", "penstock 0.1.0"),
+        ("completion bash", "complete -o default"),
+        ("context list", "CURRENT"),
+        ("plan -- true", "fits now"),
+    ],
+)
+def test_commands_show_what_they_are_for(cli: Cli, words: str, shown: str) -> None:
+    assert cli("job", "submit", "--name", "hello", "--", "echo", "hi").code == 0
+    result = cli(*words.split())
+    assert result.code == 0, result.err
+    assert shown in result.out
+
+
+@pytest.mark.parametrize(
+    "words,code",
+    [
+        ("job get nobody", 3),
+        ("job cancel hello nobody", 3),
+        ("job logs -f nobody", 3),
+        ("node get nobody", 3),
+        ("context use nobody", 3),
+        ("job wait failed", 1),
+        ("job wait --exit-status failed", 7),
+        ("job wait --exit-status hello failed", 7),
+        ("plan --chips 64 -- true", 1),
+        ("job submit --dry-run --chips 64 -- true", 1),
+        ("token list", 4),
+        ("job", 2),
+        ("job list --limit x", 2),
+        ("job list -o xml", 2),
+        ("token create t --role king", 2),
+        ("completion tcsh", 2),
+        ("queue set default any", 2),
+    ],
+)
+def test_exit_codes_say_what_kind_of_end_it_was(cli: Cli, words: str, code: int) -> None:
+    cli("job", "submit", "--name", "hello", "--", "echo", "hi")
+    cli("job", "submit", "--name", "failed", "--", "exit", "7")
+    token = {"PENSTOCK_TOKEN": MEMBER_TOKEN} if words == "token list" else {}
+    result = cli(*words.split(), **token)
+    assert result.code == code, result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_wrong_token_is_denied_with_what_to_do(cli: Cli) -> None:
+    result = cli("job", "list", PENSTOCK_TOKEN="wrong")
+    assert result.code == 4
+    assert "[unauthenticated]" in result.err
+
+
+def test_a_server_that_is_away_is_unreachable_with_what_to_do(cli: Cli, server: FakeServer) -> None:
+    server.stop()
+    for words in (["job", "list"], ["status"], ["job", "submit", "--", "true"]):
+        assert cli(*words).code == 5
+    assert "penstock up" in cli("node", "list").err
+
+
+def test_json_for_programs_is_all_on_the_first_line(cli: Cli) -> None:
+    for name in ("a", "b"):
+        cli("job", "submit", "--name", name, "--", "echo", "hi")
+    first, *rest = cli("job", "list", "-o", "json").out.splitlines()
+    assert rest == []
+    assert [job["name"] for job in json.loads(first)] == ["b", "a"]
+
+
+def test_every_format_tells_the_same(cli: Cli) -> None:
+    job = json.loads(cli("job", "submit", "-o", "json", "--", "echo", "hi").out)
+    assert yaml.safe_load(cli("job", "get", "-o", "yaml", job["id"]).out) == job
+    assert cli("job", "list", "-o", "name").out == f"{job['name']}\n"
+    assert cli("job", "list", "-q").out == f"{job['id']}\n"
+    assert job["id"] in cli("job", "list", "-o", "wide").out
+
+
+def test_a_list_that_is_cut_says_so_and_can_be_had_in_full(cli: Cli) -> None:
+    for _ in range(3):
+        cli("job", "submit", "--", "echo", "hi")
+    cut = cli("job", "list", "-q", "--limit", "2")
+    assert len(cut.out.splitlines()) == 2
+    assert "--limit" in cut.err
+    assert len(cli("job", "list", "-q", "--limit", "0").out.splitlines()) == 3
+
+
+def test_the_same_key_is_the_same_job(cli: Cli) -> None:
+    words = ("job", "submit", "-q", "--idempotency-key", "k", "--", "echo", "hi")
+    assert cli(*words).out == cli(*words).out
+
+
+def test_a_lost_answer_makes_one_job(cli: Cli, server: FakeServer) -> None:
+    server.state.faults.lose_answers = 1
+    assert cli("job", "submit", "--", "echo", "hi").code == 0
+    assert len(server.state.jobs) == 1
+
+
+def test_a_secret_is_alone_on_stdout_so_that_it_can_be_kept(cli: Cli) -> None:
+    assert cli("token", "create", "t", "--project", "p").out == "pst_shown-once\n"
+    assert cli("node", "join", "-q").out == "jt_fake\n"

@@ -1,0 +1,75 @@
+"""Staying with a job: its output, its replicas, its end."""
+
+from __future__ import annotations
+
+from tests.fakes.api_server import FakeServer
+from tests.integration.cli.conftest import Cli
+
+
+def test_following_prints_the_output_alone_on_stdout(cli: Cli) -> None:
+    result = cli("job", "submit", "--follow", "--", "echo", "hello", "there")
+    assert (result.code, result.out) == (0, "hello there\n")
+    assert result.err.startswith("submitted task-")
+
+
+def test_quiet_following_says_nothing_else(cli: Cli) -> None:
+    result = cli("job", "submit", "-q", "--follow", "--", "echo", "hello")
+    assert (result.out, result.err) == ("hello\n", "")
+
+
+def test_several_replicas_are_told_apart_by_rank(cli: Cli) -> None:
+    result = cli("job", "submit", "--follow", "--replicas", "3", "--", "echo", "hi")
+    assert sorted(result.out.splitlines()) == ["[0] hi", "[1] hi", "[2] hi"]
+    job = result.err.split()[1]
+    assert cli("job", "logs", "-f", "--rank", "1", job).out == "hi\n"
+
+
+def test_a_failed_job_is_a_failure_or_its_own_code(cli: Cli) -> None:
+    assert cli("job", "submit", "--follow", "--", "exit", "7").code == 1
+    assert cli("job", "submit", "--wait", "--", "exit", "7").code == 1
+    result = cli("job", "submit", "--follow", "--exit-status", "--", "exit", "7")
+    assert result.code == 7
+    assert "ended with code 7" in result.err
+
+
+def test_following_goes_over_cuts_without_gap_or_repeat(cli: Cli, server: FakeServer) -> None:
+    server.state.faults.cut_streams_after = [1, 0, 2]
+    result = cli("job", "submit", "--follow", "--replicas", "5", "--", "echo", "hi")
+    assert result.out.splitlines() == [f"[{rank}] hi" for rank in range(5)]
+
+
+def test_waiting_gives_up_after_its_time(cli: Cli) -> None:
+    cli("job", "submit", "--name", "long", "--", "sleep", "60")
+    result = cli("job", "wait", "--timeout", "0.1", "long")
+    assert result.code == 1
+    assert "[timeout]" in result.err
+
+
+def test_cancelling_waits_if_asked_to(cli: Cli) -> None:
+    cli("job", "submit", "--name", "long", "--", "sleep", "60")
+    result = cli("job", "cancel", "--wait", "long")
+    assert result.code == 0
+    assert "long cancelled" in result.err
+
+
+def test_a_retry_may_be_followed(cli: Cli) -> None:
+    cli("job", "submit", "--name", "first", "--", "echo", "again")
+    result = cli("job", "retry", "--follow", "first")
+    assert (result.code, result.out) == (0, "again\n")
+
+
+def test_the_tail_is_the_end_of_the_output(cli: Cli, server: FakeServer) -> None:
+    cli("job", "submit", "--name", "long", "--", "sleep", "60")
+    job = server.state.find("long")
+    assert job is not None
+    for number in range(5):
+        server.state.say(job, f"line {number}")
+    assert cli("job", "logs", "--tail", "2", "long").out == "line 3\nline 4\n"
+
+
+def test_events_can_be_followed_to_the_end(cli: Cli) -> None:
+    cli("job", "submit", "--name", "first", "--", "echo", "x")
+    lines = cli("job", "events", "-f", "first").out.splitlines()
+    assert [line.split()[1] for line in lines] == [
+        "job.queued", "job.starting", "job.running", "job.succeeded",
+    ]  # fmt: skip

@@ -1,0 +1,53 @@
+"""Saved logins: checked before they are saved, readable by their owner only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.fakes.api_server import FakeServer
+from tests.fakes.api_state import MEMBER_TOKEN, TOKEN
+from tests.integration.cli.conftest import Cli
+
+NO_ENVIRONMENT = {"PENSTOCK_SERVER": "", "PENSTOCK_TOKEN": ""}
+
+
+def test_a_login_is_used_by_the_commands_that_follow(cli: Cli, server: FakeServer) -> None:
+    result = cli("login", server.url, "--token", TOKEN, **NO_ENVIRONMENT)
+    assert result.out == f"logged in to {server.url} as root (admin)\n"
+    assert cli("job", "list", **NO_ENVIRONMENT).code == 0
+
+
+def test_the_file_is_private_and_the_token_is_shown_nowhere(
+    cli: Cli, server: FakeServer, environ: dict[str, str]
+) -> None:
+    cli("login", server.url, "--token", TOKEN, **NO_ENVIRONMENT)
+    file = Path(environ["PENSTOCK_HOME"], "config.json")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert TOKEN not in cli("context", "list", "-o", "json", **NO_ENVIRONMENT).out
+
+
+def test_the_token_may_come_from_stdin(cli: Cli, server: FakeServer) -> None:
+    result = cli("login", server.url, "--token", "-", stdin=TOKEN + "\n", **NO_ENVIRONMENT)
+    assert result.code == 0
+
+
+def test_a_token_that_is_refused_is_not_saved(
+    cli: Cli, server: FakeServer, environ: dict[str, str]
+) -> None:
+    assert cli("login", server.url, "--token", "wrong", **NO_ENVIRONMENT).code == 4
+    assert not Path(environ["PENSTOCK_HOME"], "config.json").exists()
+
+
+def test_logins_are_kept_by_name_and_switched(
+    cli: Cli, server: FakeServer, environ: dict[str, str]
+) -> None:
+    for name, token in (("root", TOKEN), ("member", MEMBER_TOKEN)):
+        cli("login", server.url, "--name", name, "--token", token, **NO_ENVIRONMENT)
+    assert cli("token", "list", **NO_ENVIRONMENT).code == 4
+    assert cli("token", "list", "--context", "root", **NO_ENVIRONMENT).code == 0
+    cli("context", "use", "root", **NO_ENVIRONMENT)
+    assert cli("token", "list", **NO_ENVIRONMENT).code == 0
+    cli("logout", **NO_ENVIRONMENT)
+    saved = json.loads(Path(environ["PENSTOCK_HOME"], "config.json").read_text())
+    assert (saved["current"], list(saved["contexts"])) == (None, ["member"])
