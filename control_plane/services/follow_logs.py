@@ -76,7 +76,7 @@ class LogFollower:
     _given_up: bool = False
 
     def pull(self) -> Pull:
-        """At most about 256 KiB at a time; ranks take turns. Raises NotFound once the job is gone."""
+        """At most about 256 KiB; ranks take turns. Raises NotFound once the job is gone."""
         now = self.deps.clock.now()
         with self.deps.store.read() as tx:
             # The job first: once it has ended, all of its logs' ends are final or nearly so.
