@@ -192,14 +192,14 @@ def attempts(session: Session, job_ids: Collection[str]) -> dict[str, int]:
         .where(Gang.job_id.in_(tuple(job_ids)))
         .group_by(Gang.job_id)
     )
-    return dict(rows.tuples().all())
+    return {row[0]: row[1] for row in rows}
 
 
 def node_names(session: Session, node_ids: Collection[str]) -> dict[str, str]:
     if not node_ids:
         return {}
     rows = session.execute(select(Node.id, Node.name).where(Node.id.in_(tuple(node_ids))))
-    return dict(rows.tuples().all())
+    return {row[0]: row[1] for row in rows}
 
 
 def project_names(session: Session, project_ids: Collection[str]) -> dict[str, str]:
@@ -208,7 +208,7 @@ def project_names(session: Session, project_ids: Collection[str]) -> dict[str, s
     rows = session.execute(
         select(Project.id, Project.name).where(Project.id.in_(tuple(project_ids)))
     )
-    return dict(rows.tuples().all())
+    return {row[0]: row[1] for row in rows}
 
 
 def tokens_worked(session: Session, endpoint_ids: Collection[str]) -> dict[str, tuple[int, int]]:
