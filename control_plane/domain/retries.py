@@ -11,6 +11,7 @@ INFRASTRUCTURE: Final = frozenset({ExitReason.KILLED, ExitReason.LEASE_EXPIRED, 
 INFRASTRUCTURE_LIMIT: Final = 20
 FIRST_BACKOFF_S: Final = 1.0
 MOST_BACKOFF_S: Final = 300.0
+MOST_DOUBLINGS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,5 +44,5 @@ def judge(
 
 def backoff_s(failures: Failures) -> float:
     """Seconds before the next attempt: doubling, from one second to five minutes."""
-    count = failures.own + failures.infrastructure
-    return min(MOST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** max(0, count - 1))
+    doublings = min(max(0, failures.own + failures.infrastructure - 1), MOST_DOUBLINGS)
+    return min(MOST_BACKOFF_S, FIRST_BACKOFF_S * 2.0**doublings)

@@ -26,7 +26,7 @@ def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
     with deps.store.read() as tx:
         job = find_job(tx, caller, ref)
         gangs = tx.jobs.gangs(job.id)
-        pool = read_pool(tx, now) if _waits(job, gangs) else None
+        pool = read_pool(tx, now, deps.rules.suspect_after_s) if _waits(job, gangs) else None
     answer = Explanation(
         job=job.name, state=job.state, code=job.reason, sentence=_sentence(job), as_of=now
     )

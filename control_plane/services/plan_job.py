@@ -32,7 +32,7 @@ def plan_job(deps: Deps, caller: Caller, spec: JobSpec) -> PlanAnswer:
     try:
         with deps.store.write() as tx:
             job_id = _submit(tx, deps, caller, spec)
-            pool = read_pool(tx, now)
+            pool = read_pool(tx, now, deps.rules.suspect_after_s)
             raise _Undo
     except _Undo:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -11,10 +12,21 @@ from control_plane.services.moves import move_chip_health, move_health
 from control_plane.services.record_inventory import record_inventory
 from control_plane.store.models import Chip, Lease, Node
 from control_plane.store.unit_of_work import Transaction
+from control_plane.topics import CYCLE
 from penstock.api.assignments import HeartbeatReply, HeartbeatRequest, LeaseGrant
 from penstock.api.states import ChipHealth, NodeHealth
 
 ROTATE_AFTER = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class _Beat:
+    """One heartbeat as it came in. A node not heard since `heard_since` had fallen silent."""
+
+    node_id: str
+    request: HeartbeatRequest
+    now: datetime
+    heard_since: datetime
 
 
 def record_heartbeat(deps: Deps, node_id: str, request: HeartbeatRequest) -> HeartbeatReply:
@@ -22,7 +34,9 @@ def record_heartbeat(deps: Deps, node_id: str, request: HeartbeatRequest) -> Hea
 
     Most heartbeats bring no news: those pass beside the transactions that decide.
     """
-    work = partial(_record, node_id=node_id, request=request, now=deps.clock.now())
+    now = deps.clock.now()
+    heard_since = now - timedelta(seconds=deps.rules.suspect_after_s)
+    work = partial(_record, beat=_Beat(node_id, request, now, heard_since))
     return deps.run(work, serial=False) or _not_none(deps.run(work))
 
 
@@ -36,24 +50,23 @@ def grant_of(lease: Lease, now: datetime) -> LeaseGrant:
     )
 
 
-def _record(
-    tx: Transaction, node_id: str, request: HeartbeatRequest, now: datetime
-) -> HeartbeatReply | None:
+def _record(tx: Transaction, beat: _Beat) -> HeartbeatReply | None:
     """None where there is news and the transaction is not one that may tell it."""
-    node = tx.nodes.get(node_id)
+    node = tx.nodes.get(beat.node_id)
     assert node is not None, "the caller authenticated as this node"
-    chips = tx.nodes.known_chips(node_id) if request.samples else {}
-    sick = [it for it in request.samples if it.key in chips and chips[it.key].health != it.health]
-    if sick or request.inventory is not None or node.health != NodeHealth.READY:
+    request, now = beat.request, beat.now
+    chips = tx.nodes.known_chips(node.id) if request.samples else {}
+    samples = [(chips[it.key], it) for it in request.samples if it.key in chips]
+    changed = [(chip, it.health) for chip, it in samples if chip.health != it.health]
+    if changed or request.inventory is not None or _was_away(node, beat):
         if not tx.serial:
             return None
-        _note_news(tx, node, request, [(chips[it.key], it.health) for it in sick], now)
-    for sample in request.samples:
-        if sample.key in chips:
-            chips[sample.key].sample = sample.model_dump(mode="json")
-    grants, stop = _renew(tx, node_id, request, now)
+        _note_news(tx, node, beat, changed)
+    for chip, sample in samples:
+        chip.sample = sample.model_dump(mode="json")
+    grants, stop = _renew(tx, node.id, request, now)
     tx.nodes.beat(
-        node_id, now, instance=request.instance, converged_generation=request.generation
+        node.id, now, instance=request.instance, converged_generation=request.generation
     )  # fmt: skip
     return HeartbeatReply(
         generation=node.generation, leases=grants, stop=stop, server_time=now,
@@ -61,16 +74,24 @@ def _record(
     )  # fmt: skip
 
 
+def _was_away(node: Node, beat: _Beat) -> bool:
+    heard = node.last_heartbeat_at
+    return node.health != NodeHealth.READY or heard is None or heard < beat.heard_since
+
+
 def _note_news(
-    tx: Transaction, node: Node, request: HeartbeatRequest,
-    changed: list[tuple[Chip, ChipHealth]], now: datetime,
-) -> None:  # fmt: skip
+    tx: Transaction, node: Node, beat: _Beat, changed: list[tuple[Chip, ChipHealth]]
+) -> None:
     for chip, health in changed:
-        move_chip_health(tx, node, chip, health, now)
-    if request.inventory is not None:
-        record_inventory(tx, node, request.inventory, now)
+        move_chip_health(tx, node, chip, health, beat.now)
+    if beat.request.inventory is not None:
+        record_inventory(tx, node, beat.request.inventory, beat.now)
     if node.health != NodeHealth.READY:
-        move_health(tx, node, NodeHealth.READY, "heartbeat", "heartbeats arrive", now)
+        move_health(tx, node, NodeHealth.READY, "heartbeat", "heartbeats arrive", beat.now)
+    elif _was_away(node, beat):
+        # Nobody had missed it yet, but placing on it was suspended: that is over.
+        tx.hints.add(CYCLE)
+        tx.events.append("node", node.id, None, "node.heard", "heartbeats arrive again", beat.now)
 
 
 def _renew(

@@ -66,7 +66,7 @@ def run_cycle(deps: Deps, epoch: int, trigger: str) -> int:
     """
     started, clock = deps.clock.now(), time.perf_counter()
     with deps.store.read() as tx:
-        pool = read_pool(tx, started)
+        pool = read_pool(tx, started, deps.rules.suspect_after_s)
     if not pool.snapshot.queued:
         return 0
     plan = make_plan(pool.snapshot, POLICY, started)

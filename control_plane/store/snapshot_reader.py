@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from control_plane.store import models
 from control_plane.store.gang_reader import gang_of
@@ -39,8 +39,11 @@ class Pool:
     waits: Mapping[str, Wait]
 
 
-def read_pool(tx: Transaction, now: datetime) -> Pool:
-    """Everything that a cycle decides on, in one consistent read."""
+def read_pool(tx: Transaction, now: datetime, suspect_after_s: float) -> Pool:
+    """Everything that a cycle decides on, in one consistent read. A node that was silent for
+    `suspect_after_s` takes nothing new, even while nobody has called it suspect yet.
+    """
+    heard_since = now - timedelta(seconds=suspect_after_s)
     leases = tx.leases.held()
     held = _Held.of(leases, _leaving(tx, leases))
     queued, gangs = tx.jobs.queued_gangs(), tx.jobs.gangs_in(_PLACED)
@@ -48,7 +51,7 @@ def read_pool(tx: Transaction, now: datetime) -> Pool:
     siblings = _placed_types(leases)
     nodes = [node for node in tx.nodes.all() if node.intent != NodeIntent.RETIRED]
     snapshot = plan.Snapshot(
-        nodes=tuple(_nodes(tx, nodes, held)),
+        nodes=tuple(_nodes(tx, nodes, held, heard_since)),
         queued=tuple(gang_of(gang, siblings.get(gang.job_id, {})) for gang in queued),
         running=tuple(_running(tx, gangs, jobs, leases, now)),
         queues=tuple(_queue(row, held) for row in tx.queues.all()),
@@ -101,14 +104,16 @@ def _leaving(tx: Transaction, leases: Sequence[models.Lease]) -> set[str]:
     return {lease.replica_id for lease in leases} - staying
 
 
-def _nodes(tx: Transaction, nodes: Sequence[models.Node], held: _Held) -> Iterable[plan.Node]:
+def _nodes(
+    tx: Transaction, nodes: Sequence[models.Node], held: _Held, heard_since: datetime
+) -> Iterable[plan.Node]:
     chips: dict[str, list[plan.Chip]] = defaultdict(list)
     for row in tx.nodes.chips():
         chips[row.node_id].append(_chip(row, held))
     for node in nodes:
         cores, memory = held.cores[node.id], held.memory[node.id]
         yield plan.Node(
-            id=NodeId(node.id), name=node.name, closed=_closed(node),
+            id=NodeId(node.id), name=node.name, closed=_closed(node, heard_since),
             cores_milli=node.cores_milli, free_cores_milli=node.cores_milli - cores[0],
             releasing_cores_milli=cores[1], memory_bytes=node.memory_bytes,
             free_memory_bytes=node.memory_bytes - memory[0], releasing_memory_bytes=memory[1],
@@ -116,10 +121,13 @@ def _nodes(tx: Transaction, nodes: Sequence[models.Node], held: _Held) -> Iterab
         )  # fmt: skip
 
 
-def _closed(node: models.Node) -> plan.Closed | None:
+def _closed(node: models.Node, heard_since: datetime) -> plan.Closed | None:
     if node.intent != NodeIntent.SCHEDULABLE:
         return plan.Closed(node.intent)
-    return None if node.health == NodeHealth.READY else plan.Closed(node.health)
+    if node.health != NodeHealth.READY:
+        return plan.Closed(node.health)
+    heard = node.last_heartbeat_at is not None and node.last_heartbeat_at >= heard_since
+    return None if heard else plan.Closed.SUSPECT
 
 
 def _chip(row: models.Chip, held: _Held) -> plan.Chip:

@@ -87,6 +87,8 @@ class FakeAgent:
     deadlines_ns: dict[str, int] = field(default_factory=dict)
     finished: set[str] = field(default_factory=set)
     sent: list[ReportRequest] = field(default_factory=list)
+    beats: list[HeartbeatRequest] = field(default_factory=list)
+    lists: list[tuple[AssignmentList, int]] = field(default_factory=list)
     _ports: int = 20000
 
     def tick(self) -> None:
@@ -108,6 +110,7 @@ class FakeAgent:
         )
         generation = self.desired.generation if self.desired is not None else 0
         request = HeartbeatRequest(instance=self.instance, generation=generation, replicas=held)
+        self.beats.append(request)
         reply = record_heartbeat(self.deps, self.node_id, request)
         if self.loses_replies:
             return
@@ -119,6 +122,7 @@ class FakeAgent:
         """Fetches the assignment list and converges to it."""
         sent_ns = self.now_ns()
         received = assignment_list(self.deps, self.node_id)
+        self.lists.append((received, sent_ns))
         if self.loses_replies:
             return
         self.take(received, sent_ns)
@@ -165,9 +169,8 @@ class FakeAgent:
         """The process ends by itself."""
         self._end(self.processes[replica_id], reason, code)
 
-    def crash(self) -> None:
-        """The machine dies: its processes are gone and nothing of them is ever told."""
-        self.online = False
+    def reboot(self) -> None:
+        """The machine starts anew: its processes are gone and nothing of them is ever told."""
         self.processes.clear()
         self.deadlines_ns.clear()
         self.desired = None

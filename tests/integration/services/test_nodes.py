@@ -173,6 +173,20 @@ def test_silence_counts_from_when_we_began_to_listen(cluster: Cluster) -> None:
     assert cluster.node_row("a").health == "ready"
 
 
+def test_nothing_is_placed_on_a_node_that_nobody_has_heard_of_lately(cluster: Cluster) -> None:
+    """After our own absence it takes a heartbeat, not only the absence of blame."""
+    agent = cluster.node("a")
+    cluster.clock.advance(3600)
+    cluster.listening_since = cluster.clock.now()
+    cluster.submit(a_task("one"))
+    cluster.sweep()
+    assert cluster.cycle() == 0
+    assert cluster.job("one").reason == "suspect"
+    agent.beat()
+    assert cluster.events(agent.node_id)[-1] == "node.heard"
+    assert cluster.cycle() == 1
+
+
 def _enrol(cluster: Cluster, token: str, name: str) -> str:
     request = EnrolRequest(join_token=token, name=name, inventory=an_inventory({BIG: 1}))
     return enrol_node(cluster.deps, request).credential

@@ -6,6 +6,7 @@ import pytest
 
 from control_plane.errors import Conflict
 from control_plane.services.read_routes import read_routes
+from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ExitReason, JobState, ReplicaState
 from tests.fakes.cluster import Cluster, a_server
 
@@ -111,8 +112,21 @@ def test_cancelling_a_server_closes_its_endpoint_and_frees_the_name(cluster: Clu
 def test_a_server_is_wanted_however_often_its_nodes_fail(cluster: Cluster) -> None:
     cluster.node("a", {"emulated-a100": 1})
     cluster.submit(a_server("chat", disconnect_grace=3600.0))
-    for _ in range(25):
+    cluster.steps(2)
+    _count_failures(cluster, own=1000, infrastructure=1000)
+    for reason in (ExitReason.KILLED, ExitReason.ERROR):
+        cluster.finish("chat", reason)
         cluster.steps(3, 300)
-        cluster.finish("chat", ExitReason.KILLED)
-    cluster.steps(3, 300)
-    assert cluster.state("chat") is JobState.RUNNING
+        assert cluster.state("chat") is JobState.RUNNING
+    assert cluster.gangs("chat")[0].attempt == 3
+
+
+def _count_failures(cluster: Cluster, own: int, infrastructure: int) -> None:
+    gang_id = cluster.gangs("chat")[0].id
+
+    def work(tx: Transaction) -> None:
+        gang = tx.jobs.gang(gang_id)
+        assert gang is not None
+        gang.own_failures, gang.infrastructure_failures = own, infrastructure
+
+    cluster.deps.run(work)

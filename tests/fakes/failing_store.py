@@ -1,0 +1,32 @@
+"""A store whose process dies right after its n-th commit, before anybody is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from control_plane.store.engine import Database
+from control_plane.store.unit_of_work import Store, Transaction
+
+
+class Crash(BaseException):
+    """The process is gone. Nothing may catch it: a dead process handles no errors."""
+
+
+class FailingStore(Store):
+    """Dies once, after commit number `dies_at` (from 1). Death before a commit needs no case of
+    its own: it leaves what death after the commit before it left.
+    """
+
+    def __init__(self, database: Database, dies_at: int | None = None) -> None:
+        super().__init__(database)
+        self.dies_at = dies_at
+        self.num_commits = 0
+
+    @contextmanager
+    def write(self, serial: bool = True) -> Iterator[Transaction]:
+        with super().write(serial) as tx:
+            yield tx
+        self.num_commits += 1
+        if self.num_commits == self.dies_at:
+            raise Crash
