@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
@@ -34,6 +35,19 @@ from tests.integration.databases import PostgresServer, postgres
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 BASE_URL = "http://127.0.0.1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_logs() -> None:
+    """One line an event: structlog's default draws each traceback with all of its variables."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ]
+    )
 
 
 @pytest.fixture(scope="session")
