@@ -14,6 +14,7 @@ from agents.runtimes.limits import demand as values
 from agents.runtimes.limits.demand import Demand, Settings
 from agents.runtimes.limits.mounts import Version
 
+_TRIES: Final = 5
 OWN_LEAF: Final = "penstock-agent"
 
 _SETTINGS: Final[Mapping[tuple[str, Version], Callable[[Demand], Settings]]] = {
@@ -28,9 +29,13 @@ _SETTINGS: Final[Mapping[tuple[str, Version], Callable[[Demand], Settings]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """`top` is `.../penstock/<agent>`; one group per replica is made below it."""
+    """`top` is `penstock/<agent>` below `parent`; one group per replica is made below it.
+
+    Nothing is there while no replica runs. Supervisors remove what is empty at any moment.
+    """
 
     version: Version
+    parent: Path
     top: Path
     controllers: frozenset[str]
 
@@ -39,8 +44,23 @@ class Hierarchy:
 
     def make(self, demand: Demand) -> Path:
         """The replica's group with its limits set. Raises OSError when one cannot be set."""
+        if not self.top.exists():
+            self._found()
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError):
+                return self._make(demand)
+            self._found()
+        return self._make(demand)
+
+    def _found(self) -> None:
+        if self.version == 2:
+            delegate(self.parent, self.top, self.controllers, os.getpid())
+        else:
+            _make_folders(self.top)
+
+    def _make(self, demand: Demand) -> Path:
         group = self.group(demand.replica_id)
-        _make_folders(group)
+        group.mkdir(exist_ok=True)
         for controller in sorted(self.controllers):
             if controller != "memory" or demand.memory_bytes:
                 _apply(group, _SETTINGS[controller, self.version](demand))
@@ -64,11 +84,9 @@ class Hierarchy:
 
     def leave(self) -> None:
         """Removes the folders above the replicas' groups, if empty."""
-        for folder in (self.top, self.top.parent):
-            try:
-                folder.rmdir()
-            except OSError:
-                return
+        with suppress(OSError):
+            self.top.rmdir()
+            self.top.parent.rmdir()
 
 
 def delegate(parent: Path, top: Path, controllers: frozenset[str], pid: int) -> frozenset[str]:
@@ -119,7 +137,7 @@ def _apply(group: Path, settings: Settings) -> None:
 
 
 def _make_folders(path: Path) -> None:
-    for _ in range(10):  # a supervisor may be removing empty parents at this moment
+    for _ in range(_TRIES):
         with suppress(FileNotFoundError):
             os.makedirs(path, exist_ok=True)
             return

@@ -77,6 +77,7 @@ class Limiter:
         for hierarchy in self.hierarchies:
             _kill(hierarchy.group(replica_id))
             removed &= hierarchy.remove(replica_id)
+            hierarchy.leave()
         return removed
 
     def strangers(self, known: Iterable[str]) -> frozenset[str]:
@@ -136,7 +137,7 @@ def _tried(mount: Mount, parent: Path, agent_id: str, missing: frozenset[str]) -
     try:
         if mount.version == 2:
             wanted = delegate(parent, top, wanted, os.getpid())
-        hierarchy = Hierarchy(mount.version, top, wanted)
+        hierarchy = Hierarchy(mount.version, parent, top, wanted)
         _try(hierarchy)
     except OSError as error:
         log.info("cgroup_not_permitted", path=str(top), error=str(error))
@@ -155,6 +156,7 @@ def _try(hierarchy: Hierarchy) -> None:
             process.kill()
             process.wait()
             hierarchy.remove(_PROBE.replica_id)
+            hierarchy.leave()
 
 
 def _memory_files(version: int, group: Path) -> dict[str, str]:

@@ -102,11 +102,16 @@ def _put_down(spec: Spec, record: dict[str, Any]) -> None:
 
 
 def _remove_groups(spec: Spec) -> None:
+    """And the agent's own folders above them, when this was its last replica."""
     for group in spec.limits.cgroups:
+        top = os.path.dirname(group)
+        above = (top, os.path.dirname(top))
         try:
             os.rmdir(group)
+            for folder in above if os.path.basename(above[1]) == "penstock" else ():
+                os.rmdir(folder)
         except OSError:
-            continue  # the agent looks again when it forgets the replica
+            continue  # others are in it, or the agent removes it when it forgets the replica
 
 
 def _was_started(folder: str) -> bool:

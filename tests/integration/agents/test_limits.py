@@ -108,7 +108,8 @@ def test_in_version_2_a_group_that_others_are_in_is_left_alone(tmp_path: Path) -
 
 def test_in_version_2_limits_are_written_to_one_group(tmp_path: Path) -> None:
     top = tmp_path / "penstock" / "x"
-    hierarchy = Hierarchy(2, top, frozenset({"cpu", "memory", "pids"}))
+    top.mkdir(parents=True)
+    hierarchy = Hierarchy(2, tmp_path, top, frozenset({"cpu", "memory", "pids"}))
     group = hierarchy.make(Demand("replica_0", 250, 64 << 20, hard=True))
     written = {path.name: path.read_text() for path in group.iterdir()}
     assert written == {
