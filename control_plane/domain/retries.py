@@ -7,7 +7,14 @@ from typing import Final
 
 from penstock.api.states import ExitReason, Outcome
 
-INFRASTRUCTURE: Final = frozenset({ExitReason.KILLED, ExitReason.LEASE_EXPIRED, ExitReason.LOST})
+INFRASTRUCTURE: Final = frozenset(
+    {ExitReason.KILLED, ExitReason.LEASE_EXPIRED, ExitReason.LOST, ExitReason.PEER_LOST}
+)
+    {ExitReason.KILLED, ExitReason.LEASE_EXPIRED, ExitReason.LOST, ExitReason.PEER_LOST}
+)
+TEMPORARY_FAILURE_CODE: Final = 75
+"""EX_TEMPFAIL of sysexits.h: a replica says that the fault was not its own, for example a rank
+that lost a peer. It is tried again within the infrastructure's budget."""
 INFRASTRUCTURE_LIMIT: Final = 20
 FIRST_BACKOFF_S: Final = 1.0
 MOST_BACKOFF_S: Final = 300.0

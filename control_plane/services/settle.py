@@ -9,7 +9,12 @@ from datetime import datetime, timedelta
 
 from control_plane.domain import job as job_domain
 from control_plane.domain import replica as replica_domain
-from control_plane.domain.retries import Failures, backoff_s, judge
+from control_plane.domain.retries import (
+    TEMPORARY_FAILURE_CODE,
+    Failures,
+    backoff_s,
+    judge,
+)
 from control_plane.services.end_job import end_job
 from control_plane.services.moves import move_gang, move_job
 from control_plane.store.models import Gang, Job, Replica
@@ -117,7 +122,10 @@ def _limit(job: Job) -> int | None:
 def _blame(job: Job, replica: Replica) -> ExitReason:
     if replica.state == ReplicaState.LOST:
         return ExitReason.LOST
-    reason = ExitReason((replica.exit or {}).get("reason", ExitReason.ERROR))
+    record = replica.exit or {}
+    reason = ExitReason(record.get("reason", ExitReason.ERROR))
+    if reason is ExitReason.ERROR and record.get("code") == TEMPORARY_FAILURE_CODE:
+        return ExitReason.PEER_LOST
     return ExitReason.ERROR if reason is ExitReason.COMPLETED else reason
 
 

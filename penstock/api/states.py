@@ -81,6 +81,7 @@ class ExitReason(StrEnum):
     LEASE_EXPIRED = "lease_expired"
     START_FAILED = "start_failed"
     LOST = "lost"
+    PEER_LOST = "peer_lost"
 
 
 class Outcome(StrEnum):

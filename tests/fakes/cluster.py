@@ -133,11 +133,14 @@ class Cluster:
 
     # -- what happens on nodes --
 
-    def finish(self, ref: str, reason: ExitReason = ExitReason.COMPLETED, rank: int = 0) -> None:
+    def finish(
+        self, ref: str, reason: ExitReason = ExitReason.COMPLETED, rank: int = 0,
+        code: int | None = None,
+    ) -> None:  # fmt: skip
         """A rank of the job's present attempt ends by itself, and its agent tells."""
         replica = next(it for it in self.replicas(ref) if it.rank == rank)
         agent = self.agent_of(replica)
-        agent.exit(replica.id, reason)
+        agent.exit(replica.id, reason, code)
         if agent.online:
             agent.report()
 

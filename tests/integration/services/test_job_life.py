@@ -101,6 +101,16 @@ def test_a_fault_of_the_infrastructure_costs_the_user_nothing(cluster: Cluster) 
     assert cluster.state("lucky") is JobState.QUEUED
 
 
+def test_a_rank_that_lost_its_peer_blames_the_infrastructure(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("bereft"))
+    cluster.steps(3)
+    cluster.finish("bereft", ExitReason.ERROR, code=75)
+    gang = cluster.gangs("bereft")[0]
+    assert (gang.own_failures, gang.infrastructure_failures) == (0, 1)
+    assert (gang.exit_reason, gang.state) == ("peer_lost", JobState.QUEUED)
+
+
 def test_a_timeout_is_final(cluster: Cluster) -> None:
     cluster.node("a")
     cluster.submit(a_task("long", retry={"limit": 9}))
