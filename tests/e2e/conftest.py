@@ -23,7 +23,7 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.failed and isinstance(item, pytest.Function):
+    if report.failed and report.when == "call" and isinstance(item, pytest.Function):
         for value in item.funcargs.values():
             if isinstance(value, Cloud):
                 report.sections.append(("ends of the cloud's logs", value.tails()))

@@ -73,8 +73,16 @@ def of_folder(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def still_there(folder: Path, within_s: float) -> list[psutil.Process]:
+    """Processes of the folder that did not end by themselves in that time."""
+    until = time.monotonic() + within_s
+    while (left := of_folder(folder)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return left
+
+
 def of_replica(replica_id: str) -> list[psutil.Process]:
-    """The replica's own processes, without its supervisor."""
+    """The replica's own processes, the first one first, without its supervisor."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -82,7 +90,8 @@ def of_replica(replica_id: str) -> list[psutil.Process]:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return [it for it in found if it.is_running() and it.status() != psutil.STATUS_ZOMBIE]
+    living = [it for it in found if it.is_running() and it.status() != psutil.STATUS_ZOMBIE]
+    return sorted(living, key=psutil.Process.create_time)
 
 
 def supervisors(folder: Path) -> list[psutil.Process]:

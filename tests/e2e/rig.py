@@ -108,6 +108,15 @@ class Cloud:
             )
         return self.servers[name]
 
+    @contextmanager
+    def server_killed(self) -> Iterator[None]:
+        """kill -9 of the server; another one is started afterwards."""
+        self.server.kill()
+        try:
+            yield
+        finally:
+            self.start_server()
+
     def add_node(self, name: str, emulate: str = "", *options: str, via: str = "") -> NodeProcess:
         """Starts an agent and waits until its node is ready. `via`: another way to the server."""
         state_dir = self.home / name
@@ -179,7 +188,7 @@ class Cloud:
         for daemon in (*(node.daemon for node in self.nodes.values()), *self.servers.values()):
             if daemon.is_alive:
                 daemon.end()
-        left = processes.of_folder(self.home)
+        left = processes.still_there(self.home, within_s=2.0)
         named = [f"{it.pid}: {' '.join(it.cmdline())}" for it in left if it.is_running()]
         processes.end_by_force(left)
         groups = processes.cgroups_of([node.agent_id for node in self.nodes.values()])
