@@ -10,8 +10,6 @@ from penstock.api.states import ExitReason, Outcome
 INFRASTRUCTURE: Final = frozenset(
     {ExitReason.KILLED, ExitReason.LEASE_EXPIRED, ExitReason.LOST, ExitReason.PEER_LOST}
 )
-    {ExitReason.KILLED, ExitReason.LEASE_EXPIRED, ExitReason.LOST, ExitReason.PEER_LOST}
-)
 TEMPORARY_FAILURE_CODE: Final = 75
 """EX_TEMPFAIL of sysexits.h: a replica says that the fault was not its own, for example a rank
 that lost a peer. It is tried again within the infrastructure's budget."""
