@@ -82,7 +82,8 @@ def render(error: CliError | ClientError) -> str:
         )
         lines += [f"  {_violation(one, source, places)}" for one in violations]
     if document.get("hint"):
-        lines.append(f"  hint: {clean(str(document['hint']))}")
+        first, *more = map(clean, str(document["hint"]).splitlines())
+        lines += [f"  hint: {first}", *more]
     if document.get("request_id"):
         lines.append(f"  request: {clean(str(document['request_id']))}")
     return "\n".join(lines)
