@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,9 +48,11 @@ class Streams:
                 del self._open[owner]
 
     def close(self) -> None:
-        """Ends every stream and long poll at its next turn. For the server's signal handler."""
+        """Ends every stream and long poll at once. Safe in a signal handler: the hub's lock may
+        be held by the very code that the signal interrupted, so another thread takes it.
+        """
         self.closing = True
-        self.hub.deliver(CLOSING)
+        threading.Thread(target=self.hub.deliver, args=(CLOSING,), daemon=True).start()
 
 
 async def wait_for(woken: asyncio.Event, seconds: float) -> None:

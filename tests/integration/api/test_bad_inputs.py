@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from control_plane.api import bodies
 from control_plane.api.bodies import MAX_AGENT_BODY_BYTES, MAX_BODY_BYTES, MAX_YAML_BYTES
 from tests.integration.api.world import TASK, headers, join
 
@@ -273,3 +275,21 @@ def test_answers_carry_security_headers_and_no_cors(api_client: TestClient) -> N
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert not [name for name in answer.headers if name.startswith("access-control")]
         assert "server" not in answer.headers
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_body_that_never_comes_is_given_up(
+    live_api: str, admin_secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "BODY_DEADLINE_S", 0.2)
+    for length, body, code in ((500, b'{"type"', b"slow_body"), (2**40, b"", b"too_large")):
+        with socket.create_connection(("127.0.0.1", int(live_api.rpartition(":")[2]))) as slow:
+            slow.settimeout(10)
+            head = (
+                f"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n"
+                f"Content-Type: application/json\r\nAuthorization: Bearer {admin_secret}\r\n\r\n"
+            )
+            slow.sendall(head.encode() + body)
+            answer = b"".join(iter(lambda: slow.recv(65536), b""))  # until the server hangs up
+        assert code in answer
+        assert b"connection: close" in answer.lower()
