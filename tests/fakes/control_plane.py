@@ -268,6 +268,8 @@ def _asgi(fake: FakeControlPlane) -> Any:
         body = b""
         while True:
             event = await receive()
+            if event["type"] == "http.disconnect":
+                return  # an agent that was killed in the middle of a request
             body += event.get("body", b"")
             if not event.get("more_body"):
                 break

@@ -73,6 +73,10 @@ class Node:
         """Waits until this has reached the control plane."""
         wait_for(lambda: text in self.fake.logs.get(replica_id, b""))
 
+    def logged(self, replica_id: str, text: bytes) -> None:
+        """Waits until the whole log that the control plane has is this."""
+        wait_for(lambda: self.fake.logs.get(replica_id) == text)
+
     def supervisors(self) -> list[int]:
         """Pids of this node's supervisors."""
         mark = str(self.state_dir / "replicas").encode()

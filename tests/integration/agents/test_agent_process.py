@@ -63,7 +63,25 @@ def test_a_killed_agent_does_not_disturb_a_replica_and_adopts_it(joined: Node) -
     joined.start()
     wait_for(lambda: "replica_adopted" in joined.said())
     assert joined.ended("replica_1").reason is ExitReason.COMPLETED
-    wait_for(lambda: joined.fake.logs["replica_1"] == counted(300))
+    joined.logged("replica_1", counted(300))
+
+
+def test_an_agent_killed_again_and_again_loses_nothing_and_runs_nothing_twice(
+    node: Node, tmp_path: Path
+) -> None:
+    token = node.fake.join_token
+    for number in range(6):
+        node.launch(PENSTOCK_AGENT_JOIN_TOKEN=token)
+        script = f"echo x >> {tmp_path}/ran-{number}; {COUNT.format(to=100)}; exit {number}"
+        node.run(f"replica_{number}", script)
+        wait_for((tmp_path / f"ran-{max(0, number - 1)}").exists)
+        node.fake.lose_answers = number % 2
+        node.send(signal.SIGKILL)
+    node.launch()
+    for number in range(6):
+        assert node.ended(f"replica_{number}").code == number
+        node.logged(f"replica_{number}", counted(100))
+        assert (tmp_path / f"ran-{number}").read_text() == "x\n"
 
 
 def test_a_replica_that_ends_while_the_agent_is_dead_is_told_of_later(joined: Node) -> None:
@@ -74,7 +92,7 @@ def test_a_replica_that_ends_while_the_agent_is_dead_is_told_of_later(joined: No
     assert joined.fake.exit_of("replica_1") is None
     joined.start()
     assert joined.ended("replica_1").code == 4
-    wait_for(lambda: joined.fake.logs.get("replica_1") == b"bye\n")
+    joined.logged("replica_1", b"bye\n")
 
 
 def test_sigterm_leaves_replicas_running_unless_told_to_drain(joined: Node) -> None:
@@ -122,7 +140,7 @@ def test_a_control_plane_away_for_less_than_the_lease_costs_nothing(joined: Node
     time.sleep(1.0)
     joined.fake.away = False
     assert joined.ended("replica_1").reason is ExitReason.COMPLETED
-    wait_for(lambda: joined.fake.logs["replica_1"] == counted(200))
+    joined.logged("replica_1", counted(200))
 
 
 def test_a_replica_of_a_dead_epoch_is_stopped_and_its_report_refused(joined: Node) -> None:
