@@ -209,15 +209,19 @@ class Keeper:
         self.converge()
 
     def tell(self, held: Held, urgent: bool = True, **fields: Any) -> None:
-        """Puts an observation on its way, unless nobody would listen."""
+        """Puts an observation on its way, unless nobody would listen.
+
+        The end is told with its record only: what is told between the two is of a running replica.
+        """
         if held.exit_accepted:
             return
-        now = datetime.now(UTC)
+        last_words = held.state is ReplicaState.EXITED and fields.get("exit") is None
         self.outbox.put(
             Observation(
-                replica_id=held.id, epoch=held.epoch, state=held.state, observed_at=now, **fields
+                replica_id=held.id, epoch=held.epoch, observed_at=datetime.now(UTC),
+                state=ReplicaState.RUNNING if last_words else held.state, **fields,
             )
-        )
+        )  # fmt: skip
         if urgent:
             self.ring()
 

@@ -76,6 +76,22 @@ def test_an_end_that_was_accepted_is_forgotten_and_never_runs_again() -> None:
     assert told(keeper) == []
 
 
+def test_last_words_are_told_of_a_running_replica_and_the_end_only_with_its_record() -> None:
+    runtime = FakeRuntime()
+    keeper = a_keeper(runtime)
+    keeper.take(a_list(1, an_assignment()), boottime_ns())
+    keeper.ended = lambda _: None
+    runtime.end("replica_1", 0)
+    keeper.sweep()
+    for held in keeper.roster:
+        keeper.tell(held, result={"loss": 1})
+    keeper.report_end("replica_1")
+    seen = told(keeper)
+    assert [(it.state, it.exit is not None) for it in seen if it.result or it.exit] == [
+        (RUNNING, False), (EXITED, True),
+    ]  # fmt: skip
+
+
 def test_an_end_is_kept_until_it_was_accepted() -> None:
     runtime = FakeRuntime(scripted(job=Script(code=0)))
     keeper = a_keeper(runtime)
