@@ -5,15 +5,20 @@ The schema is made once per run; every test gets a copy of its own.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import DEVNULL
+from typing import Any
 
 import psycopg
 import pytest
@@ -23,6 +28,7 @@ from control_plane.store.engine import open_database
 from control_plane.store.migrate import migrate
 
 TEMPLATE = "penstock_template"
+_PR_SET_PDEATHSIG = 1
 _FAST = "fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"
 
 
@@ -76,25 +82,44 @@ def _system(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
     if owner is not None:
         os.chown(shared, owner.pw_uid, owner.pw_gid)
     data = shared / "d"
-    options = f"-c listen_addresses= -k {shared} " + " ".join(f"-c {one}" for one in _FAST)
-    control = [str(binaries / "pg_ctl"), "-D", str(data), "-l", str(shared / "log"), "-w"]
-    user = "postgres" if owner is not None else None
-
-    def run(*command: str) -> None:
-        subprocess.run(
-            command, check=True, user=user, group=user, cwd="/", env={"PATH": os.defpath},
-            extra_groups=[] if user else None, stdout=subprocess.DEVNULL, timeout=60,
-        )  # fmt: skip
-
+    as_owner: dict[str, Any] = {"cwd": "/", "env": {"PATH": os.defpath}, "stderr": DEVNULL}
+    if owner is not None:
+        as_owner |= {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+    init = (str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "penstock", "-E",
+            "UTF8", "--locale", "C.UTF-8", "--no-sync")  # fmt: skip
+    start = [str(binaries / "postgres"), "-D", str(data), "-k", str(shared)]
+    start += [part for one in ("listen_addresses=", *_FAST) for part in ("-c", one)]
     try:
-        run(str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "penstock",
-            "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync")  # fmt: skip
-        run(*control, "-o", options, "start")
-        yield PostgresServer(str(shared), "penstock")
+        subprocess.run(init, check=True, stdout=DEVNULL, timeout=60, **as_owner)
+        with subprocess.Popen(
+            start,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, no lock is taken
+            **as_owner,
+        ) as process:
+            try:
+                _wait_until_ready(str(shared))
+                yield PostgresServer(str(shared), "penstock")
+            finally:
+                process.send_signal(signal.SIGINT)  # a fast shutdown
+                process.wait(30)
     finally:
-        if (data / "postmaster.pid").exists():
-            run(*control, "-m", "immediate", "stop")
         shutil.rmtree(shared, ignore_errors=True)
+
+
+def _end_with_parent() -> None:
+    """In the child: even a test run that is killed leaves no server behind."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+def _wait_until_ready(folder: str) -> None:
+    for _ in range(200):
+        try:
+            psycopg.connect(host=folder, user="penstock", dbname="postgres").close()
+        except psycopg.OperationalError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError("PostgreSQL did not start within ten seconds")
 
 
 @contextmanager
