@@ -102,7 +102,7 @@ def _body_hash(spec: JobSpec) -> str:
 
 
 def _check_room(tx: Transaction, deps: Deps) -> None:
-    queued = sum(n for (state, _), n in tx.jobs.counts().items() if state == JobState.QUEUED)
+    queued = tx.jobs.num_in(JobState.QUEUED)
     if queued >= deps.rules.max_queued_jobs:
         raise QuotaExceeded(f"{queued} jobs wait already", code="queue_full")
 

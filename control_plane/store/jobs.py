@@ -103,6 +103,10 @@ class Jobs:
             .limit(limit)
         ).all()
 
+    def num_in(self, state: JobState) -> int:
+        """By the index on the state: does not grow with the jobs that have ended."""
+        return self._session.scalar(select(func.count(Job.id)).where(Job.state == state)) or 0
+
     def counts(self) -> dict[tuple[str, str], int]:
         """(state, queue) → number of jobs."""
         rows = self._session.execute(
