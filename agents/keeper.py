@@ -229,7 +229,9 @@ class Keeper:
         """Tells that a replica has ended: after `ended` was called for it."""
         held = self.roster.get(replica_id)
         if held is not None and held.exit is not None:
-            self.tell(held, exit=held.exit, message=held.exit.message)
+            size = self.runtime.log_size(replica_id)
+            record = held.exit.model_copy(update={"log_bytes": size})
+            self.tell(held, exit=record, message=record.message)
 
     def reported(self) -> tuple[HeldReplica, ...]:
         """What a heartbeat lists: what is here, and what waits to be started."""

@@ -25,9 +25,10 @@ from penstock.api.jobs import JobEnd
 from penstock.api.states import ReplicaState
 
 PASS_BYTES: Final = 4 * BLOCK_BYTES
-# How long the last bytes of an ended replica are waited for: where its agent told the length,
+# How long the last bytes of an ended replica are waited for: where its agent told the length (an
+# agent that could not reach us tries again within 10 s),
 # and where it did not.
-PATIENCE_S: Final = 10.0
+PATIENCE_S: Final = 20.0
 BLIND_PATIENCE_S: Final = 0.5
 
 

@@ -46,10 +46,11 @@ def quota_us(cores_milli: int) -> tuple[int, int]:
 
 
 def cpu_v1(demand: Demand) -> Settings:
+    weight = {"cpu.shares": str(max(2, demand.cores_milli * 1024 // 1000))}
     if not demand.hard:
-        return {"cpu.shares": str(max(2, demand.cores_milli * 1024 // 1000))}
+        return weight
     quota, period = quota_us(demand.cores_milli)
-    return {"cpu.cfs_period_us": str(period), "cpu.cfs_quota_us": str(quota)}
+    return weight | {"cpu.cfs_period_us": str(period), "cpu.cfs_quota_us": str(quota)}
 
 
 def memory_v1(demand: Demand) -> Settings:
@@ -58,10 +59,19 @@ def memory_v1(demand: Demand) -> Settings:
 
 
 def cpu_v2(demand: Demand) -> Settings:
+    weight = {"cpu.weight": str(min(10_000, max(1, demand.cores_milli // 10)))}
     if not demand.hard:
-        return {"cpu.weight": str(min(10_000, max(1, demand.cores_milli // 10)))}
+        return weight
     quota, period = quota_us(demand.cores_milli)
-    return {"cpu.max": f"{quota} {period}"}
+    return weight | {"cpu.max": f"{quota} {period}"}
+
+
+ALL_REPLICAS: Final[Mapping[int, Settings]] = {
+    1: {"cpu.shares": "4096"},
+    2: {"cpu.weight": "400"},
+}
+"""cgroup version to the weight of all replicas together against the rest of the machine, four
+times the default: what a quota grants has to be there, whatever else runs on the host."""
 
 
 def memory_v2(demand: Demand) -> Settings:

@@ -57,6 +57,9 @@ class Hierarchy:
             delegate(self.parent, self.top, self.controllers, os.getpid())
         else:
             _make_folders(self.top)
+        if "cpu" in self.controllers:
+            for folder in (self.top.parent, self.top):
+                _apply(folder, values.ALL_REPLICAS[self.version])
 
     def _make(self, demand: Demand) -> Path:
         group = self.group(demand.replica_id)

@@ -35,8 +35,12 @@ def test_a_quota_is_the_share_of_its_period_and_never_too_small(cores_milli: int
 
 
 def test_version_1_and_version_2_say_the_same() -> None:
-    assert cpu_v1(HALF) == {"cpu.cfs_period_us": "10000", "cpu.cfs_quota_us": "5000"}
-    assert cpu_v2(HALF) == {"cpu.max": "5000 10000"}
+    assert cpu_v1(HALF) == {
+        "cpu.shares": "512",
+        "cpu.cfs_period_us": "10000",
+        "cpu.cfs_quota_us": "5000",
+    }
+    assert cpu_v2(HALF) == {"cpu.weight": "50", "cpu.max": "5000 10000"}
     assert memory_v1(HALF)["memory.limit_in_bytes"] == memory_v2(HALF)["memory.max"] == "67108864"
     assert processes(HALF) == {"pids.max": "16384"}
     assert cpu_v1(SOFT) == {"cpu.shares": "2560"}
