@@ -1,4 +1,4 @@
-"""Small inputs for the engine: seeded prose to train on, and a model shape that trains in seconds."""
+"""Small inputs for the engine: seeded prose to train on, and a shape that trains in seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A way to the server that a test can cut: no refusal, no reset, only silence, as in a partition."""
+"""A way to the server that a test can cut: no refusal, no reset, only silence."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tests.e2e import processes
 from tests.e2e.processes import eventually
 from tests.e2e.rig import Cloud, a_cloud
 
-COUNT = 'i=0; while [ $i -lt {lines} ]; do echo line $i; i=$((i+1)); sleep 0.03; done; exit {code}'
+COUNT = "i=0; while [ $i -lt {lines} ]; do echo line $i; i=$((i+1)); sleep 0.03; done; exit {code}"
 NUM_LINES = 150
 STORM = 40
 

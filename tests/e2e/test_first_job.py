@@ -61,16 +61,10 @@ def test_a_job_on_an_emulated_chip_sees_its_rank_its_chip_and_its_limits(cloud: 
     )  # fmt: skip
     cloud.await_job("ranks", "succeeded")
     text = cloud.client.jobs.log_text("ranks")
+    replica = next(iter(cloud.client.jobs.replicas(job.id)))
     assert text.startswith("0/1 ")
     assert '"emulated": true' in text.replace('"emulated":true', '"emulated": true')
-    assert [(chip.type, chip.milli) for chip in next(_chips(cloud, job))] == [
-        ("emulated-910b", 1000)
-    ]
-
-
-def _chips(cloud: Cloud, job: Job) -> Iterator[list[object]]:
-    for replica in cloud.client.jobs.replicas(job.id):
-        yield list(replica.chips)
+    assert [(chip.type, chip.milli) for chip in replica.chips] == [("emulated-910b", 1000)]
 
 
 def _end(job: Job) -> float:

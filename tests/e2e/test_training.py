@@ -153,9 +153,7 @@ def test_the_same_gang_is_placed_again_and_then_what_is_left_of_the_pool(story: 
 
 
 def test_each_attempt_goes_on_from_the_newest_checkpoint_of_the_one_before(story: Story) -> None:
-    newest = [
-        max(it.step for it in story.checkpoints if it.epoch == attempt) for attempt in (1, 2)
-    ]
+    newest = [max(it.step for it in story.checkpoints if it.epoch == attempt) for attempt in (1, 2)]
     print(f"attempts began at steps {story.starts}; newest checkpoints before at {newest}")
     assert story.starts == [0, *newest]
     assert newest[0] >= EVERY

@@ -1,172 +1,193 @@
-"""`penstock up` and `down` as their user runs them: real processes in a home of their own."""
+"""`penstock up` and `down`, as a stranger types them: what they start, refuse and leave."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
+from agents.state.sockets import agent_id
+from penstock.client.synchronous import Client
 from tests.e2e import processes
+from tests.e2e.processes import eventually
 from tests.e2e.rig import PENSTOCK, ROOT
 
+FLEET = "emulated-a100:1,emulated-910b:1"
+MIB = 2**20
 
-@dataclass
-class LocalCloud:
-    """The command against one home; `port` is asked for so that tests may run side by side."""
+
+@dataclass(frozen=True, slots=True)
+class Laptop:
+    """One home folder and the command."""
 
     home: Path
-    port: int = field(default_factory=processes.free_port)
 
-    def run(self, *arguments: str, timeout_s: float = 90) -> subprocess.CompletedProcess[str]:
+    def penstock(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_")}
         return subprocess.run(
-            [*PENSTOCK, *arguments], env=self.env(), cwd=self.home.parent, capture_output=True,
-            text=True, timeout=timeout_s, check=False,
+            [*PENSTOCK, "--home", str(self.home), *arguments],
+            env={**kept, "PYTHONPATH": str(ROOT)}, cwd=self.home, capture_output=True, text=True,
+            timeout=90, check=False,
         )  # fmt: skip
 
-    def ok(self, *arguments: str) -> str:
-        done = self.run(*arguments)
-        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+    def must(self, *arguments: str) -> str:
+        done = self.penstock(*arguments)
+        assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
-    def up(self, *arguments: str) -> str:
-        return self.ok("up", "--port", str(self.port), "--emulate", "none", *arguments)
+    def record(self, name: str) -> psutil.Process:
+        """The process that a record of the home names."""
+        text = (self.home / f"{name}.json").read_text(encoding="utf-8")
+        return psutil.Process(int(_field(text, "pid")))
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [*PENSTOCK, *arguments], env=self.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+    @property
+    def url(self) -> str:
+        return _field((self.home / "server.json").read_text(encoding="utf-8"), "url")
 
-    def env(self) -> dict[str, str]:
-        kept = {name: text for name, text in os.environ.items() if not name.startswith("PENSTOCK_")}
-        return {**kept, "PENSTOCK_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
+    @property
+    def client(self) -> Client:
+        token = (self.home / "admin-token").read_text(encoding="utf-8").strip()
+        return Client(self.url, token)
 
-    def record(self, name: str) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads((self.home / f"{name}.json").read_text())
-        return document
+    def everything(self) -> list[psutil.Process]:
+        return processes.of_folder(self.home)
 
-    def job(self, ref: str) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.ok("job", "get", ref, "-o", "json"))
-        return document
-
-    def left(self) -> list[str]:
-        found = processes.still_there(self.home, within_s=5)
-        return [" ".join(it.cmdline()) for it in found if it.is_running()]
+    @property
+    def agent_id(self) -> str:
+        return agent_id(self.home / "agent")
 
 
-@pytest.fixture
-def cloud() -> Iterator[LocalCloud]:
-    folder = Path(tempfile.mkdtemp(prefix="penstock-up-"))  # short: a socket lies in it
-    one = LocalCloud(folder / "home")
+def _field(text: str, name: str) -> str:
+    return str(json.loads(text)[name])
+
+
+@pytest.fixture(scope="module")
+def laptop() -> Iterator[Laptop]:
+    home = Path(tempfile.mkdtemp(prefix="penstock-e2e-"))
+    made = Laptop(home)
     try:
-        yield one
+        yield made
     finally:
-        one.run("down")
-        processes.end_by_force(processes.of_folder(folder))
-        shutil.rmtree(folder, ignore_errors=True)
+        made.penstock("down")
+        processes.end_by_force(made.everything())
+        shutil.rmtree(home, ignore_errors=True)
 
 
-def test_a_cloud_comes_up_runs_a_job_and_leaves_nothing_behind(cloud: LocalCloud) -> None:
-    said = cloud.up()
-    token = (cloud.home / "admin-token").read_text().strip()
-    assert f"http://127.0.0.1:{cloud.port}" in said
-    assert f"admin token: {token}" in said
-    assert _listening(cloud.record("server")["pid"]) == {("127.0.0.1", cloud.port)}
-    for name in ("admin-token", "config.json", "server.json", "agent/credential"):
-        assert (cloud.home / name).stat().st_mode & 0o077 == 0, name
-
-    again = cloud.up()
-    assert "running already" in again
-    assert token not in again
-
-    done = cloud.run("job", "submit", "--follow", "--", "echo", "hello")
-    assert (done.returncode, done.stdout) == (0, "hello\n")
-    assert cloud.run("job", "submit", "--follow", "--exit-status", "--", "false").returncode == 1
-    assert "reachable: yes" in cloud.ok("status")
-    assert cloud.run("doctor").returncode == 0
-
-    cloud.ok("job", "submit", "--name", "long", "--", "sleep", "300")
-    processes.eventually(lambda: cloud.job("long")["state"] == "running", "long runs")
-    told = cloud.ok("down")
-    assert "stopped running jobs: long" in told
-    assert cloud.left() == []
-    with socket.socket() as one:
-        assert one.connect_ex(("127.0.0.1", cloud.port)) != 0
-    assert "nothing is running" in cloud.ok("down")
-    assert cloud.run("job", "list").returncode == 5
+def test_a_public_address_without_authentication_is_refused_and_nothing_is_started(
+    laptop: Laptop,
+) -> None:
+    done = laptop.penstock("up", "--host", "0.0.0.0", "--no-auth")
+    assert done.returncode != 0
+    assert "refusing to listen on 0.0.0.0 without authentication" in done.stderr
+    assert not laptop.everything()
+    command = [
+        sys.executable, "-m", "control_plane", "serve", "--home", str(laptop.home),
+        "--host", "0.0.0.0", "--no-auth",
+    ]  # fmt: skip
+    served = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert served.returncode == 2
+    assert "refusing to listen on 0.0.0.0 without authentication" in served.stderr
 
 
-def test_a_killed_server_comes_back_under_the_running_job(cloud: LocalCloud) -> None:
-    cloud.up()
-    agent = cloud.record("agent")
-    script = "for n in 1 2 3 4 5 6 7 8; do echo line $n; sleep 1; done"
-    cloud.ok("job", "submit", "--name", "counter", "--", "sh", "-c", script)
-    follower = cloud.start("job", "logs", "-f", "counter")
-    processes.eventually(lambda: "line 2" in cloud.ok("job", "logs", "counter"), "it counts")
-
-    os.kill(cloud.record("server")["pid"], signal.SIGKILL)
-    processes.eventually(lambda: cloud.run("status").returncode == 5, "the server is gone")
-    assert "penstock is up" in cloud.up()
-
-    assert cloud.record("agent") == agent
-    output, errors = follower.communicate(timeout=60)
-    assert (follower.returncode, errors) == (0, b"")
-    assert output.decode().splitlines() == [f"line {n}" for n in range(1, 9)]
-    cloud.ok("job", "wait", "counter")
-    assert cloud.job("counter")["attempt"] == 1
+def test_up_starts_a_server_and_a_node_in_little_memory(laptop: Laptop) -> None:
+    told = laptop.must("up", "--port", "0", "--emulate", FLEET)
+    print(told)
+    assert "penstock is up at http://127.0.0.1:" in told
+    assert "emulated ones are marked so" in told
+    assert "admin token: pst_" in told
+    eventually(lambda: len(laptop.everything()) == 2, "only server and agent are left", 20)
+    used = [it.memory_info().rss / MIB for it in laptop.everything()]
+    print(f"resident memory: {sum(used):.0f} MiB, of {[round(it) for it in used]}")
+    assert sum(used) < 250
 
 
-def test_jobs_may_be_kept_and_are_taken_up_again(cloud: LocalCloud) -> None:
-    cloud.up()
-    cloud.ok("job", "submit", "--name", "kept", "--", "sleep", "20")
-    processes.eventually(lambda: cloud.job("kept")["state"] == "running", "kept runs")
-    cloud.ok("down", "--keep-jobs")
-    assert len(processes.supervisors(cloud.home)) == 1
-    cloud.up()
-    cloud.ok("job", "wait", "kept")
-    assert cloud.job("kept")["attempt"] == 1
+def test_everything_listens_on_loopback_only(laptop: Laptop) -> None:
+    listening = [
+        entry.laddr
+        for process in laptop.everything()
+        for entry in process.net_connections("inet")
+        if entry.status == psutil.CONN_LISTEN
+    ]
+    assert any(f":{it.port}" in laptop.url for it in listening)
+    assert {it.ip for it in listening} <= {"127.0.0.1", "::1"}
 
 
-def test_a_job_that_waits_is_still_there_after_down_and_up(cloud: LocalCloud) -> None:
-    cloud.up()
-    cloud.ok("job", "submit", "--name", "waiting", "--chips", "cpu:64", "--", "true")
-    cloud.ok("down")
-    cloud.up()
-    assert cloud.job("waiting")["state"] == "queued"
+def test_the_token_and_the_database_are_for_their_owner_only(laptop: Laptop) -> None:
+    assert laptop.home.stat().st_mode & 0o077 == 0
+    for name in ("admin-token", "agent/credential"):
+        assert (laptop.home / name).stat().st_mode & 0o077 == 0, name
 
 
-def test_a_port_that_was_asked_for_and_is_taken_is_told(cloud: LocalCloud) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", cloud.port))
-        other.listen()
-        done = cloud.run("up", "--port", str(cloud.port))
-    assert done.returncode == 1
-    assert "[port_taken]" in done.stderr
-    assert cloud.left() == []
+def test_up_again_starts_nothing_and_says_so(laptop: Laptop) -> None:
+    before = sorted(it.pid for it in laptop.everything())
+    told = laptop.must("up", "--emulate", FLEET)
+    assert "running already" in told
+    assert "pst_" not in told, "the token is shown once"
+    assert sorted(it.pid for it in laptop.everything()) == before
 
 
-def test_the_foreground_ends_with_everything_stopped(cloud: LocalCloud) -> None:
-    front = cloud.start("up", "--foreground", "--port", str(cloud.port), "--emulate", "none")
-    processes.eventually(lambda: (cloud.home / "agent.json").exists(), "the agent is started", 60)
-    processes.eventually(lambda: cloud.run("job", "list").returncode == 0, "it is up", 60)
-    time.sleep(1)
-    front.terminate()
-    front.communicate(timeout=60)
-    assert front.returncode == 0
-    assert cloud.left() == []
+def test_up_after_a_killed_server_leaves_the_living_agent_and_its_job_alone(
+    laptop: Laptop,
+) -> None:
+    laptop.must("job", "submit", "--name", "steady", "--", "sh", "-c", "sleep 4; echo done")
+    with laptop.client as client:
+        eventually(lambda: client.jobs.get("steady").state == "running", "it runs")
+    agent, url = laptop.record("agent"), laptop.url
+    laptop.record("server").kill()
+    laptop.must("up")
+    assert laptop.url == url
+    assert laptop.record("agent") == agent
+    with laptop.client as client:
+        job = client.jobs.wait("steady", 60)
+        assert (job.state, job.exit_code, job.attempt) == ("succeeded", 0, 1)
+    assert laptop.must("job", "logs", "steady") == "done\n"
 
 
-def _listening(pid: int) -> set[tuple[str, int]]:
-    connections = psutil.Process(pid).net_connections(kind="inet")
-    return {(it.laddr.ip, it.laddr.port) for it in connections if it.status == psutil.CONN_LISTEN}
+def test_jobs_that_are_kept_live_through_down_and_up(laptop: Laptop) -> None:
+    laptop.must("job", "submit", "--name", "kept", "--", "sh", "-c", "sleep 6; echo kept")
+    with laptop.client as client:
+        eventually(lambda: client.jobs.get("kept").state == "running", "it runs")
+    laptop.must("down", "--keep-jobs")
+    assert processes.supervisors(laptop.home), "its supervisor lives on"
+    laptop.must("up", "--port", "0", "--emulate", FLEET)
+    with laptop.client as client:
+        job = client.jobs.wait("kept", 60)
+        assert (job.state, job.attempt) == ("succeeded", 1)
+
+
+def test_down_leaves_no_process_no_port_no_lock_and_no_cgroup(laptop: Laptop) -> None:
+    chip = ("--chips", "emulated-a100:1")
+    laptop.must("job", "submit", "--name", "endless", *chip, "--", "sleep", "1000")
+    laptop.must("job", "submit", "--name", "waiting", *chip, "--", "echo", "later")
+    with laptop.client as client:
+        eventually(lambda: client.jobs.get("endless").state == "running", "it runs")
+    port = int(laptop.url.rpartition(":")[2])
+    told = laptop.must("down")
+    assert "stopped running jobs: endless" in told
+    assert not processes.still_there(laptop.home, within_s=0.5)
+    listening = [it for it in psutil.net_connections("inet") if it.status == psutil.CONN_LISTEN]
+    assert port not in {it.laddr.port for it in listening if it.laddr}
+    assert not processes.cgroups_of([laptop.agent_id])
+    assert not list(laptop.home.rglob("*.sock"))
+    descriptor = os.open(laptop.home, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)
+    assert "nothing is running" in laptop.must("down")
+
+
+def test_what_waited_is_there_after_the_next_up(laptop: Laptop) -> None:
+    laptop.must("up", "--port", "0", "--emulate", FLEET)
+    with laptop.client as client:
+        assert client.jobs.get("endless").state == "cancelled"
+        assert client.jobs.wait("waiting", 60).state == "succeeded"
+    laptop.must("down")
