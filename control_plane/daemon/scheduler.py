@@ -25,8 +25,8 @@ from control_plane.topics import CYCLE
 log = structlog.get_logger()
 
 MAX_PAUSE_S = 0.25
-"""After a cycle that placed nothing the daemon rests as long as the cycle took, at most this:
-under a storm of hints over a deep queue, cycles take half of one core and no more."""
+"""After a cycle the daemon rests as long as the cycle took, at most this: under a storm of hints
+over a deep queue, cycles take half of one core and no more."""
 
 
 class SchedulerDaemon:
@@ -83,8 +83,11 @@ class SchedulerDaemon:
             return
         if time.monotonic() - self._swept_at >= self._sweep_s:
             self._sweep()
+        if trigger == "hint":
+            self._cycle(epoch, trigger)
+            return
         seen, due = self._latest()
-        if trigger == "hint" or due or seen != self._seen:
+        if due or seen != self._seen:
             self._cycle(epoch, trigger)
             self._seen = seen  # only now: a cycle that failed has to be run again
 
@@ -93,8 +96,7 @@ class SchedulerDaemon:
         placed = run_cycle(self._deps, epoch, trigger)
         took = time.perf_counter() - started
         self._metrics.cycle(placed, took)
-        if not placed:
-            self._stopping.wait(min(took, MAX_PAUSE_S))
+        self._stopping.wait(min(took, MAX_PAUSE_S))
 
     def _lead(self) -> int | None:
         """Renews at a third of the term; a leader knows when its term ends."""
