@@ -159,7 +159,7 @@ def test_the_end_waits_for_the_last_bytes(
     other = submit(api_client)["id"]
     (silent,) = place(deps, other, agent)
     agent.end(silent, log_bytes=5)
-    clock.advance(11)  # the agent died: its last bytes are not waited for without end
+    clock.advance(21)  # the agent died: its last bytes are not waited for without end
     assert [event.name for event in follower.events(other)] == ["end"]
 
 
