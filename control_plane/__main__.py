@@ -22,7 +22,9 @@ def main(argv: list[str] | None = None) -> int:
         settings = load_settings(arguments.home, arguments.host, arguments.port, arguments.auth)
     except ValidationError as error:
         for problem in error.errors():
-            _say(f"penstock: {problem['msg'].removeprefix('Value error, ')}", sys.stderr)
+            where = "".join(f"{part}: " for part in problem["loc"])
+            message = problem["msg"].removeprefix("Value error, ")
+            _say(f"penstock: {where}{message}", sys.stderr)
         return 2
     return _run(arguments.command, settings)
 

@@ -210,12 +210,13 @@ class Cloud:
 
 
 @contextmanager
-def a_cloud(**fields: Any) -> Iterator[Cloud]:
-    """A cloud without nodes, its server running; closed and removed at the end."""
+def a_cloud(start: bool = True, **fields: Any) -> Iterator[Cloud]:
+    """A cloud without nodes, its server running if asked to; closed and removed at the end."""
     home = Path(tempfile.mkdtemp(prefix="penstock-e2e-"))  # short: a socket lies in it
     cloud = Cloud(home, **fields)
     try:
-        cloud.start_server()
+        if start:
+            cloud.start_server()
         yield cloud
     finally:
         try:
