@@ -61,16 +61,7 @@ def start(command: Sequence[str], log: Path, env: Mapping[str, str], cwd: Path) 
 def of_folder(folder: Path) -> list[psutil.Process]:
     """Living processes that name the folder in their command line or environment."""
     mark = str(folder)
-    found = []
-    for process in psutil.process_iter():
-        try:
-            words = [*process.cmdline(), *process.environ().values()]
-            lives = process.status() != psutil.STATUS_ZOMBIE
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-        if lives and process.pid != os.getpid() and any(mark in word for word in words):
-            found.append(process)
-    return found
+    return _living(lambda it: any(mark in word for word in (*it.cmdline(), *it.environ().values())))
 
 
 def still_there(folder: Path, within_s: float) -> list[psutil.Process]:
@@ -83,20 +74,14 @@ def still_there(folder: Path, within_s: float) -> list[psutil.Process]:
 
 def of_replica(replica_id: str) -> list[psutil.Process]:
     """The replica's own processes, the first one first, without its supervisor."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("PENSTOCK_REPLICA_ID") == replica_id:
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    living = [it for it in found if it.is_running() and it.status() != psutil.STATUS_ZOMBIE]
-    return sorted(living, key=psutil.Process.create_time)
+    found = _living(lambda it: it.environ().get("PENSTOCK_REPLICA_ID") == replica_id)
+    return sorted(found, key=psutil.Process.create_time)
 
 
 def supervisors(folder: Path) -> list[psutil.Process]:
     """Supervisors of replicas whose state lies below the folder."""
-    return [it for it in of_folder(folder) if any("supervisor" in word for word in it.cmdline())]
+    below = of_folder(folder)
+    return [it for it in _living(lambda it: "supervisor" in " ".join(it.cmdline())) if it in below]
 
 
 def cgroups_of(agent_ids: Sequence[str]) -> list[Path]:
@@ -104,6 +89,13 @@ def cgroups_of(agent_ids: Sequence[str]) -> list[Path]:
     tops = (CGROUPS, *CGROUPS.glob("*")) if CGROUPS.is_dir() else ()
     return [top / "penstock" / it for top in tops for it in agent_ids
             if (top / "penstock" / it).is_dir()]  # fmt: skip
+
+
+def title(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid}: {' '.join(process.cmdline())}"
+    except psutil.NoSuchProcess:
+        return f"{process.pid}: has ended by now"
 
 
 def end_by_force(processes: Sequence[psutil.Process]) -> None:
@@ -131,3 +123,15 @@ def eventually(
         assert time.monotonic() < until, f"after {within_s:g} s: {what}; last seen: {seen!r}"
         time.sleep(every_s)
     return seen
+
+
+def _living(wanted: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+    """Processes that are wanted; one that ends while it is looked at is none."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and wanted(process):
+                found += [process] if process.status() != psutil.STATUS_ZOMBIE else []
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found

@@ -189,7 +189,7 @@ class Cloud:
             if daemon.is_alive:
                 daemon.end()
         left = processes.still_there(self.home, within_s=2.0)
-        named = [f"{it.pid}: {' '.join(it.cmdline())}" for it in left if it.is_running()]
+        named = [processes.title(it) for it in left]
         processes.end_by_force(left)
         groups = processes.cgroups_of([node.agent_id for node in self.nodes.values()])
         assert not named, f"processes are left: {named}"
