@@ -5,15 +5,18 @@ run cycles, sweeps and the agents' rounds in the order that they want to see.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from unittest.mock import patch
 
 from sqlalchemy import select
 
 from control_plane.clock import ManualClock
 from control_plane.hub import Hub
+from control_plane.services import run_cycle as cycle_module
 from control_plane.services.cancel_job import cancel_job
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.enrol_node import enrol_node
@@ -31,6 +34,9 @@ from penstock.api.chips import ChipReport
 from penstock.api.specs import JobSpec
 from penstock.api.states import ChipHealth, ExitReason, JobState, NodeIntent, Role
 from penstock.api.tokens import JoinTokenRequest
+from scheduler import planner
+from scheduler.model import Plan, Snapshot
+from scheduler.policies.base import Policy
 from tests.fakes.node_agent import FakeAgent
 
 GIB = 2**30
@@ -94,10 +100,15 @@ class Cluster:
 
     # -- what loops do --
 
-    def cycle(self) -> int:
-        """One cycle as the leader; the number of gangs placed."""
+    def cycle(self, between: Callable[[], object] | None = None) -> int:
+        """One cycle as the leader; the number of gangs placed. `between` happens once the plan is
+        made and before it is committed.
+        """
         epoch = try_to_lead(self.deps, self.holder, 10.0)
-        return run_cycle(self.deps, epoch, "test") if epoch is not None else 0
+        if epoch is None:
+            return 0
+        with _between_plan_and_commit(between):
+            return run_cycle(self.deps, epoch, "test")
 
     def sweep(self) -> None:
         expire_leases(self.deps)
@@ -196,6 +207,20 @@ class Cluster:
         """Types of an object's events, in order."""
         with self.deps.store.read() as tx:
             return [event.type for event in tx.events.of_object(object_id, 0, 10_000)]
+
+
+@contextmanager
+def _between_plan_and_commit(happening: Callable[[], object] | None) -> Iterator[None]:
+    real = planner.plan
+
+    def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Plan:
+        made = real(snapshot, policy, now)
+        if happening is not None:
+            happening()
+        return made
+
+    with patch.object(cycle_module, "make_plan", plan):
+        yield
 
 
 def an_inventory(

@@ -24,7 +24,7 @@ from agents.converge import (
     newest,
 )
 from control_plane.clock import ManualClock
-from control_plane.services.assignments import assignment_list
+from control_plane.services.assignments import assignment_list, node_generation
 from control_plane.services.deps import Deps
 from control_plane.services.record_heartbeat import record_heartbeat
 from control_plane.services.record_reports import record_reports
@@ -119,8 +119,11 @@ class FakeAgent:
             self._stop(replica_id, ExitReason.STOPPED)
 
     def poll(self) -> None:
-        """Fetches the assignment list and converges to it."""
+        """Fetches the assignment list if it changed, as the long poll does, and converges."""
         sent_ns = self.now_ns()
+        known = self.desired.generation if self.desired is not None else 0
+        if node_generation(self.deps, self.node_id) <= known:
+            return
         received = assignment_list(self.deps, self.node_id)
         self.lists.append((received, sent_ns))
         if self.loses_replies:
@@ -171,6 +174,7 @@ class FakeAgent:
 
     def reboot(self) -> None:
         """The machine starts anew: its processes are gone and nothing of them is ever told."""
+        self.instance += "'"
         self.processes.clear()
         self.deadlines_ns.clear()
         self.desired = None

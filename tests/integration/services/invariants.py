@@ -22,6 +22,7 @@ from control_plane.store.models import (
     Node,
     Replica,
 )
+from penstock.api.specs import JobSpec
 from penstock.api.states import JobState
 from tests.fakes.cluster import Cluster
 
@@ -120,13 +121,21 @@ def _attempts(rows: _Rows) -> Iterator[str]:
         for replica in mine:
             by_attempt[replica.attempt].append(replica)
         for attempt, replicas in by_attempt.items():
-            if sorted(it.rank for it in replicas) != list(range(replicas[0].world_size)):
+            if sorted(it.rank for it in replicas) != list(range(_size(rows.jobs[gang.job_id]))):
                 yield f"gang {gang.id} is not whole in attempt {attempt}"
             living = [it for it in replicas if it.state in replica_domain.LIVE]
             if attempt != gang.attempt and living:
                 abandoned = rows.jobs[gang.job_id].type == "serve"
                 if not abandoned or any(it.desired == "run" for it in living):
                     yield f"gang {gang.id} has two live attempts"
+
+
+def _size(job: Job) -> int:
+    """Members of one of its gangs; no job here is elastic."""
+    spec = JobSpec.model_validate(job.spec)
+    if spec.train is not None:
+        return spec.resources.chips.most
+    return spec.task.replicas if spec.task is not None else 1
 
 
 def _holds(rows: _Rows) -> Iterator[str]:

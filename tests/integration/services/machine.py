@@ -33,7 +33,27 @@ REASONS = (
     ExitReason.COMPLETED, ExitReason.ERROR, ExitReason.OUT_OF_MEMORY, ExitReason.KILLED,
     ExitReason.TIMEOUT, ExitReason.START_FAILED,
 )  # fmt: skip
+INTENTS = (NodeIntent.DRAINING, NodeIntent.CORDONED, NodeIntent.SCHEDULABLE)
 SECONDS = (0.1, 1.0, 5.0, 16.0, 36.0, 70.0)
+AROUND_EXPIRY = (-12.0, -7.0, -5.5, -0.1, 0.1, 2.0, 5.5, 5.7)
+Kind = tuple[str, Callable[[str, int], dict[str, Any]]]
+
+
+def _task(ranks: int, **fields: Any) -> Callable[[str, int], dict[str, Any]]:
+    resources = {"chips": 1, "mix": ranks > 2}
+    return lambda name, priority: a_gang(
+        name, ranks, priority=priority, **{"resources": resources, **fields}
+    )
+
+
+KINDS: tuple[Kind, ...] = (
+    ("single", _task(1)),
+    ("pair", _task(2, retry={"limit": 1})),
+    ("triple", _task(3, retry={"limit": 2})),
+    ("part", _task(1, resources={"share": 0.5, "chip": BIG})),
+    ("server", lambda name, priority: a_server(name, 1, priority=priority)),
+    ("servers", lambda name, priority: a_server(name, 2, priority=priority)),
+)
 nodes = st.sampled_from(sorted(NODES))
 some = st.integers(0, 7)
 
@@ -49,56 +69,43 @@ class CloudMachine(RuleBasedStateMachine):
         self.memory = Memory()
         self.specs: dict[str, tuple[dict[str, Any], str]] = {}
 
-    @initialize(drifts=st.tuples(*[st.sampled_from(DRIFTS)] * len(NODES)))
-    def enrol(self, drifts: tuple[float, ...]) -> None:
+    @initialize(
+        drifts=st.tuples(*[st.sampled_from(DRIFTS)] * len(NODES)),
+        kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4),
+        steps=st.integers(0, 4),
+    )
+    def begin(self, drifts: tuple[float, ...], kinds: list[Kind], steps: int) -> None:
+        """Some nodes, and some work that may run already."""
         for (name, chips), drift in zip(NODES.items(), drifts, strict=True):
             self.cluster.node(name, chips, address=name).clock_rate = drift
+        for number, kind in enumerate(kinds):
+            self.submit(kind, number)
+        self.cluster.steps(steps)
 
     # -- people --
 
-    @rule(ranks=st.integers(1, 3), priority=some, retries=st.integers(0, 2), mix=st.booleans())
-    def submit_task(self, ranks: int, priority: int, retries: int, mix: bool) -> None:
-        name = f"task-{len(self.specs)}"
-        spec = a_gang(name, ranks, priority=priority * 10, retry={"limit": retries})
-        spec["resources"] = {"chips": 1, "mix": mix}
-        self._submit(name, spec)
+    @rule(kind=st.sampled_from(KINDS), priority=some)
+    def submit(self, kind: Kind, priority: int) -> None:
+        name = f"{kind[0]}-{len(self.specs)}"
+        spec = kind[1](name, priority * 10)
+        self.specs[name] = (spec, self.cluster.submit(spec, key=name))
 
-    @rule(milli=st.sampled_from([300, 500]), kind=st.sampled_from([BIG, SMALL]))
-    def submit_fraction(self, milli: int, kind: str) -> None:
-        name = f"part-{len(self.specs)}"
-        spec = a_gang(name, 1)
-        spec["resources"] = {"share": milli / 1000, "chip": kind}
-        self._submit(name, spec)
-
-    @rule(replicas=st.integers(1, 2), priority=some)
-    def submit_server(self, replicas: int, priority: int) -> None:
-        name = f"server-{len(self.specs)}"
-        self._submit(name, a_server(name, replicas, priority=priority * 10))
-
-    @rule(which=some)
+    @rule(which=some, ends=st.booleans())
     @precondition(lambda self: self.specs)
-    def submit_again(self, which: int) -> None:
-        """The answer was lost: the same key brings the same job."""
+    def ask_again(self, which: int, ends: bool) -> None:
+        """The same key brings the same job; an end is for good."""
         name = sorted(self.specs)[which % len(self.specs)]
         spec, job_id = self.specs[name]
         assert self.cluster.submit(spec, key=name) == job_id
-
-    @rule(which=some)
-    @precondition(lambda self: self.specs)
-    def cancel(self, which: int) -> None:
-        job_id = list(self.specs.values())[which % len(self.specs)][1]
         try:
-            self.cluster.cancel(job_id)
+            if ends:
+                self.cluster.cancel(job_id)
         except Conflict:
-            assert job_id not in {self.specs[name][1] for name in self._unfinished()}
+            assert name not in self._unfinished()
 
-    @rule(node=nodes, intent=st.sampled_from([NodeIntent.DRAINING, NodeIntent.CORDONED]))
-    def close(self, node: str, intent: NodeIntent) -> None:
+    @rule(node=nodes, intent=st.sampled_from(INTENTS))
+    def intend(self, node: str, intent: NodeIntent) -> None:
         self.cluster.intend(node, intent)
-
-    @rule(node=nodes)
-    def open(self, node: str) -> None:
-        self.cluster.intend(node, NodeIntent.SCHEDULABLE)
 
     # -- the daemon --
 
@@ -110,6 +117,20 @@ class CloudMachine(RuleBasedStateMachine):
     def sweep(self) -> None:
         self.cluster.sweep()
 
+    @rule(node=nodes, what=st.sampled_from(["close", "silence", "cancel", "report", "depose"]))
+    def change_between_plan_and_commit(self, node: str, what: str) -> None:
+        changes: dict[str, Callable[[str], object]] = {
+            "close": lambda node: self.cluster.intend(node, NodeIntent.CORDONED),
+            "silence": self._fall_silent,
+            "cancel": self._cancel_all,
+            "report": lambda node: self.cluster.agents[node].tick(),
+            "depose": self._depose,
+        }
+        try:
+            self.cluster.cycle(between=lambda: changes[what](node))
+        except Conflict:
+            assert what in ("depose", "silence")
+
     @rule(part=st.sampled_from(["cycle", "sweep", "tick", "step"]), commits=st.integers(1, 4))
     def die(self, part: str, commits: int) -> None:
         """The process dies after some commit, and another one takes over."""
@@ -118,13 +139,9 @@ class CloudMachine(RuleBasedStateMachine):
         try:
             getattr(self.cluster, part)()
         except Crash:
+            self.cluster.holder += "'"
             self.cluster.listening_since = self.cluster.clock.now()
         self._use(Store(store.database))
-
-    @rule(holder=st.sampled_from(["x", "y"]))
-    def change_leader(self, holder: str) -> None:
-        if try_to_lead(self.cluster.deps, holder, 10.0) is not None:
-            self.cluster.holder = holder
 
     # -- nodes --
 
@@ -134,36 +151,26 @@ class CloudMachine(RuleBasedStateMachine):
         if agent.online or part == "tick":
             getattr(agent, part)()
 
-    @rule()
-    def start_all(self) -> None:
-        self.cluster.start_all()
-
     @rule(node=nodes, which=some, reason=st.sampled_from(REASONS))
     def exit(self, node: str, which: int, reason: ExitReason) -> None:
         live = list(self.cluster.agents[node].live())
         if live:
             self.cluster.agents[node].exit(live[which % len(live)].id, reason)
 
-    @rule(node=nodes)
-    def cut_off(self, node: str) -> None:
-        self.cluster.agents[node].online = False
-
-    @rule(node=nodes)
-    def heal(self, node: str) -> None:
+    @rule(node=nodes, kind=st.sampled_from(["cut", "heal", "lose", "disobey", "reboot"]))
+    def fault(self, node: str, kind: str) -> None:
         agent = self.cluster.agents[node]
-        agent.online, agent.loses_replies, agent.stubborn = True, False, False
-
-    @rule(node=nodes)
-    def lose_replies(self, node: str) -> None:
-        self.cluster.agents[node].loses_replies = True
-
-    @rule(node=nodes)
-    def stop_obeying(self, node: str) -> None:
-        self.cluster.agents[node].stubborn = True
-
-    @rule(node=nodes)
-    def reboot(self, node: str) -> None:
-        self.cluster.agents[node].reboot()
+        match kind:
+            case "cut":
+                agent.online = False
+            case "heal":
+                agent.online, agent.loses_replies, agent.stubborn = True, False, False
+            case "lose":
+                agent.loses_replies = True
+            case "disobey":
+                agent.stubborn = True
+            case "reboot":
+                agent.reboot()
 
     @rule(node=nodes, which=st.integers(0, 20), kind=st.sampled_from(["report", "beat", "list"]))
     def repeat(self, node: str, which: int, kind: str) -> None:
@@ -177,16 +184,30 @@ class CloudMachine(RuleBasedStateMachine):
         elif kind == "list" and agent.lists:
             agent.take(*agent.lists[which % len(agent.lists)])
 
+    # -- time --
+
     @rule(seconds=st.sampled_from(SECONDS))
     def pass_time(self, seconds: float) -> None:
-        """Supervisors need nobody to stop what passed its deadline."""
-        self.cluster.clock.advance(seconds)
-        for agent in self.cluster.agents.values():
-            agent.enforce()
+        self._pass(seconds)
+
+    @rule(node=nodes, after=st.sampled_from(AROUND_EXPIRY))
+    def silence_until_the_end_of_a_lease(self, node: str, after: float) -> None:
+        """The times at which one of the two clocks may already think otherwise."""
+        agent = self.cluster.agents[node]
+        ends = [it.expires_at for it in self.cluster.leases() if it.node_id == agent.node_id]
+        if ends:
+            agent.online = False
+            now = self.cluster.clock.now()
+            self._pass(max(0.0, (min(ends) - now).total_seconds() + after))
+            self.cluster.sweep()
 
     @rule()
     def step(self) -> None:
         self.cluster.step()
+
+    @rule()
+    def steps(self) -> None:
+        self.cluster.steps(3, 5)
 
     # -- what must hold --
 
@@ -209,8 +230,24 @@ class CloudMachine(RuleBasedStateMachine):
 
     # -- parts --
 
-    def _submit(self, name: str, spec: dict[str, Any]) -> None:
-        self.specs[name] = (spec, self.cluster.submit(spec, key=name))
+    def _pass(self, seconds: float) -> None:
+        """Supervisors need nobody to stop what passed its deadline."""
+        self.cluster.clock.advance(seconds)
+        for agent in self.cluster.agents.values():
+            agent.enforce()
+
+    def _fall_silent(self, _node: str) -> None:
+        self._pass(16)
+        self.cluster.sweep()
+        try_to_lead(self.cluster.deps, self.cluster.holder, 10.0)
+
+    def _cancel_all(self, _node: str) -> None:
+        for name in self._unfinished():
+            self.cluster.cancel(self.specs[name][1])
+
+    def _depose(self, _node: str) -> None:
+        self._pass(11)
+        try_to_lead(self.cluster.deps, "z", 5.0)
 
     def _use(self, store: Store) -> None:
         self.cluster.deps = replace(self.cluster.deps, store=store)

@@ -142,6 +142,18 @@ def test_another_nodes_replica_is_nobody_elses_to_speak_for(cluster: Cluster) ->
     assert {it.code for it in refused} == {"not_yours"}
 
 
+def test_a_heartbeat_that_comes_after_the_end_renews_nothing(cluster: Cluster) -> None:
+    agent = cluster.node("a")
+    cluster.submit(a_task("one"))
+    cluster.steps(3)
+    (replica,) = cluster.replicas("one")
+    cluster.clock.advance(36)
+    expire_leases(cluster.deps)
+    reply = record_heartbeat(cluster.deps, agent.node_id, agent.beats[-1])
+    assert (reply.stop, reply.leases) == ((replica.id,), ())
+    assert cluster.leases() == []
+
+
 @pytest.mark.parametrize("drift", [0.985, 1.0, 1.015])
 def test_no_process_lives_when_its_chips_are_leased_again(cluster: Cluster, drift: float) -> None:
     """With a node's clock off by 1.5 %, cut off at any moment, nothing lives without a lease."""
