@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from random import Random
@@ -74,10 +74,7 @@ class Agent:
         await self.workloads.start(path)
         self.keeper.recover()
         self.keeper.runtime.listen(self.keeper.hint)
-        tasks = [
-            asyncio.create_task(forever(name, turn, Backoff(self.random)), name=name)
-            for name, turn in self._turns()
-        ]
+        tasks = [asyncio.create_task(it, name=name) for name, it in self._forever()]
         try:
             yield
         finally:
@@ -133,6 +130,13 @@ class Agent:
     def _picture(self) -> None:
         if self.settings.metrics_port is not None:
             self.pictures.refresh()
+
+    def _forever(self) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
+        """No pause is longer than a heartbeat's: leases run on while the control plane is back."""
+        assert self.identity is not None
+        most_s = self.identity.heartbeat_interval_s
+        for name, turn in self._turns():
+            yield name, forever(name, turn, Backoff(self.random, most_s=most_s))
 
     async def _last_report(self) -> None:
         with suppress(Unreachable, Denied, Refused, TimeoutError):

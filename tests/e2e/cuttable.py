@@ -54,11 +54,18 @@ class Way:
             while True:
                 near, _ = self._listener.accept()
                 self._whole.wait()
-                far = socket.create_connection(("127.0.0.1", self._target))
-                with self._lock:
-                    self._pairs.append((near, far))
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+                self._join(near)
+
+    def _join(self, near: socket.socket) -> None:
+        try:
+            far = socket.create_connection(("127.0.0.1", self._target))
+        except OSError:  # nobody listens there now
+            near.close()
+            return
+        with self._lock:
+            self._pairs.append((near, far))
+        for source, sink in ((near, far), (far, near)):
+            threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):

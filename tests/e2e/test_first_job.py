@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from penstock.api.jobs import Job
@@ -70,3 +71,13 @@ def test_a_job_on_an_emulated_chip_sees_its_rank_its_chip_and_its_limits(cloud: 
 def _end(job: Job) -> float:
     assert job.ended_at is not None
     return job.ended_at.timestamp()
+
+
+def test_the_metrics_count_requests_by_route_and_name_no_job(cloud: Cloud) -> None:
+    job = cloud.submit(command=["true"])
+    cloud.await_job(job.id, "succeeded")
+    page = httpx.get(f"{cloud.url}/metrics").text
+    assert 'penstock_http_requests_total{code="201",method="POST",route="/api/v1/jobs"}' in page
+    assert 'route="/api/v1/jobs/{job}"' in page
+    assert 'penstock_jobs{queue="default",state="succeeded"}' in page
+    assert "job_0" not in page

@@ -185,3 +185,23 @@ def _as_node(story: Story, name: str, what: str, body: dict[str, object]) -> htt
 
 def _now() -> str:
     return datetime.now(UTC).isoformat()
+
+
+def test_a_server_away_for_longer_than_the_grace_finds_the_replica_stopped_and_runs_it_again(
+    story: Story,
+) -> None:
+    cloud = story.cloud
+    cloud.submit(
+        name="outlasted", command=["sh", "-c", STUBBORN], disconnect_grace=f"{GRACE_S}s",
+        resources={"chips": 1, "chip": CHIP[CUT]},
+    )  # fmt: skip
+    cloud.await_job("outlasted", "running")
+    replica = cloud.replicas("outlasted")[0]
+    began = time.monotonic()
+    with cloud.server_killed():
+        eventually(lambda: not processes.of_replica(replica.id), "it is stopped", GRACE_S)
+        print(f"stopped {time.monotonic() - began:.1f} s after the server's end")
+    job = cloud.await_job("outlasted", "succeeded")
+    assert job.attempt == 2
+    first = next(it for it in cloud.client.jobs.replicas("outlasted") if it.attempt == 1)
+    assert first.exit_reason == "lease_expired"
