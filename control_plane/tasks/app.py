@@ -15,7 +15,7 @@ from control_plane.services.roll_up_usage import roll_up_usage
 DELIVER_WEBHOOK: Final = "penstock.deliver_webhook"
 ROLL_UP_USAGE: Final = "penstock.roll_up_usage"
 FORGET_OLD: Final = "penstock.forget_old"
-EMBEDDED_BROKER: Final = "memory://"
+EMBEDDED_BROKER: Final = "memory://localhost/"  # without a host kombu complains at each start
 
 
 def build_tasks(deps: Deps, post: Post, redis_url: str | None, retention: timedelta) -> Celery:
