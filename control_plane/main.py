@@ -96,7 +96,7 @@ class Background:
         due = DueWork(self._parts.deps, app, settings.sweep)
         worker.start()
         due.start()
-        self._stops += [post.close, worker.stop, due.stop]
+        self._stops += [worker.stop, due.stop]
 
 
 def build(settings: Settings) -> Parts:

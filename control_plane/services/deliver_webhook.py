@@ -9,9 +9,12 @@ from typing import Any, Final, Protocol
 
 from control_plane.domain.retries import Failures, backoff_s
 from control_plane.services.deps import Deps
+from control_plane.store.models import Delivery
 from control_plane.store.unit_of_work import Transaction
 
 MAX_TRIES: Final = 8
+CLAIM_S: Final = 15.0
+"""Longer than any post takes (`control_plane.tasks.webhook_client`)."""
 
 
 class Post(Protocol):
@@ -23,23 +26,32 @@ class Post(Protocol):
 
 
 def deliver_webhook(deps: Deps, post: Post, delivery_id: str) -> None:
-    """The row is the truth: a message about a delivery that is done or not due does nothing.
+    """The row is the truth: a message about a delivery that is done, not due, or in other hands
+    does nothing. Hands that die let go of it after CLAIM_S.
 
     Receivers tell repeats by the header `Penstock-Delivery`.
     """
-    with deps.store.read() as tx:
-        row = tx.history.delivery(delivery_id)
-    if row is None or row.state != "pending" or row.next_at > deps.clock.now():
+    row = deps.run(partial(_claim, deps=deps, delivery_id=delivery_id), serial=False)
+    if row is None:
         return
     headers = {"Penstock-Delivery": row.id, "Penstock-Event": str(row.body.get("event", ""))}
     failure = post(row.url, row.body, headers)
-    deps.run(partial(_note, deps=deps, delivery_id=row.id, tries=row.num_tries, failure=failure))
+    note = partial(_note, deps=deps, delivery_id=row.id, tries=row.num_tries, failure=failure)
+    deps.run(note, serial=False)
 
 
-def due_deliveries(deps: Deps, limit: int = 100) -> list[str]:
-    """Ids of deliveries whose time has come."""
+def due_deliveries(deps: Deps, limit: int = 100) -> list[tuple[str, int]]:
+    """Deliveries whose time has come, each with the number of its tries so far."""
     with deps.store.read() as tx:
-        return [row.id for row in tx.history.due_deliveries(deps.clock.now(), limit)]
+        rows = tx.history.due_deliveries(deps.clock.now(), limit)
+        return [(row.id, row.num_tries) for row in rows]
+
+
+def _claim(tx: Transaction, deps: Deps, delivery_id: str) -> Delivery | None:
+    now = deps.clock.now()
+    if not tx.history.claim_delivery(delivery_id, now, now + timedelta(seconds=CLAIM_S)):
+        return None
+    return tx.history.delivery(delivery_id)
 
 
 def _note(tx: Transaction, deps: Deps, delivery_id: str, tries: int, failure: str | None) -> None:

@@ -1,4 +1,6 @@
-"""Forgets what is past its retention: cycles, events and logs of jobs that ended long ago."""
+"""Forgets what is past its retention: cycles, events, webhooks, idempotency keys, and the logs
+of jobs that ended long ago.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,30 @@ BATCH = 200
 def forget_old(deps: Deps, retention: timedelta) -> int:
     """The number of rows deleted. Jobs themselves, their checkpoints and their use stay."""
     before = deps.clock.now() - retention
+    total = deps.run(partial(_forget, before=before))
+    while job_ids := _ended(deps, before):
+        total += deps.run(partial(_forget_jobs, before=before, job_ids=job_ids))
+    return total
+
+
+def _ended(deps: Deps, before: datetime) -> list[str]:
+    """Jobs whose past is still there; of these the logs are deleted first."""
     with deps.store.read() as tx:
         ended = [job.id for job in tx.jobs.ended_before(before, TERMINAL, BATCH)]
         replicas = [row.id for job_id in ended for row in tx.replicas.of_job(job_id)]
     for replica_id in replicas:
         deps.logs.delete(replica_id)
-    return deps.run(partial(_forget, before=before, job_ids=ended))
+    return ended
 
 
-def _forget(tx: Transaction, before: datetime, job_ids: list[str]) -> int:
-    cycles = tx.history.forget_cycles_before(before)
-    return cycles + tx.history.forget_events_before(before, job_ids)
+def _forget_jobs(tx: Transaction, before: datetime, job_ids: list[str]) -> int:
+    return tx.history.forget_events_before(before, job_ids)
+
+
+def _forget(tx: Transaction, before: datetime) -> int:
+    return (
+        tx.history.forget_cycles_before(before)
+        + tx.history.forget_other_events_before(before)
+        + tx.history.forget_deliveries_before(before)
+        + tx.accounts.forget_keys_before(before)
+    )

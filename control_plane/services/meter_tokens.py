@@ -25,19 +25,19 @@ class Metered:
 
 def meter_tokens(deps: Deps, used: Metered) -> None:
     """Adds to the row of the present hour."""
-    deps.run(partial(_meter, deps=deps, used=used))
+    deps.run(partial(_meter, deps=deps, used=used), serial=False)
 
 
 def _meter(tx: Transaction, deps: Deps, used: Metered) -> None:
     hour = deps.clock.now().replace(minute=0, second=0, microsecond=0)
-    row = tx.history.token_usage(used.token_id, used.endpoint_id, used.chip_type, hour)
-    if row is None:
-        row = TokenUsage(
-            id=new_id("use"), project_id=used.project_id, token_id=used.token_id,
-            endpoint_id=used.endpoint_id, chip_type=used.chip_type, hour=hour, num_requests=0,
-            prompt_tokens=0, completion_tokens=0,
-        )  # fmt: skip
-        tx.history.add(row)
-    row.num_requests += 1
-    row.prompt_tokens += used.prompt_tokens
-    row.completion_tokens += used.completion_tokens
+    if tx.history.count_tokens(
+        used.token_id, used.endpoint_id, used.chip_type, hour, used.prompt_tokens,
+        used.completion_tokens,
+    ):  # fmt: skip
+        return
+    row = TokenUsage(
+        id=new_id("use"), project_id=used.project_id, token_id=used.token_id,
+        endpoint_id=used.endpoint_id, chip_type=used.chip_type, hour=hour, num_requests=1,
+        prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens,
+    )  # fmt: skip
+    tx.history.add(row)

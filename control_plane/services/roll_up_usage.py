@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
 from control_plane.ids import new_id
 from control_plane.services.deps import Deps
-from control_plane.store.models import Lease, Usage
+from control_plane.store.models import Usage
 from control_plane.store.unit_of_work import Transaction
 
-BATCH = 500
+BATCH = 200
+_Key = tuple[str, str, datetime]
+"""Job, chip type, start of the hour."""
 
 
 def roll_up_usage(deps: Deps) -> int:
     """The number of leases that moved on. Each remembers how far it is rolled up, in the same
     transaction as the sums: running it twice, or after a crash, counts nothing twice.
     """
-    return deps.run(partial(_roll_up, now=deps.clock.now()))
+    work = partial(_roll_up, now=deps.clock.now())
+    total = 0
+    while moved := deps.run(work):
+        total += moved
+    return total
 
 
 def hours(start: datetime, end: datetime) -> Iterator[tuple[datetime, float]]:
@@ -31,28 +38,28 @@ def hours(start: datetime, end: datetime) -> Iterator[tuple[datetime, float]]:
 
 
 def _roll_up(tx: Transaction, now: datetime) -> int:
-    leases = tx.leases.to_roll_up(BATCH)
+    leases = tx.leases.to_roll_up(now, BATCH)
+    used: Counter[_Key] = Counter()
+    projects = {lease.job_id: lease.project_id for lease in leases}
     for lease in leases:
         start = lease.rolled_up_to or lease.granted_at
         end = lease.ended_at or now
         for hour, seconds in hours(start, end):
-            _add(tx, lease, hour, seconds)
+            for chip in lease.chips:
+                used[lease.job_id, chip["type"], hour] += seconds * chip["milli"] / 1000.0
         lease.rolled_up_to = max(start, end)
-        tx.session.flush()
+    known = tx.history.usage({job_id for job_id, _, _ in used}, {hour for _, _, hour in used})
+    for key, chip_seconds in sorted(used.items()):
+        row = known.get(key) or _new_row(tx, projects[key[0]], key)
+        row.chip_seconds += chip_seconds
     return len(leases)
 
 
-def _add(tx: Transaction, lease: Lease, hour: datetime, seconds: float) -> None:
-    held: dict[str, float] = {}
-    for chip in lease.chips:
-        held[chip["type"]] = held.get(chip["type"], 0.0) + chip["milli"] / 1000.0
-    for chip_type, chips in sorted(held.items()):
-        row = tx.history.usage(lease.job_id, chip_type, hour)
-        if row is None:
-            row = Usage(
-                id=new_id("usage"), project_id=lease.project_id, job_id=lease.job_id,
-                chip_type=chip_type, hour=hour, chip_seconds=0.0,
-            )  # fmt: skip
-            tx.history.add(row)
-            tx.session.flush()
-        row.chip_seconds += chips * seconds
+def _new_row(tx: Transaction, project_id: str, key: _Key) -> Usage:
+    job_id, chip_type, hour = key
+    row = Usage(
+        id=new_id("usage"), project_id=project_id, job_id=job_id, chip_type=chip_type, hour=hour,
+        chip_seconds=0.0,
+    )  # fmt: skip
+    tx.history.add(row)
+    return row

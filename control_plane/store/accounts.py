@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import IdempotencyKey, JoinToken, Project, Token
@@ -65,6 +65,13 @@ class Accounts:
                 IdempotencyKey.project_id == project_id, IdempotencyKey.key == key
             )
         )
+
+    def forget_keys_before(self, before: datetime) -> int:
+        """Idempotency keys that old are nobody's repeats any more."""
+        forgotten = self._session.execute(
+            delete(IdempotencyKey).where(IdempotencyKey.created_at < before)
+        )
+        return int(forgotten.rowcount)  # type: ignore[attr-defined]
 
     def add(self, row: Project | Token | JoinToken | IdempotencyKey) -> None:
         self._session.add(row)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session, aliased
 
 from control_plane.store.models import Cycle, Delivery, Event, Leader, TokenUsage, Usage
 from control_plane.store.paging import Slice, cut, decode_cursor
@@ -44,29 +44,49 @@ class History:
             .limit(limit)
         ).all()
 
-    def usage(self, job_id: str, chip_type: str, hour: datetime) -> Usage | None:
-        return self._session.scalar(
-            select(Usage).where(
-                Usage.job_id == job_id, Usage.chip_type == chip_type, Usage.hour == hour
-            )
+    def claim_delivery(self, delivery_id: str, now: datetime, until: datetime) -> bool:
+        """Takes a due delivery for oneself; of several that try at once, one gets it."""
+        claimed = self._session.scalar(
+            update(Delivery)
+            .where(Delivery.id == delivery_id, Delivery.state == "pending", Delivery.next_at <= now)
+            .values(next_at=until)
+            .returning(Delivery.id)
         )
+        return claimed is not None
+
+    def usage(
+        self, job_ids: Collection[str], hours: Collection[datetime]
+    ) -> dict[tuple[str, str, datetime], Usage]:
+        """(job, chip type, hour) → row."""
+        rows = self._session.scalars(
+            select(Usage).where(Usage.job_id.in_(tuple(job_ids)), Usage.hour.in_(tuple(hours)))
+        )
+        return {(row.job_id, row.chip_type, row.hour): row for row in rows}
 
     def usage_of_job(self, job_id: str) -> float:
         """Chip-seconds of the job so far, as rolled up."""
         total = select(func.coalesce(func.sum(Usage.chip_seconds), 0.0))
         return float(self._session.scalar(total.where(Usage.job_id == job_id)) or 0.0)
 
-    def token_usage(
-        self, token_id: str, endpoint_id: str, chip_type: str, hour: datetime
-    ) -> TokenUsage | None:
-        return self._session.scalar(
-            select(TokenUsage).where(
-                TokenUsage.token_id == token_id,
-                TokenUsage.endpoint_id == endpoint_id,
-                TokenUsage.chip_type == chip_type,
-                TokenUsage.hour == hour,
+    def count_tokens(
+        self, token_id: str, endpoint_id: str, chip_type: str, hour: datetime, prompt: int,
+        completion: int,
+    ) -> bool:  # fmt: skip
+        """Adds a request to its row, whoever else counts at once; False if there is no row yet."""
+        counted = self._session.scalar(
+            update(TokenUsage)
+            .where(
+                TokenUsage.token_id == token_id, TokenUsage.endpoint_id == endpoint_id,
+                TokenUsage.chip_type == chip_type, TokenUsage.hour == hour,
             )
-        )
+            .values(
+                num_requests=TokenUsage.num_requests + 1,
+                prompt_tokens=TokenUsage.prompt_tokens + prompt,
+                completion_tokens=TokenUsage.completion_tokens + completion,
+            )
+            .returning(TokenUsage.id)
+        )  # fmt: skip
+        return counted is not None
 
     def forget_cycles_before(self, before: datetime) -> int:
         return self._deleted(delete(Cycle).where(Cycle.started_at < before))
@@ -74,6 +94,21 @@ class History:
     def forget_events_before(self, before: datetime, object_ids: Sequence[str]) -> int:
         return self._deleted(
             delete(Event).where(Event.at < before, Event.object_id.in_(object_ids))
+        )
+
+    def forget_other_events_before(self, before: datetime) -> int:
+        """Events of all but jobs; each object keeps its newest, so that its numbers go on."""
+        later = aliased(Event)
+        followed = select(later.id).where(
+            later.object_id == Event.object_id, later.seq > Event.seq
+        )  # fmt: skip
+        return self._deleted(
+            delete(Event).where(Event.at < before, Event.object_type != "job", followed.exists())
+        )
+
+    def forget_deliveries_before(self, before: datetime) -> int:
+        return self._deleted(
+            delete(Delivery).where(Delivery.created_at < before, Delivery.state != "pending")
         )
 
     def add(self, row: Cycle | Leader | Delivery | Usage | TokenUsage) -> None:

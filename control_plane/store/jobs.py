@@ -94,8 +94,8 @@ class Jobs:
     def ended_before(
         self, before: datetime, states: Collection[JobState], limit: int
     ) -> Sequence[Job]:
-        """Those of which events are left."""
-        told = select(Event.id).where(Event.object_id == Job.id).exists()
+        """Those of which events from before then are left."""
+        told = select(Event.id).where(Event.object_id == Job.id, Event.at < before).exists()
         return self._session.scalars(
             select(Job)
             .where(Job.state.in_(tuple(states)), Job.ended_at < before, told)

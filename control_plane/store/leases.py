@@ -60,14 +60,13 @@ class Leases:
             ending = ending.where(Lease.expires_at == expires_at)
         return self._session.scalar(ending) is not None
 
-    def to_roll_up(self, limit: int) -> Sequence[Lease]:
-        """Leases whose use is not wholly in the usage table."""
+    def to_roll_up(self, now: datetime, limit: int) -> Sequence[Lease]:
+        """Leases whose use up to now is not wholly in the usage table."""
+        held_longer = Lease.ended_at.is_(None) & (Lease.rolled_up_to < now)
         return self._session.scalars(
             select(Lease)
             .where(
-                (Lease.state == LeaseState.HELD)
-                | Lease.rolled_up_to.is_(None)
-                | (Lease.rolled_up_to < Lease.ended_at)
+                Lease.rolled_up_to.is_(None) | held_longer | (Lease.rolled_up_to < Lease.ended_at)
             )
             .order_by(Lease.id)
             .limit(limit)

@@ -1,53 +1,58 @@
 """Posts webhooks without being turned against the inside: only to public addresses, at the
-address that was checked, following no redirect.
+address that was checked, following no redirect, reading nothing but the status, in bounded time.
 """
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import ipaddress
+import json
 import socket
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlsplit
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
 
-import httpx
-
-TIMEOUT_S = 10.0
+TIMEOUT_S: Final = 10.0
+resolve: Final = socket.getaddrinfo
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 class WebhookClient:
     """`allow_private` is for tests and for receivers on a private network, said in settings."""
 
-    def __init__(self, allow_private: bool = False) -> None:
+    def __init__(self, allow_private: bool = False, tls: ssl.SSLContext | None = None) -> None:
         self._allow_private = allow_private
-        self._client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
+        self._tls = tls or ssl.create_default_context()
 
     def __call__(self, url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
         """None when the receiver answered 2xx, else why not."""
         try:
-            return self._post(url, body, headers)
-        except (httpx.HTTPError, OSError, ValueError) as error:
+            status = self._post(url, json.dumps(body).encode(), headers)
+        except (http.client.HTTPException, OSError, ValueError) as error:
             return f"{type(error).__name__}: {error}"
+        return None if 200 <= status < 300 else f"the receiver answered {status}"
 
-    def close(self) -> None:
-        self._client.close()
-
-    def _post(self, url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
+    def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        if parts.scheme not in _PORTS:
+            raise ValueError(f"{parts.scheme!r} is no scheme of webhooks")
+        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         address = self._checked_address(host, port)
-        literal = f"[{address}]" if ":" in address else address
-        pinned = parts._replace(netloc=f"{literal}:{port}").geturl()
-        reply = self._client.post(
-            pinned, json=dict(body), headers={**headers, "Host": parts.netloc.rpartition("@")[2]},
-            extensions={"sni_hostname": host},
-        )  # fmt: skip
-        return None if reply.is_success else f"the receiver answered {reply.status_code}"
+        with _connected(address, port) as connection:
+            stream = connection
+            if parts.scheme == "https":
+                stream = self._tls.wrap_socket(connection, server_hostname=host)
+            with contextlib.closing(http.client.HTTPConnection(host, port)) as exchange:
+                exchange.sock = stream
+                exchange.request("POST", _target(parts), body, _headers(parts, headers))
+                return exchange.getresponse().status
 
     def _checked_address(self, host: str, port: int) -> str:
         """One of the host's addresses, all of which must be public."""
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = resolve(host, port, type=socket.SOCK_STREAM)
         addresses = [str(entry[4][0]) for entry in found]
         for address in addresses:
             if not self._allow_private and not is_public(address):
@@ -67,3 +72,39 @@ def is_public(address: str) -> bool:
         if parsed in ipaddress.ip_network("64:ff9b::/96"):
             return is_public(str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)))
     return parsed.is_global and not parsed.is_multicast
+
+
+@contextlib.contextmanager
+def _connected(address: str, port: int) -> Iterator[socket.socket]:
+    """A connection that is cut after TIMEOUT_S, however slowly the other side trickles."""
+    with (
+        socket.create_connection((address, port), TIMEOUT_S) as connection,
+        connection.dup() as lever,
+    ):
+        watchdog = threading.Timer(TIMEOUT_S, _cut, [lever])
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            yield connection
+        finally:
+            watchdog.cancel()
+
+
+def _cut(lever: socket.socket) -> None:
+    """A socket of its own for the same connection: cutting it ends reads on all of them."""
+    with contextlib.suppress(OSError):
+        lever.shutdown(socket.SHUT_RDWR)
+
+
+def _target(parts: SplitResult) -> str:
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _headers(parts: SplitResult, headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "Host": parts.netloc.rpartition("@")[2],
+        "Content-Type": "application/json",
+        "User-Agent": "penstock",
+        "Connection": "close",
+        **headers,
+    }

@@ -18,6 +18,7 @@ log = structlog.get_logger()
 
 ROLL_UP_EVERY_S = 60.0
 FORGET_EVERY_S = 3600.0
+ASK_AGAIN_S = 15.0
 
 
 class EmbeddedWorker:
@@ -51,6 +52,7 @@ class DueWork:
         self._app = app
         self._sweep_s = sweep_s
         self._next = {ROLL_UP_USAGE: 0.0, FORGET_OLD: 0.0}
+        self._asked: dict[tuple[str, int], float] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="due-work", daemon=True)
 
@@ -71,10 +73,18 @@ class DueWork:
                 log.exception("due_work_failed")
 
     def _step(self) -> None:
-        for delivery_id in due_deliveries(self._deps):
-            self._app.send_task(DELIVER_WEBHOOK, args=[delivery_id])
+        self._ask_for_deliveries()
         self._every(ROLL_UP_USAGE, ROLL_UP_EVERY_S)
         self._every(FORGET_OLD, FORGET_EVERY_S)
+
+    def _ask_for_deliveries(self) -> None:
+        """One that waits in the queue is due still: it is asked for again only after a while."""
+        now = time.monotonic()
+        self._asked = {due: at for due, at in self._asked.items() if now - at < ASK_AGAIN_S}
+        for due in due_deliveries(self._deps):
+            if due not in self._asked:
+                self._app.send_task(DELIVER_WEBHOOK, args=[due[0]])
+                self._asked[due] = now
 
     def _every(self, task: str, period_s: float) -> None:
         now = time.monotonic()

@@ -1,0 +1,103 @@
+"""What is past its retention is forgotten, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from control_plane.services import forget_old as module
+from control_plane.services.forget_old import forget_old
+from control_plane.store.models import Cycle, Delivery, Event, IdempotencyKey, Job
+from tests.fakes.cluster import Cluster, a_task
+
+RETENTION = timedelta(days=30)
+NOTIFY = {"webhook": "http://hooks.example/"}
+
+
+def test_jobs_that_ended_long_ago_lose_their_events_and_logs_but_stay(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In several batches."""
+    monkeypatch.setattr(module, "BATCH", 2)
+    cluster.node("a")
+    names = [f"old-{number}" for number in range(5)]
+    logs = [_run(cluster, name) for name in names]
+    _pass(cluster, 20)
+    cluster.submit(a_task("waiting", chips=9), key="young")
+    young = _run(cluster, "young")
+    _pass(cluster, 15)
+    forget_old(cluster.deps, RETENTION)
+    assert [cluster.events(cluster.job(name).id) for name in names] == [[]] * 5
+    assert cluster.events(cluster.job("young").id) != []
+    assert cluster.events(cluster.job("waiting").id) != []
+    assert [cluster.deps.logs.read(it, 0, 10) for it in logs] == [b""] * 5
+    assert cluster.deps.logs.read(young, 0, 10) == b"hello"
+    assert forget_old(cluster.deps, RETENTION) == 0
+
+
+def test_cycles_webhooks_and_keys_go_with_their_time(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("old", notify=NOTIFY), key="old")
+    cluster.cycle()
+    cluster.cancel("old")
+    cluster.tick()
+    _deliver_all(cluster)
+    _pass(cluster, 31)
+    cluster.submit(a_task("new", notify=NOTIFY), key="new")
+    cluster.cancel("new")
+    forget_old(cluster.deps, RETENTION)
+    with cluster.deps.store.read() as tx:
+        assert tx.session.scalars(select(Cycle)).all() == []
+        assert [row.key for row in tx.session.scalars(select(IdempotencyKey))] == ["new"]
+        assert [row.state for row in tx.session.scalars(select(Delivery))] == ["pending"]
+        assert len(tx.session.scalars(select(Job)).all()) == 2
+
+
+def test_a_webhook_that_is_still_to_be_delivered_is_kept(cluster: Cluster) -> None:
+    cluster.submit(a_task("old", notify=NOTIFY))
+    cluster.cancel("old")
+    _pass(cluster, 31)
+    forget_old(cluster.deps, RETENTION)
+    with cluster.deps.store.read() as tx:
+        assert len(tx.session.scalars(select(Delivery)).all()) == 1
+
+
+def test_a_nodes_events_go_on_where_they_were(cluster: Cluster) -> None:
+    """Its newest event stays, so that numbers never begin anew."""
+    agent = cluster.node("a")
+    before = _numbers(cluster, agent.node_id)
+    cluster.clock.advance(31 * 86400)
+    forget_old(cluster.deps, RETENTION)
+    assert _numbers(cluster, agent.node_id) == before[-1:]
+    agent.beat()
+    assert _numbers(cluster, agent.node_id) == [before[-1], before[-1] + 1]
+
+
+def _run(cluster: Cluster, name: str) -> str:
+    """A job that ran and left a line; its replica's id."""
+    cluster.submit(a_task(name))
+    cluster.steps(2)
+    (replica,) = cluster.replicas(name)
+    cluster.deps.logs.write(replica.id, 0, b"hello")
+    cluster.finish(name)
+    return replica.id
+
+
+def _pass(cluster: Cluster, days: float) -> None:
+    cluster.clock.advance(days * 86400)
+    for agent in cluster.agents.values():
+        agent.beat()
+
+
+def _deliver_all(cluster: Cluster) -> None:
+    with cluster.deps.store.write() as tx:
+        for row in tx.session.scalars(select(Delivery)):
+            row.state = "delivered"
+
+
+def _numbers(cluster: Cluster, object_id: str) -> list[int]:
+    with cluster.deps.store.read() as tx:
+        query = select(Event.seq).where(Event.object_id == object_id).order_by(Event.seq)
+        return list(tx.session.scalars(query))
