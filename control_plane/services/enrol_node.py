@@ -14,9 +14,12 @@ from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import CredentialReply, EnrolReply, EnrolRequest
 from penstock.api.states import NodeHealth, NodeIntent
 
+MOST_NAME = 128
+
 
 def enrol_node(deps: Deps, request: EnrolRequest) -> EnrolReply:
-    """Makes the node, or gives a node of that name its new identity.
+    """Makes the node, or gives a node of that name its new identity. The name of a retired node
+    is free again: the retired one keeps its history under another name.
 
     Raises Unauthenticated for a token that is unknown, used or expired, Conflict when the
     token is bound to another name or the name belongs to a node that is alive.
@@ -84,18 +87,15 @@ def _adopt_new_credential(deps: Deps, node_id: str, presented: str) -> None:
 
 
 def _node(tx: Transaction, request: EnrolRequest, credential: str, now: datetime) -> Node:
-    node = tx.nodes.find(request.name)
+    node = tx.nodes.named(request.name)
+    if node is not None and node.intent == NodeIntent.RETIRED:
+        _free_name(tx, node)
+        node = None
     if node is None:
         node = _new_node(request.name, credential, now)
         tx.nodes.add(node)
         tx.events.append("node", node.id, None, "node.joined", f"node {node.name} joined", now)
         return node
-    if node.intent == NodeIntent.RETIRED:
-        raise Conflict(
-            f"the node {node.name} is retired for good",
-            code="node_retired",
-            hint="give this node another name",
-        )
     if node.health == NodeHealth.READY:
         raise Conflict(
             f"a node named {node.name} is alive",
@@ -106,6 +106,14 @@ def _node(tx: Transaction, request: EnrolRequest, credential: str, now: datetime
     node.credential_at = now
     tx.events.append("node", node.id, None, "node.rejoined", f"node {node.name} rejoined", now)
     return node
+
+
+def _free_name(tx: Transaction, node: Node) -> None:
+    """Takes its name from a retired node; flushed, for names are unique."""
+    suffix = f"-retired-{node.id[-8:]}"
+    node.name = node.name[: MOST_NAME - len(suffix)] + suffix
+    node.version += 1
+    tx.session.flush()
 
 
 def _new_node(name: str, credential: str, now: datetime) -> Node:

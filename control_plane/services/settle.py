@@ -13,6 +13,7 @@ from control_plane.domain.retries import (
     TEMPORARY_FAILURE_CODE,
     Failures,
     backoff_s,
+    got_somewhere,
     judge,
 )
 from control_plane.services.end_job import end_job
@@ -106,10 +107,19 @@ def _fail(tx: Transaction, job: Job, gang: Gang, replica: Replica, now: datetime
     exit_record = replica.exit or {}
     reason = _blame(job, replica)
     before = Failures(gang.own_failures, gang.infrastructure_failures)
-    outcome, after = judge(reason, before, _limit(job))
+    outcome, after = judge(
+        reason, before, _limit(job), got_somewhere=_got_somewhere(tx, gang, replica, now)
+    )
     gang.own_failures, gang.infrastructure_failures = after.own, after.infrastructure
     gang.exit_code, gang.exit_reason = exit_record.get("code"), reason
     stop_gang(tx, job, gang, outcome, reason, f"rank {replica.rank}: {replica.message}", now)
+
+
+def _got_somewhere(tx: Transaction, gang: Gang, replica: Replica, now: datetime) -> bool:
+    began, ended = replica.started_at, replica.ended_at or now
+    ran_s = (ended - began).total_seconds() if began is not None else 0.0
+    commits = tx.jobs.checkpoints(gang.job_id)
+    return got_somewhere(ran_s, any(commit.epoch == gang.attempt for commit in commits))
 
 
 def _limit(job: Job) -> int | None:

@@ -26,6 +26,9 @@ class Nodes:
     def find(self, ref: str) -> Node | None:
         return self._session.scalar(select(Node).where((Node.id == ref) | (Node.name == ref)))
 
+    def named(self, name: str) -> Node | None:
+        return self._session.scalar(select(Node).where(Node.name == name))
+
     def by_credential(self, credential_hash: str) -> Node | None:
         return self._session.scalar(
             select(Node).where(

@@ -101,6 +101,18 @@ def test_a_fault_of_the_infrastructure_costs_the_user_nothing(cluster: Cluster) 
     assert cluster.state("lucky") is JobState.QUEUED
 
 
+def test_faults_before_an_attempt_that_lasted_are_forgotten(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("lasting"))
+    for _ in range(2):
+        cluster.steps(10)
+        cluster.finish("lasting", ExitReason.KILLED)
+    cluster.steps(10)
+    cluster.steps(70, seconds=9.0)
+    cluster.finish("lasting", ExitReason.KILLED)
+    assert cluster.gangs("lasting")[0].infrastructure_failures == 1
+
+
 def test_a_rank_that_lost_its_peer_blames_the_infrastructure(cluster: Cluster) -> None:
     cluster.node("a")
     cluster.submit(a_task("bereft"))

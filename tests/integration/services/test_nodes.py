@@ -69,15 +69,19 @@ def test_a_node_set_up_anew_gets_a_new_identity_and_the_old_one_ends(cluster: Cl
         authenticate_node(cluster.deps, old.credential)
 
 
-def test_a_retired_node_does_not_come_back(cluster: Cluster) -> None:
+def test_a_retired_node_does_not_come_back_but_its_name_is_free_for_a_new_one(
+    cluster: Cluster,
+) -> None:
     old = cluster.node("a")
     cluster.intend("a", NodeIntent.CORDONED)
     cluster.intend("a", NodeIntent.RETIRED)
     with pytest.raises(Unauthenticated):
         authenticate_node(cluster.deps, old.credential)
     token = create_join_token(cluster.deps, ADMIN, JoinTokenRequest()).token
-    with pytest.raises(Conflict, match="retired"):
-        _enrol(cluster, token, "a")
+    new_id = authenticate_node(cluster.deps, _enrol(cluster, token, "a"))
+    assert new_id == cluster.node_row("a").id != old.node_id
+    retired = cluster.node_row(old.node_id)
+    assert (retired.name, retired.intent) == (f"a-retired-{old.node_id[-8:]}", "retired")
 
 
 def test_both_credentials_hold_until_the_new_one_is_first_used(cluster: Cluster) -> None:

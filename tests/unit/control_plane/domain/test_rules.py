@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from control_plane.domain.lease import expires_at, is_over, margin_s
 from control_plane.domain.node import health_after_silence
-from control_plane.domain.retries import INFRASTRUCTURE, Failures, backoff_s, judge
+from control_plane.domain.retries import (
+    INFRASTRUCTURE,
+    INFRASTRUCTURE_LIMIT,
+    Failures,
+    backoff_s,
+    got_somewhere,
+    judge,
+)
 from penstock.api.states import ExitReason, NodeHealth, Outcome
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,6 +46,27 @@ def test_infrastructure_never_consumes_the_users_retries(reason: ExitReason, own
     outcome, after = judge(reason, Failures(own, 0), own_limit=0)
     assert outcome is Outcome.RETRY
     assert after.own == own
+
+
+def test_faults_in_a_row_end_within_a_minute() -> None:
+    failures, waited_s, attempts = Failures(), 0.0, 1
+    while True:
+        outcome, failures = judge(ExitReason.KILLED, failures, own_limit=0)
+        if outcome is Outcome.FAILED:
+            break
+        waited_s, attempts = waited_s + backoff_s(failures), attempts + 1
+    assert attempts == INFRASTRUCTURE_LIMIT + 1
+    assert waited_s < 60
+
+
+def test_training_that_gets_somewhere_goes_on_for_ever_through_rare_faults() -> None:
+    failures = Failures(own=1)
+    for _ in range(100):
+        outcome, failures = judge(ExitReason.LOST, failures, own_limit=1, got_somewhere=True)
+        assert (outcome, failures) == (Outcome.RETRY, Failures(1, 1))
+    assert [got_somewhere(599, False), got_somewhere(600, False), got_somewhere(1, True)] == [
+        False, True, True,
+    ]  # fmt: skip
 
 
 def test_the_users_failures_end_at_the_users_limit() -> None:
