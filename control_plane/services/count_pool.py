@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from control_plane.services.deps import Deps
-from penstock.api.states import ChipHealth, JobState
+from penstock.api.states import ChipHealth, JobState, NodeIntent
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,9 @@ def count_pool(deps: Deps) -> PoolCounts:
     """Reads everything once; called by each scrape."""
     now = deps.clock.now()
     with deps.store.read() as tx:
-        jobs, nodes, chips = tx.jobs.counts(), tx.nodes.all(), tx.nodes.chips()
+        jobs, nodes = tx.jobs.counts(), tx.nodes.all()
+        retired = {node.id for node in nodes if node.intent == NodeIntent.RETIRED}
+        chips = [chip for chip in tx.nodes.chips() if chip.node_id not in retired]
         waiting = tx.jobs.in_state([JobState.QUEUED])
         leases, queues = tx.leases.held(), tx.queues.all()
     oldest: dict[str, float] = {}

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from control_plane.store.listing import job_names, node_names
+from control_plane.store.listing import job_names
 from control_plane.store.models import Chip as ChipRow
 from control_plane.store.models import Lease
 from control_plane.store.models import Node as NodeRow
@@ -48,19 +48,21 @@ def chip_views(tx: Transaction, rows: Sequence[ChipRow], sees: str | None) -> li
     held = held_by_chip(tx.leases.held() if len(rows) > 1 else _on_node(tx, rows))
     ids = {job for row in rows for job in held.get(row.id, Held()).jobs}
     names = _names(tx, ids, sees)
-    nodes = node_names(tx.session, {row.node_id for row in rows})
-    return [
-        _chip(row, nodes.get(row.node_id, row.node_id), held.get(row.id, Held()), names)
-        for row in rows
-    ]
+    nodes = tx.nodes.many({row.node_id for row in rows})
+    return [_chip(row, nodes[row.node_id], held.get(row.id, Held()), names) for row in rows]
 
 
-def chip_type_views(rows: Iterable[ChipRow], held: Mapping[str, Held]) -> list[ChipType]:
-    """One view per type that is present, in order of its name."""
+def chip_type_views(
+    rows: Iterable[ChipRow], nodes: Mapping[str, NodeRow], held: Mapping[str, Held]
+) -> list[ChipType]:
+    """One view per type that is present, in order of its name. `nodes` are those of the chips by
+    id: what lies on a retired one is out of the pool, on a lost one it is not healthy.
+    """
     by_type: dict[str, list[ChipRow]] = defaultdict(list)
     for row in rows:
-        by_type[row.type].append(row)
-    return [_chip_type(name, chips, held) for name, chips in sorted(by_type.items())]
+        if nodes[row.node_id].intent != NodeIntent.RETIRED:
+            by_type[row.type].append(row)
+    return [_chip_type(name, chips, nodes, held) for name, chips in sorted(by_type.items())]
 
 
 def held_by_chip(leases: Iterable[Lease]) -> dict[str, Held]:
@@ -97,31 +99,36 @@ def _node(row: NodeRow, types: Counter[str], cores_milli: int, memory_bytes: int
     )  # fmt: skip
 
 
-def _chip(row: ChipRow, node: str, held: Held, names: Mapping[str, str]) -> Chip:
+def _chip(row: ChipRow, node: NodeRow, held: Held, names: Mapping[str, str]) -> Chip:
     report = ChipReport.model_validate(row.report)
     return Chip(
-        id=row.id, node=node, vendor=row.vendor, type=row.type, index=row.index,
+        id=row.id, node=node.name, vendor=row.vendor, type=row.type, index=row.index,
         physical_id=report.physical_id, minor=report.minor, pci_address=report.pci_address,
         uuid=report.uuid, memory_bytes=row.memory_bytes, cores_milli=row.cores_milli,
         dtypes=list(report.dtypes), health=ChipHealth(row.health),
         health_message=report.health_message, driver_version=report.driver_version,
         emulated=row.emulated, stands_for=report.stands_for,
         link_bytes_per_s=report.link_bytes_per_s, rates=report.rates,
-        free_milli=_free_milli(held),
+        free_milli=_free_milli(row, node, held),
         held_by=sorted(names[job] for job in held.jobs if job in names),
         sample=ChipSample.model_validate(row.sample) if row.sample else None,
     )  # fmt: skip
 
 
-def _chip_type(name: str, rows: Sequence[ChipRow], held: Mapping[str, Held]) -> ChipType:
+def _chip_type(
+    name: str, rows: Sequence[ChipRow], nodes: Mapping[str, NodeRow], held: Mapping[str, Held]
+) -> ChipType:
     reports = [ChipReport.model_validate(row.report) for row in rows]
     first = reports[0]
     vendor = vendor_table().get(first.vendor)
     memory = [row.memory_bytes for row in rows if row.memory_bytes is not None]
     return ChipType(
         type=name, vendor=first.vendor, emulated=first.emulated, stands_for=first.stands_for,
-        total=len(rows), free_milli=sum(_free_milli(held.get(row.id, Held())) for row in rows),
-        healthy=sum(row.health == ChipHealth.HEALTHY for row in rows),
+        total=len(rows),
+        free_milli=sum(
+            _free_milli(row, nodes[row.node_id], held.get(row.id, Held())) for row in rows
+        ),
+        healthy=sum(_is_healthy(row, nodes[row.node_id]) for row in rows),
         memory_bytes=min(memory, default=None),
         dtypes=sorted(set.intersection(*(set(report.dtypes) for report in reports))),
         rates=_slowest_rates(reports), verified=vendor.verified if vendor else False,
@@ -138,8 +145,17 @@ def _slowest_rates(reports: Iterable[ChipReport]) -> dict[str, Rate]:
     return slowest
 
 
-def _free_milli(held: Held) -> int:
+def _free_milli(row: ChipRow, node: NodeRow, held: Held) -> int:
+    """What a new job could get: nothing of a sick chip or on a node that takes no new work."""
+    is_open = node.health == NodeHealth.READY and node.intent == NodeIntent.SCHEDULABLE
+    if not is_open or not _is_healthy(row, node):
+        return 0
     return max(0, WHOLE_CHIP_MILLI - held.milli)
+
+
+def _is_healthy(row: ChipRow, node: NodeRow) -> bool:
+    gone = node.health == NodeHealth.LOST or node.intent == NodeIntent.RETIRED
+    return row.health == ChipHealth.HEALTHY and not gone
 
 
 def _on_node(tx: Transaction, rows: Sequence[ChipRow]) -> Sequence[Lease]:

@@ -61,8 +61,8 @@ def list_chips(
 def list_chip_types(deps: Deps) -> Page[ChipType]:
     """All types that are present; there are few."""
     with deps.store.read() as tx:
-        held = held_by_chip(tx.leases.held())
-        return Page[ChipType](items=chip_type_views(tx.nodes.chips(), held))
+        held, nodes = held_by_chip(tx.leases.held()), {node.id: node for node in tx.nodes.all()}
+        return Page[ChipType](items=chip_type_views(tx.nodes.chips(), nodes, held))
 
 
 def _find(tx: Transaction, ref: str) -> NodeRow:

@@ -11,6 +11,7 @@ from control_plane.errors import Conflict, Unauthenticated
 from control_plane.services.assignments import assignment_list
 from control_plane.services.enrol_node import authenticate_node, enrol_node, rotate_credential
 from control_plane.services.projects import create_join_token
+from control_plane.services.read_nodes import list_chip_types, list_chips
 from control_plane.services.record_heartbeat import record_heartbeat
 from penstock.api.assignments import EnrolRequest, HeartbeatReply, HeartbeatRequest, Inventory
 from penstock.api.chips import ChipSample
@@ -166,6 +167,28 @@ def test_a_silent_node_is_suspect_then_lost_then_back(cluster: Cluster) -> None:
     assert cluster.events(agent.node_id)[-4:] == [
         "node.suspect", "node.lost", "node.joining", "node.ready",
     ]  # fmt: skip
+
+
+def test_only_chips_that_new_work_could_get_count_as_free(cluster: Cluster) -> None:
+    for name in ("open", "cordoned", "retired"):
+        cluster.node(name, {BIG: 1})
+    cluster.intend("cordoned", NodeIntent.CORDONED)
+    for intent in (NodeIntent.CORDONED, NodeIntent.RETIRED):
+        cluster.intend("retired", intent)
+
+    def counts() -> tuple[int, int, int]:
+        found = list_chip_types(cluster.deps).items[0]
+        return found.total, found.healthy, found.free_milli
+
+    assert counts() == (2, 2, 1000)
+    cluster.clock.advance(16)
+    cluster.sweep()
+    assert counts() == (2, 2, 0)
+    cluster.clock.advance(60)
+    cluster.sweep()
+    assert counts() == (2, 0, 0)
+    free = [it.free_milli for it in list_chips(cluster.deps, ADMIN, 10, None).items]
+    assert free == [0, 0, 0]
 
 
 def test_silence_counts_from_when_we_began_to_listen(cluster: Cluster) -> None:
