@@ -30,7 +30,8 @@ def up(
         str | None,
         typer.Option(
             metavar="TYPE:COUNT,...",
-            help="Emulated chips to present, or none. Default: two, if no accelerator is found.",
+            help="Emulated chips to present, or none. Default, if no accelerator is found: "
+            "emulated-a100:2,emulated-910b:2.",
         ),
     ] = None,
     no_agent: Annotated[bool, typer.Option("--no-agent", help="Only the server.")] = False,

@@ -8,7 +8,7 @@ from typing import Final
 
 from penstock.cli.failures import CliError
 
-DEFAULT_EMULATED: Final = "emulated-a100:1,emulated-910b:2"
+DEFAULT_EMULATED: Final = "emulated-a100:2,emulated-910b:2"
 _PCI: Final = Path("/sys/bus/pci/devices")
 _DEV: Final = Path("/dev")
 
