@@ -73,6 +73,22 @@ class Resources(Strict):
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_wish_means_a_chip(cls, value: Any) -> Any:
+        """Who names a chip, its memory or its number format wants one, without saying `1`."""
+        if not isinstance(value, dict) or "chips" in value or value.get("share") is not None:
+            return value
+        wished = value.get("chip") not in (None, "any", ["any"], ("any",))
+        asks = wished or value.get("memory") is not None or value.get("dtype") is not None
+        return {**value, "chips": 1} if asks else value
+
+    @model_validator(mode="after")
+    def _no_wish_without_chips(self) -> Self:
+        if self.chips.most == 0 and self.share is None and self.chip != ("any",):
+            raise ValueError("names a chip but asks for 0 of them: leave chips out, or chip")
+        return self
+
     @model_validator(mode="after")
     def _share_needs_one_chip(self) -> Self:
         if self.share is not None and (self.chips.least, self.chips.most) not in ((0, 0), (1, 1)):
@@ -187,9 +203,9 @@ class JobSpec(Strict):
     @classmethod
     def _default_section(cls, value: Any) -> Any:
         """`type: train` alone means a training job with every default."""
-        if isinstance(value, dict) and value.get("type") == "train" and "train" not in value:
-            return {**value, "train": {}}
-        return value
+        if not isinstance(value, dict) or value.get("type") != "train":
+            return value
+        return value if value.keys() & set(JobType) else {**value, "train": {}}
 
     @model_validator(mode="after")
     def _one_section(self) -> Self:
@@ -199,5 +215,16 @@ class JobSpec(Strict):
             raise ValueError(
                 f"a job of type {self.type} needs the section `{self.type}` and no other: "
                 f"found {found}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _elastic_and_mixed_where_it_means_something(self) -> Self:
+        chips = self.resources.chips
+        if self.type is not JobType.TRAIN and chips.least != chips.most:
+            raise ValueError("a range of chips is for training jobs: give one number per replica")
+        if self.resources.mix and self.task is not None and self.task.replicas == 1:
+            raise ValueError(
+                "mix spreads replicas over chip types: a task of one has nothing to mix"
             )
         return self
