@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -89,6 +90,14 @@ def cgroups_of(agent_ids: Sequence[str]) -> list[Path]:
     tops = (CGROUPS, *CGROUPS.glob("*")) if CGROUPS.is_dir() else ()
     return [top / "penstock" / it for top in tops for it in agent_ids
             if (top / "penstock" / it).is_dir()]  # fmt: skip
+
+
+def remove_cgroups(agent_ids: Sequence[str]) -> None:
+    """What killed agents and supervisors could not remove themselves."""
+    for top in cgroups_of(agent_ids):
+        for group in (*top.glob("*/"), top):
+            with suppress(OSError):
+                group.rmdir()
 
 
 def title(process: psutil.Process) -> str:

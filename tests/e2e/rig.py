@@ -223,6 +223,7 @@ def a_cloud(start: bool = True, **fields: Any) -> Iterator[Cloud]:
             cloud.close()
         finally:
             processes.end_by_force(processes.of_folder(home))
+            processes.remove_cgroups([node.agent_id for node in cloud.nodes.values()])
             shutil.rmtree(home, ignore_errors=True)
 
 
