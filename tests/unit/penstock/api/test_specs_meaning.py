@@ -29,7 +29,7 @@ def test_without_a_wish_a_task_asks_for_no_chip() -> None:
 
 
 @pytest.mark.parametrize(
-    ("resources", "why"),
+    "resources,why",
     [
         ({"chip": "emulated-a100", "chips": 0}, "names a chip but asks for 0"),
         ({"chips": "2..8"}, "for training jobs"),
