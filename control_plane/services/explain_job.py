@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from control_plane.domain.job import TERMINAL
 from control_plane.services.cancel_job import find_job
 from control_plane.services.deps import Caller, Deps
+from control_plane.services.hide_names import hide_name, hide_names
+from control_plane.services.last_attempt import last_attempt
 from control_plane.services.wait_document import wait_document
 from control_plane.store.models import Gang, Job
 from control_plane.store.snapshot_reader import read_pool
@@ -26,51 +28,50 @@ def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
     with deps.store.read() as tx:
         job = find_job(tx, caller, ref)
         gangs = tx.jobs.gangs(job.id)
-        pool = read_pool(tx, now, deps.rules.suspect_after_s) if _waits(job, gangs) else None
-    answer = Explanation(
-        job=job.name, state=job.state, code=job.reason, sentence=_sentence(job), as_of=now
-    )
-    if pool is None:
-        return answer
-    plan = make_plan(pool.snapshot, POLICY, now)
-    return _of_plan(answer, job, gangs, pool.snapshot, plan, caller)
+        message = hide_name(tx, job.message, caller)
+        answer = Explanation(
+            job=job.name, state=job.state, code=job.reason,
+            sentence=f"{job.name} is {job.state}: {message}", as_of=now,
+        )  # fmt: skip
+        if not _waits(job, gangs):
+            return answer
+        pool = read_pool(tx, now, deps.rules.suspect_after_s)
+        snapshot = hide_names(tx, pool.snapshot, caller)
+        pasts = {it.id: hide_name(tx, last_attempt(tx, job, it), caller) for it in gangs}
+    return _of_plan(answer, gangs, pasts, snapshot, make_plan(snapshot, POLICY, now))
 
 
 def _waits(job: Job, gangs: Sequence[Gang]) -> bool:
     return job.state not in TERMINAL and any(gang.state == JobState.QUEUED for gang in gangs)
 
 
-def _sentence(job: Job) -> str:
-    return f"{job.name} is {job.state}: {job.message}"
-
-
 def _of_plan(
-    answer: Explanation, job: Job, gangs: Sequence[Gang], snapshot: Snapshot, plan: Plan,
-    caller: Caller,
+    answer: Explanation, gangs: Sequence[Gang], pasts: Mapping[str, str], snapshot: Snapshot,
+    plan: Plan,
 ) -> Explanation:  # fmt: skip
-    queued = {gang.id: gang for gang in snapshot.queued}
+    """The answer for the first gang that waits. `pasts`: how each gang's last attempt ended."""
+    queued = {str(gang.id): gang for gang in snapshot.queued}
     for row in gangs:
-        gang = next((it for key, it in queued.items() if key == row.id), None)
+        gang = queued.get(row.id)
         reason = plan.deferrals.get(gang.id) if gang is not None else None
         if gang is None or reason is None:
             continue
         found = explain(reason, gang, snapshot)
         document = wait_document(found)
-        ahead = [it for it in found.ahead if caller.is_admin or _is_mine(it, snapshot, caller)]
         return answer.model_copy(
             update={
                 "code": document["code"],
-                "sentence": f"{job.name} {document['sentence']}",
+                "sentence": _sentence(answer, document["sentence"], pasts[row.id]),
                 "removals": [Removal.model_validate(it) for it in document["removals"]],
                 "unblock": document["unblock"],
                 "queue_position": found.queue_position,
-                "ahead": ahead,
+                "ahead": list(found.ahead),
             }
         )
-    sentence = f"{job.name} can start now: the next scheduling cycle places it"
+    past = next((pasts[row.id] for row in gangs if row.id in queued), "")
+    sentence = _sentence(answer, "can start now: the next scheduling cycle places it", past)
     return answer.model_copy(update={"code": "ready", "sentence": sentence})
 
 
-def _is_mine(name: str, snapshot: Snapshot, caller: Caller) -> bool:
-    """Names of other tenants' jobs stay theirs."""
-    return any(it.job_name == name and it.project == caller.project for it in snapshot.queued)
+def _sentence(answer: Explanation, why: str, past: str) -> str:
+    return "; ".join(filter(None, (f"{answer.job}: {why}", past)))

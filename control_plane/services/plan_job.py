@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 from control_plane.services.check_spec import check_spec
 from control_plane.services.deps import Caller, Deps
+from control_plane.services.hide_names import hide_names
 from control_plane.services.submit_job import find_project, make_job
 from control_plane.services.wait_document import wait_document
 from control_plane.store.snapshot_reader import Pool, read_pool
@@ -33,6 +35,7 @@ def plan_job(deps: Deps, caller: Caller, spec: JobSpec) -> PlanAnswer:
         with deps.store.write() as tx:
             job_id = _submit(tx, deps, caller, spec)
             pool = read_pool(tx, now, deps.rules.suspect_after_s)
+            pool = replace(pool, snapshot=hide_names(tx, pool.snapshot, caller))
             raise _Undo
     except _Undo:
         pass

@@ -1,0 +1,71 @@
+"""What a waiting job's owner is told: why, how the last attempt ended, and nobody else's names."""
+
+from __future__ import annotations
+
+from control_plane.services.deps import Caller
+from control_plane.services.explain_job import explain_job
+from control_plane.services.plan_job import plan_job
+from control_plane.services.projects import create_project
+from control_plane.services.submit_job import submit_job
+from penstock.api.plans import Explanation
+from penstock.api.specs import JobSpec
+from penstock.api.states import ExitReason, Role
+from penstock.api.tokens import ProjectRequest
+from tests.fakes.cluster import ADMIN, BIG, Cluster, a_server, a_task
+
+SECRET = "our-secret-model"
+
+
+def _why(cluster: Cluster, name: str, caller: Caller = ADMIN) -> Explanation:
+    return explain_job(cluster.deps, caller, name)
+
+
+def test_a_job_that_backs_off_says_how_its_last_attempt_ended(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("brittle", retry={"limit": 3}))
+    cluster.steps(3)
+    cluster.finish("brittle", ExitReason.ERROR, code=3)
+    cluster.cycle()
+    answer = _why(cluster, "brittle")
+    assert answer.code == "backing_off"
+    assert answer.sentence.startswith("brittle: its last attempt failed")
+    past = "attempt 1 ended (error, exit code 3): rank 0: ended: error"
+    assert answer.sentence.endswith(f"; {past} (failures so far: 1 by itself)")
+
+
+def test_a_serving_replica_that_backs_off_says_so_too(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_server("model", 2))
+    cluster.steps(3)
+    cluster.finish("model", ExitReason.KILLED)
+    cluster.cycle()
+    answer = _why(cluster, "model")
+    assert "attempt 1 ended (killed, exit code 1): rank 0" in answer.sentence
+    assert "1 by the infrastructure" in answer.sentence
+
+
+def test_a_preempted_job_that_waits_says_who_took_its_place(cluster: Cluster) -> None:
+    cluster.node("a", {BIG: 1})
+    cluster.submit(a_task("low", priority=10))
+    cluster.steps(3)
+    cluster.submit(a_task("high", priority=90))
+    cluster.steps(4)
+    sentence = _why(cluster, "low").sentence
+    assert "attempt 1 was preempted: makes room for high, whose priority is 90" in sentence
+
+
+def test_names_of_other_projects_jobs_stay_theirs(cluster: Cluster) -> None:
+    project = create_project(cluster.deps, ADMIN, ProjectRequest(name="mine"))
+    me = Caller("token_1", "me", Role.MEMBER, project.id, "mine")
+    cluster.node("a", {BIG: 1})
+    submit_job(cluster.deps, me, JobSpec.model_validate(a_task("mine", priority=10)), None)
+    cluster.steps(3)
+    for name in (SECRET, f"{SECRET}-2"):
+        cluster.submit(a_task(name, priority=90))
+    cluster.steps(4)
+    answer = _why(cluster, "mine", me)
+    dry_run = plan_job(cluster.deps, me, JobSpec.model_validate(a_task("next", priority=10)))
+    assert SECRET not in answer.model_dump_json() + dry_run.model_dump_json()
+    assert answer.ahead == ["a job of another project"]
+    assert "makes room for a job of another project, whose priority is 90" in answer.sentence
+    assert SECRET in _why(cluster, "mine").sentence
