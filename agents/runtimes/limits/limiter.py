@@ -43,7 +43,10 @@ class Limiter:
 
         Raises OSError when a limit that this machine permitted cannot be set now.
         """
-        limits: dict[str, Any] = {"cgroups": []}
+        limits: dict[str, Any] = {
+            "cgroups": [],
+            "memory_limit_bytes": demand.memory_bytes or None,
+        }
         for hierarchy in self.hierarchies:
             group = hierarchy.make(demand)
             limits["cgroups"].append(str(group))

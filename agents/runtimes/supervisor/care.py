@@ -47,7 +47,11 @@ class Care:
         self._cpu_s = 0.0
         self._max_rss = 0
         self._signalled = False
-        self._output = Output(output_fd, os.path.join(spec.folder, files.LOG), spec.log_cap_bytes)
+        self._output = Output(
+            output_fd, os.path.join(spec.folder, files.LOG), spec.log_cap_bytes,
+            seconds_ns(spec.log_patience_s),
+        )  # fmt: skip
+        self._reading = False
         self._control = files.open_fifo(os.path.join(spec.folder, files.CONTROL))
         self._pacer = Pacer(spec.limits, pid, self._started_ns)
         self._poll = select.poll()
@@ -80,18 +84,27 @@ class Care:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
-        for descriptor in (read_fd, self._control, self._output.source_fd):
+        for descriptor in (read_fd, self._control):
             self._poll.register(descriptor, select.POLLIN)
         return read_fd
 
     def _told_to_end(self, *_: object) -> None:
         self._signalled = True
 
+    def _read_or_not(self) -> None:
+        """What is not polled wakes nobody: the output of a replica that has to wait does not."""
+        wanted = self._output.wants(boottime_ns())
+        if wanted and not self._reading:
+            self._poll.register(self._output.source_fd, select.POLLIN)
+        elif self._reading and not wanted:
+            self._poll.unregister(self._output.source_fd)
+        self._reading = wanted
+
     def _wait(self) -> None:
+        self._read_or_not()
         for descriptor, _ in self._poll.poll(self._timeout_ms()):
             if descriptor == self._output.source_fd:
-                if not self._output.pump():
-                    self._poll.unregister(descriptor)
+                self._output.pump()
             elif descriptor == self._control:
                 self._obey(os.read(self._control, 1 << 16).decode(errors="replace"))
             else:
@@ -136,7 +149,7 @@ class Care:
         for line in text.splitlines():
             word, *values = line.split(" ", 3)
             if word == "shipped" and len(values) == 1 and values[0].isdigit():
-                self._output.note_shipped(int(values[0]))
+                self._output.note_shipped(int(values[0]), boottime_ns())
             elif values and values[0] == str(self._spec.epoch):
                 self._order(word, values[1:])
 
@@ -156,6 +169,7 @@ class Care:
         if self._stop is None:
             self._stop = ending.Stop(reason, message)
             self._pacer.release()
+            self._output.hurry()
             processes.kill_group_of(self._pid, signal.SIGTERM)
 
     def _reap(self) -> None:
@@ -178,8 +192,9 @@ class Care:
     def _record(self) -> dict[str, Any]:
         limits = self._spec.limits
         seen = ending.Ending(
-            self._status or 0, self._stop, _count(limits.oom_file, "oom_kill"), self._over_memory
-        )
+            self._status or 0, self._stop, _count(limits.oom_file, "oom_kill"), self._over_memory,
+            limits.memory_limit_bytes,
+        )  # fmt: skip
         peak = _count(limits.peak_file) or max(self._max_rss, self._pacer.max_memory_bytes)
         usage = {
             "cpu_s": round(self._cpu_s, 6), "max_memory_bytes": peak,

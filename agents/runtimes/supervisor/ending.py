@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE: Final = 4096
 _SIGNAL_BASE: Final = 128
+_UNITS: Final = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 
 class Stop:
@@ -29,23 +30,24 @@ class Stop:
 class Ending:
     """What was seen of the end. `status` is the wait status of the replica's first process."""
 
-    __slots__ = ("num_oom_kills", "over_memory", "status", "stop")
+    __slots__ = ("memory_limit_bytes", "num_oom_kills", "over_memory", "status", "stop")
 
     def __init__(
         self, status: int, stop: Stop | None = None, num_oom_kills: int = 0,
-        over_memory: bool = False,
+        over_memory: bool = False, memory_limit_bytes: int | None = None,
     ) -> None:  # fmt: skip
         self.status = status
         self.stop = stop
         self.num_oom_kills = num_oom_kills
         self.over_memory = over_memory
+        self.memory_limit_bytes = memory_limit_bytes
 
 
 def classify(ending: Ending) -> tuple[str, str]:
     """The exit reason and its sentence."""
     code, number = code_and_signal(ending.status)
     if code != 0 and (ending.num_oom_kills or ending.over_memory):
-        return "out_of_memory", "the replica used more memory than its limit and was killed"
+        return "out_of_memory", _out_of_memory(ending.memory_limit_bytes)
     if ending.stop is not None:
         return ending.stop.reason, ending.stop.message
     if number == signal.SIGKILL:
@@ -81,6 +83,16 @@ def unseen(reason: str, code: int | None, message: str, ended_at: str) -> dict[s
         "code": code, "signal": None, "reason": reason, "message": message[:MAX_MESSAGE],
         "ended_at": ended_at, "cpu_s": None, "max_memory_bytes": None, "wall_s": None,
     }  # fmt: skip
+
+
+def _out_of_memory(limit_bytes: int | None) -> str:
+    limit = f" of {_amount(limit_bytes)}" if limit_bytes else ""
+    return f"the replica used more memory than its limit{limit} and was killed"
+
+
+def _amount(num_bytes: int) -> str:
+    unit, size = next((it for it in _UNITS if num_bytes >= it[1]), ("bytes", 1))
+    return f"{round(num_bytes / size, 2):g} {unit}"
 
 
 def _name(number: int) -> str:

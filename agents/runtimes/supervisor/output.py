@@ -1,7 +1,9 @@
-"""Carries the replica's output into its log file, and sheds what can be neither kept nor shipped.
+"""Carries the replica's output into its log file: holds the writer up, or sheds, when it is full.
 
 Shipping is the agent's: it tells how far it came, so that a log cannot fill the disk of a node
-whose control plane is away or slow.
+whose control plane is away or slow. While shipping gets on, a replica that writes faster waits,
+as at any slow terminal; where it does not get on, the replica is not held up for longer than a
+given patience, and only the newest output is kept.
 """
 
 from __future__ import annotations
@@ -16,38 +18,67 @@ if TYPE_CHECKING:
 
 _READ_BYTES: Final = 1 << 16
 _FREE_BYTES: Final = 8 << 20
+_TAIL_BYTES: Final = 256 << 10  # the newest output while shedding: an end explains itself there
 _RESUME_RATIO: Final = 0.9  # of the cap: so that marker lines do not alternate with single lines
 
 
 class Output:
-    """The log of one replica. `written` and `shipped` are offsets in the log file."""
+    """The log of one replica. `written` and `shipped` are offsets in the log file.
 
-    def __init__(self, source_fd: int, path: str, cap_bytes: int) -> None:
+    The file holds up to `cap_bytes` that are not shipped, passed at most by one read, what a pipe
+    holds at the end and the newest output that was kept while shedding.
+    """
+
+    def __init__(self, source_fd: int, path: str, cap_bytes: int, patience_ns: int) -> None:
         self.source_fd = source_fd
         self.shipped = 0
         self._freed = 0
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.written = os.fstat(self._file).st_size
         self._cap = cap_bytes
-        self._shed = 0
+        self._patience_ns = patience_ns
+        self._waits_since_ns: int | None = None
+        self._ended = False
+        self._shedding = False
+        self._tail = bytearray()
+        self._dropped = 0
         self._at_line_start = True
 
-    def note_shipped(self, offset: int) -> None:
+    def note_shipped(self, offset: int, now_ns: int) -> None:
         """What is shipped gives its disk space back, in large pieces; offsets stay as they are."""
-        self.shipped = max(self.shipped, min(offset, self.written))
+        before = self.shipped
+        self.shipped = max(before, min(offset, self.written))
+        if self.shipped > before and self._waits_since_ns is not None:
+            self._waits_since_ns = now_ns
         length = (self.shipped - self._freed) // _FREE_BYTES * _FREE_BYTES
         if length and kernel.free_blocks(self._file, self._freed, length):
             self._freed += length
+        self._resume()
 
-    def pump(self) -> bool:
-        """Takes what is there to read; False once no process holds the output open any more."""
+    def wants(self, now_ns: int) -> bool:
+        """Whether to read now. While it is False the writer blocks as soon as its pipe is full."""
+        if self._ended:
+            return False
+        if self._shedding or self._room() > 0:
+            self._waits_since_ns = None
+            return True
+        if self._waits_since_ns is None:
+            self._waits_since_ns = now_ns
+        self._shedding = now_ns - self._waits_since_ns >= self._patience_ns
+        return self._shedding
+
+    def hurry(self) -> None:
+        """From now on the writer is not held up: it has a deadline for what it still does."""
+        self._patience_ns = 0
+
+    def pump(self) -> None:
+        """Takes what is there to read, once."""
         try:
             data = os.read(self.source_fd, _READ_BYTES)
         except BlockingIOError:
-            return True
-        if data:
-            self._keep(data)
-        return bool(data)
+            return
+        self._ended = not data  # no process holds the output open any more
+        self._keep(data)
 
     def drain(self) -> None:
         """Takes everything that is left, without waiting for more, and closes the log."""
@@ -59,31 +90,46 @@ class Output:
             if not data:
                 break
             self._keep(data)
-        self._mark()
+        self._catch_up()
         os.close(self._file)
 
+    def _room(self) -> int:
+        return self._cap - (self.written - self.shipped)
+
     def _keep(self, data: bytes) -> None:
-        room = self._cap - (self.written - self.shipped)
-        if self._shed and room < self._cap * (1 - _RESUME_RATIO):
-            room = 0
-        kept = data[: max(0, room)]
-        if kept and self._shed and not self._mark():
-            kept = b""
-        self._shed += len(data) - (self._append(kept) if kept else 0)
+        self._resume()
+        if not self._shedding:
+            data = data[self._append(data) :]
+        if data:
+            self._shedding = True  # also when the disk is full
+            self._tail += data
+            surplus = max(0, len(self._tail) - _TAIL_BYTES)
+            self._dropped += surplus
+            del self._tail[:surplus]
+
+    def _resume(self) -> None:
+        if self._shedding and self._room() >= self._cap * (1 - _RESUME_RATIO):
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Ends the shedding, if the disk takes it: how much is missing, then the newest output."""
+        if self._mark():
+            del self._tail[: self._append(self._tail)]
+            self._shedding = bool(self._tail)
 
     def _mark(self) -> bool:
         """Says in the log how much is missing here; False when even that cannot be written."""
-        if not self._shed:
+        if not self._dropped:
             return True
         line_end = "" if self._at_line_start else "\n"
-        text = f"{line_end}[penstock] {self._shed} bytes of output were left out here: "
-        text += "they came faster than logs could be stored\n"
+        text = f"{line_end}[penstock: {self._dropped} bytes of output dropped here: "
+        text += "they came faster than logs could be stored]\n"
         if self._append(text.encode()) != len(text):
             return False
-        self._shed = 0
+        self._dropped = 0
         return True
 
-    def _append(self, data: bytes) -> int:
+    def _append(self, data: bytes | bytearray) -> int:
         """How many bytes reached the file; fewer when the disk is full."""
         done = 0
         while done < len(data):

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Final
+
+_LOG_PATIENCE_S: Final = 10.0
 
 
 class Limits:
-    """How the replica's limits are enforced. Empty or None: not by this means."""
+    """How the replica's limits are enforced. Empty or None: not by this means.
+
+    `memory_limit_bytes` is for people, by whatever means it is enforced.
+    """
 
     __slots__ = (
-        "cgroups", "cores", "data_bytes", "kill_file", "memory_bytes", "oom_file", "peak_file",
+        "cgroups", "cores", "data_bytes", "kill_file", "memory_bytes", "memory_limit_bytes",
+        "oom_file", "peak_file",
     )  # fmt: skip
 
     def __init__(self, document: dict[str, Any]) -> None:
@@ -21,15 +27,20 @@ class Limits:
         self.peak_file: str | None = document.get("peak_file")
         self.cores: float | None = document.get("cores")
         self.memory_bytes: int | None = document.get("memory_bytes")
+        self.memory_limit_bytes: int | None = document.get("memory_limit_bytes")
         self.data_bytes: int | None = document.get("data_bytes")
 
 
 class Spec:
-    """One replica. `deadline_ns` is on the boot clock; `notify` is the agent's named pipe."""
+    """One replica. `deadline_ns` is on the boot clock; `notify` is the agent's named pipe.
+
+    `log_patience_s` bounds how long the replica waits while its full log is not shipped.
+    """
 
     __slots__ = (
         "argv", "cwd", "deadline_ns", "env", "epoch", "folder", "lease_grace_s", "limits",
-        "log_cap_bytes", "max_duration_s", "notify", "replica_id", "stop_grace_s",
+        "log_cap_bytes", "log_patience_s", "max_duration_s", "notify", "replica_id",
+        "stop_grace_s",
     )  # fmt: skip
 
     def __init__(self, folder: str, document: dict[str, Any]) -> None:
@@ -44,5 +55,6 @@ class Spec:
         self.stop_grace_s: float = document["stop_grace_s"]
         self.max_duration_s: float | None = document["max_duration_s"]
         self.log_cap_bytes: int = document["log_cap_bytes"]
+        self.log_patience_s: float = document.get("log_patience_s", _LOG_PATIENCE_S)
         self.notify: str = document["notify"]
         self.limits = Limits(document["limits"])

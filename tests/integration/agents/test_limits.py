@@ -72,6 +72,7 @@ def test_too_much_memory_is_told_apart_from_other_kills(
     limits = limiter.make(Demand("replica_0", 1000, 64 << 20, hard=False))
     record = supervised(*python(GROW), limits=limits).ended()
     assert record.reason is ExitReason.OUT_OF_MEMORY
+    assert "its limit of 64 MiB" in record.message
     assert record.max_memory_bytes is not None
     assert 48 << 20 < record.max_memory_bytes <= 64 << 20
 

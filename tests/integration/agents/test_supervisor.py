@@ -62,21 +62,6 @@ def test_both_outputs_come_in_one_log_without_a_gap(supervised: Start) -> None:
     assert one.log() == b"".join(b"%d\n" % n for n in range(1, 120001))
 
 
-def test_output_that_cannot_be_shipped_is_shed_and_marked(supervised: Start) -> None:
-    script = "head -c 300000 /dev/zero; echo; read x < go; echo; echo later"
-    one = supervised(*sh(f"mkfifo go; {script}"), log_cap_bytes=100_000)
-    wait_for(lambda: len(one.log()) == 100_000)
-    one.tell("shipped 100000")
-    wait_for(lambda: (one.folder / "go").exists())
-    time.sleep(0.1)
-    (one.folder / "go").write_text("x\n")
-    one.ended()
-    text = one.log()
-    assert text.startswith(b"\0" * 100_000)
-    assert b"[penstock] 200001 bytes of output were left out here" in text
-    assert text.endswith(b"\nlater\n")
-
-
 def test_what_is_shipped_gives_its_disk_space_back(supervised: Start) -> None:
     one = supervised(*sh("head -c 20000000 /dev/zero; echo end; sleep 100"), log_cap_bytes=1 << 25)
     one.prints(b"end\n")

@@ -46,6 +46,19 @@ def test_the_reason_of_an_end(ending: Ending, reason: str) -> None:
     assert classify(ending)[0] == reason
 
 
+@pytest.mark.parametrize(
+    "limit_bytes,words",
+    [
+        (2 << 30, "its limit of 2 GiB and"), (1536 << 20, "its limit of 1.5 GiB and"),
+        (512 << 20, "its limit of 512 MiB and"), (2 * 10**9, "its limit of 1.86 GiB and"),
+        (None, "its limit and"),
+    ],
+)  # fmt: skip
+def test_a_memory_limit_that_was_passed_is_named(limit_bytes: int | None, words: str) -> None:
+    ending = Ending(signal.SIGKILL, over_memory=True, memory_limit_bytes=limit_bytes)
+    assert words in classify(ending)[1]
+
+
 def test_a_signal_is_named_and_counted_as_a_shell_would() -> None:
     assert code_and_signal(signal.SIGKILL) == (137, 9)
     assert code_and_signal(exited(3)) == (3, None)
