@@ -43,7 +43,9 @@ def removed_now(gang: Gang, now: State, later: State) -> dict[Code, Mapping[str,
 
 
 def short_chips(gang: Gang, pool: Pool) -> dict[str, int]:
-    """Chip type → chips of it that would have to come free, alone, for `least` members."""
+    """Chip type → thousandths of its chips that would have to come free, alone, for `least`
+    members.
+    """
     per_type = {it: _chip_steps(gang, pool, it) for it in _types(gang, pool)}
     fit_anywhere = sum(fit for fit, _ in per_type.values())
     short = {}
@@ -116,14 +118,20 @@ def _crowded(gang: Gang, pool: Pool, site: int, positions: Sequence[int]) -> Cod
 
 
 def _chip_steps(gang: Gang, pool: Pool, chip_type: str) -> tuple[int, list[int]]:
-    """(members that the free chips hold, chips to free for each further member, least first)."""
-    fit, steps, request = 0, [], gang.request
+    """(members that the free chips hold, thousandths of chips to free for each further member,
+    least first).
+    """
+    fit, steps, request = 0, list[int](), gang.request
     for site, positions in _places(gang, pool, chip_type):
-        room = pool.rooms[site]
-        free = sum(room.chips[it] // request.milli for it in positions)
-        total = len(positions) * (WHOLE // request.milli)
-        fit += free // request.chips
-        steps += _steps(free, total, request.chips)
+        free = [pool.rooms[site].chips[it] for it in positions]
+        if request.milli < WHOLE:
+            fit += sum(it // request.milli for it in free)
+            steps += [step for it in free for step in _steps(it, WHOLE, request.milli)]
+            continue
+        whole = sum(it // WHOLE for it in free)
+        fit += whole // request.chips
+        further = _steps(whole, len(positions), request.chips)
+        steps += [chips * WHOLE for chips in further]
     return fit, sorted(steps)
 
 

@@ -320,7 +320,7 @@ class Reason:
     members_fit: int = 0
     """Members that could start now; in an empty pool where even that is too small."""
     short: Mapping[str, int] = field(default_factory=dict)
-    """Chip type → chips that would have to come free; any one of the types would do."""
+    """Chip type → thousandths of chips that would have to come free; any one type would do."""
     short_cores_milli: int = 0
     short_memory_bytes: int = 0
     """Host cores and memory that would have to come free."""

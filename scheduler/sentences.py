@@ -41,10 +41,10 @@ def _too_many(gang: Gang, reason: Reason, facts: Facts) -> str:
         return f"asks for {what}; the pool has no chip"
     wanted = gang.least * gang.request.chips
     if gang.request.chips > 1:
-        return (
-            f"asks for {what}, {gang.request.chips} of one type on one node; the pool has "
-            f"{total}, at most {facts.most_together(gang)} on one node: {counted(have)}"
-        )
+        most = facts.most_together(gang)
+        together = "" if most == total else f", at most {most} on one node"
+        where = _on_one_node(gang, facts)
+        return f"asks for {where}; the pool has {total}{together}: {counted(have)}"
     if total >= wanted and not gang.mix:
         most = max(have.values())
         return (
@@ -52,6 +52,15 @@ def _too_many(gang: Gang, reason: Reason, facts: Facts) -> str:
             f"at most {most} of one type: {counted(have)}"
         )
     return f"asks for {what}; the pool has {total}: {counted(have)}"
+
+
+def _on_one_node(gang: Gang, facts: Facts) -> str:
+    """`8 chips of one type on one node`, `3 × 8 chips of type this, each 8 on one node`."""
+    chips, what = gang.request.chips, _what(gang, facts)
+    if ANY in gang.request.wish:
+        times = f"{gang.least} × " if gang.least > 1 else ""
+        what = f"{times}{plural(chips, 'chip')} of one type{demands(gang.request)}"
+    return f"{what}, each {chips} on one node" if gang.least > 1 else f"{what} on one node"
 
 
 def _memory(gang: Gang, reason: Reason, facts: Facts) -> str:

@@ -13,8 +13,8 @@ from scheduler.diagnosis import impossible
 from scheduler.facts import Facts
 from scheduler.feasibility import matches
 from scheduler.gang import State, seat_gang
+from scheduler.growth import more_chips, types_that_do
 from scheduler.model import (
-    ANY,
     WHOLE,
     Chip,
     Closed,
@@ -57,8 +57,9 @@ def _a_node(gang: Gang, reason: Reason, facts: Facts) -> Iterable[str]:
 def _other_request(gang: Gang, reason: Reason, facts: Facts) -> Iterable[str]:
     """Changes of the request, and more chips."""
     return chain(
-        _mix(gang, facts), _fewer(gang, reason), _less_memory(gang, facts),
-        _other_dtype(gang, facts), _other_type(gang, facts), _more_chips(gang, reason, facts),
+        _mix(gang, facts), _fewer(gang, reason), _fewer_each(gang, facts),
+        _less_memory(gang, facts), _other_dtype(gang, facts), _other_type(gang, facts),
+        more_chips(gang, reason, facts),
     )  # fmt: skip
 
 
@@ -73,6 +74,23 @@ def _fewer(gang: Gang, reason: Reason) -> Iterator[str]:
         yield f"ask for at most {plural(reason.members_fit, word)}"
 
 
+def _fewer_each(gang: Gang, facts: Facts) -> Iterator[str]:
+    """The most chips that a member may ask for."""
+    most = min(gang.request.chips - 1, facts.most_together(gang))
+    for chips in range(most, 0, -1):
+        changed = _asking(gang, replace(gang.request, chips=chips))
+        if _would_do(changed, facts):
+            each = " per member" if gang.least > 1 else ""
+            yield f"ask for at most {plural(chips, 'chip')}{each}{_of_types(changed, facts)}"
+            return
+
+
+def _of_types(changed: Gang, facts: Facts) -> str:
+    """The chip types on which the changed request fits: ` (this or that)`."""
+    types = types_that_do(changed, facts)
+    return f" ({listed(types, 'or')})" if types else ""
+
+
 def _less_memory(gang: Gang, facts: Facts) -> Iterator[str]:
     request = gang.request
     if request.memory_bytes is None:
@@ -83,8 +101,9 @@ def _less_memory(gang: Gang, facts: Facts) -> Iterator[str]:
         if chip.memory_bytes is not None
     }
     for memory in sorted((it for it in held if it < request.memory_bytes), reverse=True):
-        if _would_do(_asking(gang, replace(request, memory_bytes=memory)), facts):
-            yield f"ask for at most {size(memory)} per chip"
+        changed = _asking(gang, replace(request, memory_bytes=memory))
+        if _would_do(changed, facts):
+            yield f"ask for at most {size(memory)} per chip{_of_types(changed, facts)}"
             return
 
 
@@ -124,32 +143,27 @@ def _with_what_it_is(chip: Chip) -> str:
     return f"{chip.type}{stands}"
 
 
-def _more_chips(gang: Gang, reason: Reason, facts: Facts) -> Iterator[str]:
-    missing = gang.least - reason.members_fit
-    chips = gang.request.chips
-    if not chips or missing <= 0:
-        return
-    wish = gang.request.wish
-    word = "vendor" if set(wish) <= facts.snapshot.vendors else "type"
-    kind = "" if ANY in wish else f" of {word} {listed(wish, 'or')}"
-    one_type = " of one type" if not kind and not gang.mix and gang.least > 1 else ""
-    nodes = f", {chips} on a node" if chips > 1 else ""
-    yield f"add {plural(missing * chips, 'chip')}{kind or one_type}{nodes}"
-
-
 def _open_nodes(gang: Gang, reason: Reason, facts: Facts) -> Iterator[str]:
-    """The fewest closed nodes whose reopening makes the gang possible."""
+    """The fewest closed nodes whose reopening makes the gang possible; the largest first."""
     code = reason.cause or reason.code
-    opened: list[tuple[Node, int]] = []
-    closed = [(node, sum(chips.values())) for node, chips in facts.nodes_under(gang, code)]
-    for node, chips in sorted(closed, key=lambda it: (-it[1], it[0].name)):
-        opened.append((node, chips))
-        if _possible(gang, _reopened(facts, {it.id for it, _ in opened})):
+    closed = [(node, _brings(gang, node, chips)) for node, chips in facts.nodes_under(gang, code)]
+    closed.sort(key=lambda it: (-it[1][0], it[0].name))
+    opened: list[tuple[Node, tuple[int, str]]] = []
+    for it in closed:
+        opened.append(it)
+        if _possible(gang, _reopened(facts, {node.id for node, _ in opened})):
             break
-    names = [node.name + (f" ({plural(chips, 'chip')})" if chips else "") for node, chips in opened]
-    if names:
-        noun = "node" if len(names) == 1 else "nodes"
-        yield f"{_REOPEN[Closed(code.value)]} {noun} {listed(names)}"
+    if opened:
+        names = listed(f"{node.name} ({what})" for node, (_, what) in opened)
+        noun = "node" if len(opened) == 1 else "nodes"
+        yield f"{_REOPEN[Closed(code.value)]} {noun} {names}"
+
+
+def _brings(gang: Gang, node: Node, chips: Mapping[str, int]) -> tuple[int, str]:
+    """What a node has for the gang, as a number and in words: host cores if it asks for no chip."""
+    if not gang.request.chips:
+        return node.cores_milli, cores(node.cores_milli)
+    return sum(chips.values()), plural(sum(chips.values()), "chip")
 
 
 def _repair(gang: Gang, reason: Reason, facts: Facts) -> Iterator[str]:
@@ -196,8 +210,15 @@ def _raise_limit(gang: Gang, reason: Reason, facts: Facts) -> Iterator[str]:
 
 def _free_chips(gang: Gang, reason: Reason, facts: Facts) -> Iterator[str]:
     where = " on one node" if gang.request.chips > 1 else ""
-    for chip_type, count in sorted(reason.short.items()):
-        yield f"free {plural(count, f'more {chip_type} chip')}{where}"
+    for chip_type, milli in sorted(reason.short.items()):
+        amount = thousandths(milli)
+        if gang.request.milli == WHOLE:
+            yield f"free {plural(amount, f'more {chip_type} chip')}{where}"
+        elif milli <= gang.request.milli:
+            yield f"free {amount} more of one {chip_type} chip"
+        else:
+            each = thousandths(gang.request.milli)
+            yield f"free {amount} more of {chip_type} chips, for members that take {each} each"
 
 
 def _go_before(gang: Gang, reason: Reason, facts: Facts) -> Iterator[str]:

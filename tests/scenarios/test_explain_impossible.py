@@ -13,7 +13,10 @@ def test_too_many_chips() -> None:
     found = plan_for(LAPTOP, a_job().training(64)).explain("job-1")
     assert found.code == "too_many_chips"
     assert found.sentence == f"asks for 64 chips of type any; the pool has 5: {THREE_TYPES}"
-    assert found.unblock == ("ask for at most 2 chips", "add 62 chips of one type")
+    assert found.unblock == (
+        "ask for at most 2 chips",
+        "add 62 chips of type emulated-910b or emulated-a100, all of one type",
+    )
 
 
 def test_enough_chips_but_not_of_one_type() -> None:
@@ -29,8 +32,31 @@ def test_too_many_chips_for_one_node() -> None:
     pool = a_pool().node("a", "nvidia-h200", 4).node("b", "nvidia-h200", 2)
     found = plan_for(pool, a_job().asking(8)).explain("job-1")
     assert found.sentence == (
-        "asks for 8 chips of type any, 8 of one type on one node; the pool has 6, at most 4 on "
-        "one node: 6 nvidia-h200"
+        "asks for 8 chips of one type on one node; the pool has 6, at most 4 on one node: "
+        "6 nvidia-h200"
+    )
+    assert found.unblock == (
+        "ask for at most 4 chips (nvidia-h200)",
+        "add 4 more nvidia-h200 chips to node a",
+    )
+
+
+def test_too_many_chips_for_the_only_node_that_has_the_type() -> None:
+    found = plan_for(LAPTOP, a_job().asking(64, "emulated-a100")).explain("job-1")
+    assert found.sentence == (
+        "asks for 64 chips of type emulated-a100 on one node; the pool has 2: 2 emulated-a100"
+    )
+    assert found.unblock == (
+        "ask for at most 2 chips (emulated-a100)",
+        "add 64 chips of type emulated-a100 on one node",
+    ), "the laptop's two cores do not carry 64 of them"
+
+
+def test_members_of_more_chips_than_any_node_has() -> None:
+    found = plan_for(LAPTOP, a_job().gang_of(2, chips=8)).explain("job-1")
+    assert found.sentence == (
+        "asks for 2 × 8 chips of one type, each 8 on one node; the pool has 5, at most 2 on one "
+        f"node: {THREE_TYPES}"
     )
 
 
@@ -42,7 +68,11 @@ def test_a_gang_of_which_only_a_part_fits_into_an_empty_pool() -> None:
         "gang needs 4 members, 3 fit; it asks for 4 × 2 chips of type any and the pool has "
         "6 nvidia-h200"
     )
-    assert found.unblock == ("ask for at most 3 members", "add 2 chips of one type, 2 on a node")
+    assert found.unblock == (
+        "ask for at most 3 members",
+        "ask for at most 1 chip per member (nvidia-h200)",
+        "add 2 chips of type nvidia-h200, 2 on a node",
+    )
 
 
 def test_wrong_vendor() -> None:
@@ -72,7 +102,10 @@ def test_too_little_memory() -> None:
         "asks for 2 chips of type emulated-a100 with at least 16 GiB each; 2 chips have less: "
         "2 emulated-a100 (2 GiB); none is left"
     )
-    assert found.unblock[0] == "ask for at most 2 GiB per chip"
+    assert found.unblock == (
+        "ask for at most 2 GiB per chip (emulated-a100)",
+        "add 2 chips of type emulated-a100 with at least 16 GiB each",
+    )
 
 
 def test_memory_that_nobody_could_read_is_not_taken_for_enough() -> None:
@@ -90,7 +123,10 @@ def test_a_number_format_that_no_chip_has() -> None:
         "asks for 1 chip of type any with fp8; 5 chips cannot compute in fp8: "
         f"{THREE_TYPES}; none is left"
     )
-    assert found.unblock[0] == "ask for bf16 or fp32 instead of fp8"
+    assert found.unblock == (
+        "ask for bf16 or fp32 instead of fp8",
+        "add 1 chip that computes in fp8",
+    )
 
 
 def test_a_cordoned_node() -> None:

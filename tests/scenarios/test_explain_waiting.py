@@ -70,6 +70,7 @@ def test_a_share_larger_than_what_is_left_of_any_chip() -> None:
     assert found.sentence == (
         "asks for 0.5 of a chip of type any; too little is left on: 1 nvidia-h200, by other"
     )
+    assert found.unblock == ("free 0.3 more of one nvidia-h200 chip",)
 
 
 def test_the_limit_of_the_queue() -> None:

@@ -32,7 +32,7 @@ def test_asking_for_fewer_chips_and_not_for_one_more() -> None:
 def test_asking_for_less_memory() -> None:
     pool = a_pool().laptop()
     job = a_job().training(2, memory_bytes=80 * GIB)
-    assert "ask for at most 2 GiB per chip" in _ways(pool, job)
+    assert _ways(pool, job)[0] == "ask for at most 2 GiB per chip (emulated-910b or emulated-a100)"
     assert _starts(pool, a_job().training(2, memory_bytes=2 * GIB))
 
 
@@ -46,9 +46,86 @@ def test_asking_for_another_type() -> None:
 
 def test_adding_chips() -> None:
     pool = a_pool().node("a", "nvidia-h200", 3)
-    assert "add 2 chips of one type" in _ways(pool, a_job().training(5))
+    assert "add 2 chips of type nvidia-h200" in _ways(pool, a_job().training(5))
+    assert not _starts(pool.node("b", "nvidia-a100", 2), a_job().training(5))
     assert not _starts(pool.node("b", "nvidia-h200", 1), a_job().training(5))
     assert _starts(pool.node("b", "nvidia-h200", 2), a_job().training(5))
+
+
+def test_adding_a_chip_with_the_memory_that_is_asked_for() -> None:
+    pool, job = a_pool().node("a", "emulated-a100", 2, memory_bytes=2 * GIB), a_job()
+    job = job.asking(1, "emulated-a100", memory_bytes=80 * GIB)
+    assert _ways(pool, job) == (
+        "ask for at most 2 GiB per chip (emulated-a100)",
+        "add 1 chip of type emulated-a100 with at least 80 GiB",
+    )
+    assert _starts(pool, job.asking(1, "emulated-a100", memory_bytes=2 * GIB))
+    assert not _starts(pool.node("b", "emulated-a100", 1, memory_bytes=2 * GIB), job)
+    assert _starts(pool.node("b", "emulated-a100", 1, memory_bytes=80 * GIB), job)
+
+
+def test_adding_a_chip_for_a_part_of_which_memory_is_asked() -> None:
+    pool = a_pool().node("a", "nvidia-h200", 1, memory_bytes=40 * GIB)
+    job = a_job().asking(1, milli=500, memory_bytes=40 * GIB)
+    assert _ways(pool, job)[-1] == "add 1 chip with at least 80 GiB"
+    assert not _starts(pool.node("b", "nvidia-h200", 1, memory_bytes=79 * GIB), job)
+    assert _starts(pool.node("b", "nvidia-h200", 1, memory_bytes=80 * GIB), job)
+
+
+def test_adding_a_chip_that_computes_in_the_number_format() -> None:
+    pool, job = a_pool().node("a", "nvidia-a100", 1), a_job().asking(1, dtype="fp8")
+    assert _ways(pool, job) == (
+        "ask for bf16 or fp32 instead of fp8",
+        "add 1 chip that computes in fp8",
+    )
+    assert all(_starts(pool, a_job().asking(1, dtype=name)) for name in ("bf16", "fp32"))
+    assert not _starts(pool.node("b", "nvidia-a100", 1), job)
+    assert _starts(pool.node("b", "nvidia-h200", 1, dtypes=frozenset({"fp8"})), job)
+
+
+def test_adding_what_a_node_lacks_for_a_member() -> None:
+    pool = a_pool().node("b", "nvidia-h200", 1).node("a", "nvidia-h200", 2)
+    job = a_job().asking(3, "nvidia-h200")
+    assert _ways(pool, job) == (
+        "ask for at most 2 chips (nvidia-h200)",
+        "add 1 more nvidia-h200 chip to node a",
+    )
+    assert _starts(pool, a_job().asking(2, "nvidia-h200"))
+    assert _starts(pool.chips("nvidia-h200", 1), job), "a was named last"
+
+
+def test_adding_what_two_nodes_lack_for_two_members() -> None:
+    pool = a_pool().node("a", "nvidia-h200", 3).node("b", "nvidia-h200", 2)
+    job = a_job().gang_of(2, chips=4)
+    assert _ways(pool, job)[-1] == (
+        "add 1 more nvidia-h200 chip to node a and 2 more nvidia-h200 chips to node b"
+    )
+    grown = a_pool().node("a", "nvidia-h200", 4)
+    assert not _starts(grown.node("b", "nvidia-h200", 3), job)
+    assert _starts(grown.node("b", "nvidia-h200", 4), job)
+
+
+def test_asking_for_as_many_chips_as_one_node_has() -> None:
+    pool = a_pool().laptop()
+    assert _ways(pool, a_job().asking(64))[0] == (
+        "ask for at most 2 chips (emulated-910b or emulated-a100)"
+    )
+    assert _starts(pool, a_job().asking(2, "emulated-910b"))
+    assert _starts(pool, a_job().asking(2, "emulated-a100"))
+    assert not _starts(pool, a_job().asking(3))
+
+
+def test_adding_chips_on_a_node_of_their_own() -> None:
+    pool, job = a_pool().laptop(), a_job().asking(8, "emulated-a100")
+    assert _ways(pool, job)[-1] == "add 8 chips of type emulated-a100 on one node"
+    assert not _starts(pool.node("b", "emulated-a100", 4).node("c", "emulated-a100", 4), job)
+    assert _starts(pool.node("b", "emulated-a100", 8), job)
+
+
+def test_uncordoning_a_node_for_its_host_cores() -> None:
+    pool = a_pool().node("vm", "emulated-a100", 4, cores=8, closed=Closed.CORDONED)
+    assert _ways(pool, a_job()) == ("uncordon node vm (8 host cores)",)
+    assert _starts(_opened(pool, "vm"), a_job())
 
 
 def test_uncordoning_as_many_nodes_as_are_named() -> None:
@@ -77,6 +154,28 @@ def test_freeing_as_many_chips_as_are_named() -> None:
     busy = pool.running("one", 1, "nvidia-h200", node="a")
     assert _ways(busy, job) == ("free 1 more nvidia-h200 chip on one node",)
     assert _starts(pool, job)
+
+
+def test_freeing_the_part_of_a_chip_that_is_named() -> None:
+    pool, job = a_pool().node("a", "nvidia-h200", 1), a_job().asking(1, milli=500)
+
+    def busy(milli: int) -> PoolBuilder:
+        return pool.running("one", 1, "nvidia-h200", milli=milli)
+
+    assert _ways(busy(1000), job) == ("free 0.5 more of one nvidia-h200 chip",)
+    assert _ways(busy(800), job) == ("free 0.3 more of one nvidia-h200 chip",)
+    assert not _starts(busy(501), job)
+    assert _starts(busy(500), job)
+
+
+def test_freeing_parts_of_chips_for_several_members() -> None:
+    pool, job = a_pool().node("a", "nvidia-h200", 2), a_job().gang_of(2, milli=500)
+    full = pool.running("one", 1, "nvidia-h200").running("two", 1, "nvidia-h200", milli=800)
+    assert _ways(full, job) == (
+        "free 0.8 more of nvidia-h200 chips, for members that take 0.5 each",
+    )
+    less = pool.running("one", 1, "nvidia-h200", milli=500)
+    assert _starts(less.running("two", 1, "nvidia-h200", milli=500), job)
 
 
 def test_freeing_as_many_host_cores_as_are_named() -> None:
