@@ -12,6 +12,7 @@ from penstock.cli.help import help_for
 
 def main() -> None:
     """Runs the command of this process and exits."""
+    _open_streams()
     arguments = sys.argv[1:]
     text = help_for(arguments)
     if text is not None:
@@ -23,6 +24,13 @@ def main() -> None:
     code = run(arguments, environment())
     silence_outputs()
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Python has None for a stream that the caller closed, as with `>&-`."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open("/dev/null", mode))  # noqa: SIM115 (open until the end)
 
 
 def _show(text: str) -> int:

@@ -4,53 +4,69 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from penstock.cli.config import DEFAULT_PORT, LOCAL, Context, read_contexts, write_contexts
+from penstock.cli.failures import CliError, ClosedPipe, ExitCode
 from penstock.cli.local import accelerators, processes, starting
 from penstock.cli.local.home import Daemon, Home
-from penstock.cli.local.starting import AgentWish, Wish
+from penstock.cli.local.starting import DEFAULT_HOST, AgentWish, Wish
 from penstock.cli.local.stopping import PROCESS_GRACE_S
 from penstock.cli.session import Session, open_http
 from penstock.cli.text import clean
 from penstock.cli.units import counts
 from penstock.client import routes
+from penstock.client.errors import ApiError
+
+_ANEW: Final = "run `penstock down` first"
 
 
 class BringUp:
-    """One run of `up`. Each step does nothing where its result is there already."""
+    """One run of `up`. Each step does nothing where its result is there already.
+
+    What there is to say is said at the end: a reader that goes away stops nothing half-way.
+    """
 
     def __init__(self, session: Session, home: Home, wish: Wish) -> None:
         self._session = session
         self._home = home
         self._wish = wish
+        self._header = ""
+        self._told: list[str] = []
 
     def run(self, *, with_agent: bool) -> None:
         """All steps. Raises CliError when one fails; what was started by then stays."""
-        is_first = self._home.admin_token() is None
+        had_token = self._home.admin_token() is not None
         server = self._server()
-        context = Context(server.url, self._home.admin_token())
-        self._save(context)
-        if with_agent:
-            self._agent(context)
-        if is_first and context.token:
-            self._say(f"  admin token: {context.token}")
-            self._say(f"  (shown this once; kept in {self._home.admin_token_file})")
-        self._say(f"  next: penstock{self._home_option()} job submit --follow -- echo hello")
+        try:
+            context = self._login(server)
+            self._say_token(had_token)
+            if with_agent:
+                self._agent(context)
+        except CliError:
+            self._header = f"the server runs at {server.url}, but something failed:"
+            raise
+        else:
+            self._say(f"  next: penstock{self._home_option()} job submit --follow -- echo hello")
+        finally:
+            self._tell()
 
     def _server(self) -> Daemon:
         server, started = self._home.server(), time.monotonic()
         if server is None:
+            has_ended = self._home.server_file.exists()
             server = starting.start_server(self._home, self._wish)
             starting.await_ready(self._home, server)
             took_s = time.monotonic() - started
-            self._say(f"penstock is up at {server.url} (ready in {took_s:.1f} s)")
+            self._header = f"penstock is up at {server.url} (ready in {took_s:.1f} s)"
+            if has_ended:
+                self._say("  the server had ended without `penstock down`: started again")
             self._say_port(server)
         else:
             starting.await_ready(self._home, server)
-            self._say(f"penstock is running already at {server.url}")
-            if self._wish.port and not server.url.endswith(f":{self._wish.port}"):
-                self._say("  it keeps its port: run `penstock down` first to change it")
+            self._header = f"penstock is running already at {server.url}"
+            for line in ignored_by_server(self._wish, server):
+                self._say(f"  {line}")
         return server
 
     def _agent(self, context: Context) -> None:
@@ -59,6 +75,8 @@ class BringUp:
             self._say("  the server has another address now: starting the agent anew")
             processes.stop(agent.process, PROCESS_GRACE_S)
             agent = None
+        elif agent is None and self._home.last_agent() is not None:
+            self._say("  the agent had ended without `penstock down`: started again")
         if agent is None:
             emulate = self._chips()
             token = None if starting.has_enrolled(self._home) else self._join_token(context)
@@ -66,14 +84,17 @@ class BringUp:
             agent_wish = AgentWish(context.server, name, emulate, join_token=token)
             agent = starting.start_agent(self._home, agent_wish)
         elif self._wish.emulate not in (None, _emulated_by(agent)):
-            self._say("  the agent keeps its chips: run `penstock down` first to change them")
+            self._say(f"  --emulate is ignored, the agent runs already: to change chips, {_ANEW}")
         node = starting.await_joined(self._home, agent, context)
         self._say(f"  node {clean(node['name'])}: {_fleet(node)}")
 
     def _chips(self) -> str:
-        """What to emulate; says so where nobody asked for it."""
+        """What to emulate: as asked, else as before; says so where nobody asked for it."""
         if self._wish.emulate is not None:
             return self._wish.emulate
+        last = self._home.last_agent()
+        if last is not None:
+            return _emulated_by(last)
         if accelerators.usable_vendors():
             return ""
         self._say(
@@ -86,13 +107,24 @@ class BringUp:
             made: Mapping[str, Any] = http.document(routes.create("join-tokens", {}))
         return str(made["token"])
 
-    def _save(self, context: Context) -> None:
-        """Later commands talk to this cloud."""
+    def _login(self, server: Daemon) -> Context:
+        """Later commands talk to this cloud, with the token saved before if its file is gone."""
         path = self._session.settings.home
         contexts = read_contexts(path)
+        saved = contexts.entries.get(LOCAL)
+        token = self._home.admin_token() or (saved.token if saved else None)
+        context = Context(server.url, token)
+        _check_login(self._home, context)
         if contexts.current not in (None, LOCAL):
             self._say(f"  commands talk to this cloud now, no longer to {contexts.current}")
         write_contexts(path, contexts.with_entry(LOCAL, context))
+        return context
+
+    def _say_token(self, had_token: bool) -> None:
+        token = self._home.admin_token()
+        if token and not had_token:
+            self._say(f"  admin token: {token}")
+            self._say(f"  (shown this once; kept in {self._home.admin_token_file})")
 
     def _say_port(self, server: Daemon) -> None:
         usual = f":{DEFAULT_PORT}"
@@ -103,7 +135,40 @@ class BringUp:
         return "" if self._session.settings.is_usual_home else f" --home {self._home.path}"
 
     def _say(self, text: str) -> None:
-        self._session.console.result(text)
+        self._told.append(text)
+
+    def _tell(self) -> None:
+        try:
+            self._session.console.result("\n".join([self._header, *self._told]))
+        except ClosedPipe:
+            return  # the cloud is there all the same
+
+
+def ignored_by_server(wish: Wish, server: Daemon) -> list[str]:
+    """What was asked for now and does not change a server that runs; a sentence each."""
+    found = []
+    if wish.port and not server.url.endswith(f":{wish.port}"):
+        found.append(f"--port is ignored, the server keeps its port: to change it, {_ANEW}")
+    if not wish.auth and "--no-auth" not in server.command:
+        found.append(f"--no-auth is ignored, the server asks for tokens: to change that, {_ANEW}")
+    if wish.host != DEFAULT_HOST and wish.host not in server.command:
+        found.append(f"--host is ignored, the server keeps its address: to change it, {_ANEW}")
+    return found
+
+
+def _check_login(home: Home, context: Context) -> None:
+    try:
+        with open_http(context) as http:
+            http.send(routes.read("whoami"))
+    except ApiError as error:
+        if error.status not in (401, 403):
+            raise
+        fault = "is not the one of this cloud" if context.token else "is missing"
+        raise CliError(
+            "no_admin_token", f"the admin token {fault}: {home.admin_token_file}",
+            hint="put the file back, or start a new cloud in another folder with --home",
+            exit_code=ExitCode.DENIED,
+        ) from error  # fmt: skip
 
 
 def _emulated_by(agent: Daemon) -> str:

@@ -25,6 +25,8 @@ class Daemon:
     url: str
     started_at: str
     command: list[str]
+    log_start: int = 0
+    """Where in its log this process began, in bytes."""
 
     @property
     def process(self) -> Process:
@@ -53,6 +55,10 @@ class Home:
     def admin_token_file(self) -> Path:
         return self.path / "admin-token"
 
+    @property
+    def last_url_file(self) -> Path:
+        return self.path / "last-url"
+
     def log(self, name: str) -> Path:
         return self.path / "logs" / f"{name}.log"
 
@@ -64,10 +70,21 @@ class Home:
         """The agent's record if the process lives."""
         return _living(self.agent_file)
 
+    def last_agent(self) -> Daemon | None:
+        """The agent's record, whether the process lives or was killed; none after `down`."""
+        return _record(self.agent_file)
+
     def last_url(self) -> str | None:
-        """Where the server was last, alive or not."""
-        record = _record(self.server_file)
-        return record.url if record else None
+        """Where the server was last, even after `down`."""
+        try:
+            return self.last_url_file.read_text(encoding="utf-8").strip() or None
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+
+    def write_server(self, daemon: Daemon) -> None:
+        """Its record, and its address for the next start."""
+        self.write(self.server_file, daemon)
+        write_private(self.last_url_file, daemon.url + "\n")
 
     def write(self, path: Path, daemon: Daemon) -> None:
         write_private(path, json.dumps(asdict(daemon), indent=2) + "\n")

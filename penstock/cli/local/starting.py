@@ -6,6 +6,7 @@ import importlib.util
 import re
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,17 +23,21 @@ from penstock.client.errors import ApiError, ConnectionFailed
 from penstock.client.http import Http
 from penstock.client.requests import RetryPolicy
 
+DEFAULT_HOST: Final = "127.0.0.1"
 READY_TIMEOUT_S: Final = 60.0
 JOIN_TIMEOUT_S: Final = 60.0
 TAIL_LINES: Final = 12
 _NUM_PORTS: Final = 100
+_MOST_LOG: Final = 40_000
+_TRACEBACK: Final = "Traceback (most recent call last)"
+_DAMAGED: Final = ("file is not a database", "disk image is malformed", "malformed database")
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What `up` was asked for. `port` None: the usual one, or the next that is free."""
 
-    host: str = "127.0.0.1"
+    host: str = DEFAULT_HOST
     port: int | None = None
     auth: bool = True
     emulate: str | None = None
@@ -70,7 +75,7 @@ def start_server(home: Home, wish: Wish) -> Daemon:
         "--port", str(port), *(["--no-auth"] if not wish.auth else []),
     ]  # fmt: skip
     daemon = _start(home, "server", command, f"http://{_reachable(wish.host)}:{port}", {})
-    home.write(home.server_file, daemon)
+    home.write_server(daemon)
     return daemon
 
 
@@ -106,7 +111,7 @@ def await_joined(home: Home, agent: Daemon, context: Context) -> dict[str, Any]:
 
     def joined() -> bool:
         node.update(_node(http, name) or {})
-        return bool(node) and node["health"]["state"] == "ready"
+        return bool(node) and node["health"]["state"] == "ready" and _heard(node, agent)
 
     with _probing(context) as http:
         found = processes.wait(lambda: not agent.process.is_alive() or joined(), JOIN_TIMEOUT_S)
@@ -131,10 +136,20 @@ def node_name() -> str:
     return name.rstrip("._-") or "local"
 
 
+def _heard(node: Mapping[str, Any], agent: Daemon) -> bool:
+    """Whether the server has heard of this process, and not only of one before it."""
+    last = node.get("last_heartbeat_at")
+    if not last:
+        return False
+    return datetime.fromisoformat(last) >= datetime.fromisoformat(agent.started_at)
+
+
 def _start(home: Home, name: str, command: list[str], url: str, added: dict[str, str]) -> Daemon:
-    process = processes.start(command, home.log(name), child_environment(added), detached=True)
-    started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    return Daemon(process.pid, process.began, url, started_at, command)
+    log = home.log(name)
+    log_start = log.stat().st_size if log.exists() else 0
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    process = processes.start(command, log, child_environment(added), detached=True)
+    return Daemon(process.pid, process.began, url, started_at, command, log_start)
 
 
 def _python(module: str) -> list[str]:
@@ -224,18 +239,32 @@ def _check(found: bool, daemon: Daemon, log: Path, what: str, timeout_s: float) 
     if found and alive:
         return
     problem = f"is not ready after {timeout_s:.0f} s" if alive else "ended while starting"
-    last = _tail(log)
     raise CliError(
         "start_failed",
         f"{what} {problem}",
-        hint=f"see {log}" + (f"; its last lines:\n{last}" if last else ""),
+        hint=explain_log(_text(log, daemon.log_start), log),
         exit_code=ExitCode.FAILED,
     )
 
 
-def _tail(log: Path) -> str:
+def explain_log(text: str, log: Path) -> str:
+    """What a log says about a start that failed: of a traceback only its error, else the end."""
+    lowered = text[text.rfind(_TRACEBACK) :].lower() if _TRACEBACK in text else ""
+    if any(word in lowered for word in _DAMAGED):
+        return (
+            f"the database {log.parent.parent / 'penstock.db'} is damaged: put a backup in its "
+            f"place, or move it away for a new start; see {log}"
+        )
+    lines = text.splitlines()[-TAIL_LINES:]
+    if lowered:
+        errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
+        lines = errors[-1:]
+    shown = "\n".join(f"    {line[:300]}" for line in lines)
+    return f"see {log}" + (f"; its last lines:\n{shown}" if shown else "")
+
+
+def _text(log: Path, start: int) -> str:
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return log.read_bytes()[start:][-_MOST_LOG:].decode("utf-8", "replace")
     except OSError:
         return ""
-    return "\n".join(f"    {line[:300]}" for line in lines[-TAIL_LINES:])

@@ -74,6 +74,19 @@ def test_ctrl_c_ends_with_130_and_no_traceback(
     assert b"Traceback" not in errors
 
 
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+@pytest.mark.parametrize("command", ["job list", "--help"])
+def test_streams_that_the_shell_closed_are_quiet(
+    env: dict[str, str], command: str, redirection: str
+) -> None:
+    line = f'exec "$@" {redirection}'
+    done = subprocess.run(
+        ["sh", "-c", line, "sh", *START, *command.split()],
+        env=env, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_one_message(env: dict[str, str]) -> None:
     with open("/dev/full", "w") as full:
