@@ -19,12 +19,17 @@ EMBEDDED_BROKER: Final = "memory://localhost/"  # without a host kombu complains
 
 
 def build_tasks(deps: Deps, post: Post, redis_url: str | None, retention: timedelta) -> Celery:
-    """Tasks bound to their collaborators; on Redis, or in memory with a 10 ms poll."""
+    """Tasks bound to their collaborators; on Redis, or in memory with a 10 ms poll.
+
+    Messages are acknowledged early: a lost one is asked for again by whoever sweeps the rows,
+    and a late acknowledgement would only have it delivered twice.
+    """
     app = Celery("penstock", broker=redis_url or EMBEDDED_BROKER, set_as_current=False)
     app.conf.update(
         task_serializer="json", accept_content=["json"], task_ignore_result=True,
-        task_acks_late=True, task_default_queue="penstock", worker_hijack_root_logger=False,
+        task_default_queue="penstock", worker_hijack_root_logger=False,
         worker_send_task_events=False, broker_connection_retry_on_startup=True,
+        worker_cancel_long_running_tasks_on_connection_loss=True,
         broker_transport_options={} if redis_url else {"polling_interval": 0.01},
     )  # fmt: skip
 
@@ -37,7 +42,8 @@ def build_tasks(deps: Deps, post: Post, redis_url: str | None, retention: timede
     def forget_old_task() -> None:
         forget_old(deps, retention)
 
-    app.task(name=DELIVER_WEBHOOK)(deliver_webhook_task)
-    app.task(name=ROLL_UP_USAGE)(roll_up_usage_task)
-    app.task(name=FORGET_OLD)(forget_old_task)
+    # Not shared: else every other application of this process got tasks bound to our deps.
+    app.task(name=DELIVER_WEBHOOK, shared=False)(deliver_webhook_task)
+    app.task(name=ROLL_UP_USAGE, shared=False)(roll_up_usage_task)
+    app.task(name=FORGET_OLD, shared=False)(forget_old_task)
     return app

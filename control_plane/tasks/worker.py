@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import structlog
 from celery import Celery
@@ -19,29 +20,46 @@ log = structlog.get_logger()
 ROLL_UP_EVERY_S = 60.0
 FORGET_EVERY_S = 3600.0
 ASK_AGAIN_S = 15.0
+RESTART_S = 1.0
 
 
 class EmbeddedWorker:
-    """Runs tasks in threads beside the API. Built late: its import must not delay readiness."""
+    """Runs tasks in threads beside the API, as long as the process lives. Built late: its import
+    must not delay readiness.
+    """
 
     def __init__(self, app: Celery, concurrency: int = 2) -> None:
         self._app = app
+        self._concurrency = concurrency
+        self._stopping = threading.Event()
         app.set_default()  # the current app is thread-local: without this, another one is used
-        self._worker = app.WorkController(
-            pool="threads", concurrency=concurrency, without_heartbeat=True,
-            without_mingle=True, without_gossip=True, quiet=True,
-        )  # fmt: skip
-        self._thread = threading.Thread(target=self._worker.start, name="worker", daemon=True)
+        self._worker = self._build()
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
         """Waits for the tasks in hand; a flag of Celery's own module tells its loop to end."""
+        self._stopping.set()
         worker_state.should_stop = 0
         self._worker.stop()
         self._thread.join(10.0)
         worker_state.should_stop = None
+
+    def _run(self) -> None:
+        """Celery gives up on errors that it takes for unrecoverable; there is nobody else."""
+        self._worker.start()
+        while not self._stopping.wait(RESTART_S):
+            log.error("worker_ended")
+            self._worker = self._build()
+            self._worker.start()
+
+    def _build(self) -> Any:
+        return self._app.WorkController(
+            pool="threads", concurrency=self._concurrency, without_heartbeat=True,
+            without_mingle=True, without_gossip=True, quiet=True,
+        )  # fmt: skip
 
 
 class DueWork:
