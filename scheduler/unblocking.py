@@ -144,19 +144,36 @@ def _with_what_it_is(chip: Chip) -> str:
 
 
 def _open_nodes(gang: Gang, reason: Reason, facts: Facts) -> Iterator[str]:
-    """The fewest closed nodes whose reopening makes the gang possible; the largest first."""
-    code = reason.cause or reason.code
-    closed = [(node, _brings(gang, node, chips)) for node, chips in facts.nodes_under(gang, code)]
-    closed.sort(key=lambda it: (-it[1][0], it[0].name))
-    opened: list[tuple[Node, tuple[int, str]]] = []
-    for it in closed:
-        opened.append(it)
-        if _possible(gang, _reopened(facts, {node.id for node, _ in opened})):
-            break
-    if opened:
-        names = listed(f"{node.name} ({what})" for node, (_, what) in opened)
-        noun = "node" if len(opened) == 1 else "nodes"
-        yield f"{_REOPEN[Closed(code.value)]} {noun} {names}"
+    """The fewest closed nodes whose reopening makes the gang possible: those of the state that
+    binds first, the largest before the smaller ones.
+    """
+    binding = Closed((reason.cause or reason.code).value)
+    opened: list[tuple[Node, str]] = []
+    for state in (binding, *(it for it in Closed if it is not binding)):
+        for node, what in _closed_by(state, gang, facts):
+            opened.append((node, f"{node.name} ({what})"))
+            if _possible(gang, _reopened(facts, {it.id for it, _ in opened})):
+                yield listed(_reopenings(opened))
+                return
+
+
+def _closed_by(state: Closed, gang: Gang, facts: Facts) -> list[tuple[Node, str]]:
+    """The nodes in a state that have something for the gang, and what; the largest first."""
+    nodes = [
+        (node, *_brings(gang, node, chips))
+        for node, chips in facts.nodes_under(gang, Code(state.value))
+    ]
+    return [(node, what) for node, _, what in sorted(nodes, key=lambda it: (-it[1], it[0].name))]
+
+
+def _reopenings(opened: list[tuple[Node, str]]) -> Iterator[str]:
+    """`uncordon nodes a (2 chips) and b (1 chip)`, for each thing that has to be done."""
+    names: dict[str, list[str]] = {}
+    for node, name in opened:
+        if node.closed is not None:
+            names.setdefault(_REOPEN[node.closed], []).append(name)
+    for verb, those in names.items():
+        yield f"{verb} {'node' if len(those) == 1 else 'nodes'} {listed(those)}"
 
 
 def _brings(gang: Gang, node: Node, chips: Mapping[str, int]) -> tuple[int, str]:

@@ -137,6 +137,15 @@ def test_uncordoning_as_many_nodes_as_are_named() -> None:
     assert _starts(_opened(pool, "a", "b"), job)
 
 
+def test_reopening_nodes_that_are_closed_for_different_reasons() -> None:
+    pool, job = a_pool().node("c", "nvidia-h200", 1), a_job().training(5)
+    pool = pool.node("a", "nvidia-h200", 2, closed=Closed.LOST)
+    pool = pool.node("b", "nvidia-h200", 2, closed=Closed.CORDONED)
+    assert _ways(pool, job) == ("bring back node a (2 chips) and uncordon node b (2 chips)",)
+    assert not _starts(_opened(pool, "a"), job)
+    assert _starts(_opened(pool, "a", "b"), job)
+
+
 def test_raising_the_limit_of_the_queue_to_what_is_named() -> None:
     job = a_job().training(3).in_queue("research")
 
