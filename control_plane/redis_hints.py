@@ -1,9 +1,10 @@
 """Carries hints between the processes of a control plane through Redis. Losing Redis, or a
-message, costs a sweep: nothing is kept there.
+message, costs a sweep: nothing is kept there, and nobody waits for it.
 """
 
 from __future__ import annotations
 
+import queue
 import secrets
 import threading
 
@@ -16,6 +17,7 @@ log = structlog.get_logger()
 
 CHANNEL = "penstock:hints"
 RETRY_S = 1.0
+MAX_WAITING = 1000
 
 
 class RedisHints:
@@ -25,26 +27,52 @@ class RedisHints:
         self._redis = redis.Redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=2.0)
         self._hub = hub
         self._origin = secrets.token_hex(8)
+        self._outgoing: queue.Queue[str | None] = queue.Queue(MAX_WAITING)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="redis-hints", daemon=True)
+        self._listener = threading.Thread(target=self._receive, name="redis-hints", daemon=True)
+        self._sender = threading.Thread(target=self._send, name="redis-hints-out", daemon=True)
 
     def start(self) -> None:
         self._hub.relay_to(self._publish)
-        self._thread.start()
+        self._listener.start()
+        self._sender.start()
 
     def stop(self) -> None:
         self._hub.relay_to(None)
         self._stopping.set()
-        self._thread.join(6.0)
+        self._wake_sender()
+        self._sender.join(6.0)
+        self._listener.join(6.0)
         self._redis.close()
 
     def _publish(self, topic: str) -> None:
+        """Never waits: whoever publishes has a request or a commit behind it."""
         try:
-            self._redis.publish(CHANNEL, f"{self._origin} {topic}")
-        except redis.RedisError as error:
-            log.warning("hint_not_carried", topic=topic, error=str(error))
+            self._outgoing.put_nowait(topic)
+        except queue.Full:
+            return  # Redis is away or slow; the sweeps of the others will see it
 
-    def _run(self) -> None:
+    def _wake_sender(self) -> None:
+        try:
+            self._outgoing.put_nowait(None)
+        except queue.Full:
+            return  # it has enough to wake up for
+
+    def _send(self) -> None:
+        is_away = False
+        while not self._stopping.is_set():
+            topic = self._outgoing.get()
+            if topic is None:
+                continue
+            try:
+                self._redis.publish(CHANNEL, f"{self._origin} {topic}")
+                is_away = False
+            except redis.RedisError as error:
+                if not is_away:
+                    log.warning("hints_not_carried", error=str(error))
+                is_away = True
+
+    def _receive(self) -> None:
         while not self._stopping.is_set():
             try:
                 self._listen()
