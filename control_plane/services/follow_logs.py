@@ -139,9 +139,9 @@ def is_complete(log: LogEnd, now: datetime) -> bool:
     """Whether no more bytes will come: the replica has ended, and its agent sent everything."""
     if log.state == ReplicaState.LOST:
         return True
-    if log.state != ReplicaState.EXITED or log.ended_at is None:
+    if log.state != ReplicaState.EXITED:
         return False
-    ended_s = _seconds(log.ended_at, now)
+    ended_s = _seconds(log.since, now)
     length = (log.exit or {}).get("log_bytes")
     if length is None:
         return ended_s >= BLIND_PATIENCE_S

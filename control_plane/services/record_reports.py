@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from control_plane.domain.replica import TERMINAL, is_news
@@ -135,8 +135,9 @@ def _apply_exit(tx: Transaction, replica: Replica, seen: Observation, now: datet
     if seen.exit is not None:
         record = seen.exit.model_dump(mode="json")
     replica.exit = record
-    replica.ended_at = now
-    replica.started_at = replica.started_at or _began(replica, record, now)
+    ended = _ended(replica, seen, now)
+    replica.ended_at = ended
+    replica.started_at = replica.started_at or _began(replica, record, ended)
     replica.ready = False
     message = record.get("message") or f"exit code {record.get('code')}"
     move_replica(tx, replica, ReplicaState.EXITED, record["reason"], message, now)
@@ -145,10 +146,19 @@ def _apply_exit(tx: Transaction, replica: Replica, seen: Observation, now: datet
     tx.hints.add(ROUTES)
 
 
-def _began(replica: Replica, record: dict[str, Any], now: datetime) -> datetime | None:
+def _ended(replica: Replica, seen: Observation, now: datetime) -> datetime:
+    """When the process ended by its node's clock, where that can be: the report may come much
+    later. The lease ends when we hear of it.
+    """
+    told = seen.exit.ended_at if seen.exit is not None else now
+    told = told if told.tzinfo is not None else told.replace(tzinfo=UTC)
+    return told if (replica.started_at or replica.created_at) <= told <= now else now
+
+
+def _began(replica: Replica, record: dict[str, Any], ended: datetime) -> datetime | None:
     """When a replica began that was over before anybody told that it runs; None: it never ran."""
     wall_s = record.get("wall_s")
-    return None if wall_s is None else max(replica.created_at, now - timedelta(seconds=wall_s))
+    return None if wall_s is None else max(replica.created_at, ended - timedelta(seconds=wall_s))
 
 
 def _settle(tx: Transaction, gang_id: str, replica: Replica, now: datetime) -> None:

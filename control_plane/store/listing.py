@@ -43,7 +43,8 @@ class LogEnd(NamedTuple):
     state: str
     end: int
     exit: dict[str, Any] | None
-    ended_at: datetime | None
+    since: datetime
+    """When we heard of its state: the end of a log is waited for from then on."""
 
 
 class QueueLoad(NamedTuple):
@@ -137,7 +138,7 @@ def log_ends(session: Session, job_id: str) -> Sequence[LogEnd]:
     rows = session.execute(
         select(
             Replica.id, Replica.gang_index, Replica.attempt, Replica.rank, Replica.state,
-            Replica.log_bytes, Replica.exit, Replica.ended_at,
+            Replica.log_bytes, Replica.exit, Replica.since,
         )
         .where(Replica.job_id == job_id)
         .order_by(Replica.gang_index, Replica.attempt, Replica.rank)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from control_plane.services.read_jobs import get_job
 from control_plane.topics import CYCLE, node_topic
 from penstock.api.states import ExitReason, JobState, ReplicaState
-from tests.fakes.cluster import Cluster, a_gang, a_task
+from tests.fakes.cluster import ADMIN, Cluster, a_gang, a_task
 
 
 def test_a_job_is_placed_runs_and_succeeds(cluster: Cluster) -> None:
@@ -111,6 +112,31 @@ def test_faults_before_an_attempt_that_lasted_are_forgotten(cluster: Cluster) ->
     cluster.steps(70, seconds=9.0)
     cluster.finish("lasting", ExitReason.KILLED)
     assert cluster.gangs("lasting")[0].infrastructure_failures == 1
+
+
+def test_time_that_a_job_ran_leaves_out_the_waiting_between_attempts(cluster: Cluster) -> None:
+    """An end that is told late counts from when it was; the lease lasts until it is told."""
+    agent = cluster.node("a")
+    job_id = cluster.submit(a_task("timed"))
+    cluster.steps(3)
+    began = cluster.replicas("timed")[0].started_at
+    assert began is not None
+    cluster.clock.advance(4)
+    first = cluster.replicas("timed")[0]
+    agent.exit(first.id, ExitReason.KILLED)
+    ended = cluster.clock.now()
+    cluster.clock.advance(10)
+    agent.report()
+    assert cluster.replicas("timed")[0].ended_at == ended
+    assert cluster.lease(first.id).ended_at == cluster.clock.now()
+    ran_s = (ended - began).total_seconds()
+    cluster.clock.advance(60)
+    assert get_job(cluster.deps, ADMIN, job_id).ran_s == ran_s
+    cluster.steps(3)
+    again = cluster.replicas("timed")[0].started_at
+    assert again is not None
+    ran_s += (cluster.clock.now() - again).total_seconds()
+    assert get_job(cluster.deps, ADMIN, job_id).ran_s == ran_s
 
 
 def test_a_rank_that_lost_its_peer_blames_the_infrastructure(cluster: Cluster) -> None:
