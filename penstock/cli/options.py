@@ -5,10 +5,13 @@ An argument's metavar also says what its shell completion asks the server for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
 import typer
+
+from penstock.cli.failures import CliError
 
 
 class Format(StrEnum):
@@ -39,3 +42,10 @@ NodeArgument = Annotated[
 ExitStatusOption = Annotated[
     bool, typer.Option("--exit-status", help="Exit with the job's own exit code.")
 ]
+
+
+def check_word(option: str, word: str, allowed: Sequence[str]) -> None:
+    """Raises CliError that names the option, unless the word is one of those."""
+    if word not in allowed:
+        message = f"{option} must be one of {', '.join(allowed)}, not `{word}`"
+        raise CliError("bad_option", message)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from penstock.cli.text import clean
-from penstock.cli.units import duration, number
+from penstock.cli.units import duration, quantity
 
 BAR_WIDTH: Final = 24
 
 
 def progress_line(progress: Mapping[str, Any] | None, columns: int) -> str:
-    """`[#####-----] step 120/2000  loss 2.31  1520 tokens/s  3m20s left`; empty for nothing.
+    """`[#####-----] step 120/2000  loss 2.31  1,520 tokens/s  3m20s left`; empty for nothing.
 
     Figures that the job does not report are left out, never guessed.
     """
@@ -25,7 +25,7 @@ def progress_line(progress: Mapping[str, Any] | None, columns: int) -> str:
     if progress.get("loss") is not None:
         parts.append(f"loss {progress['loss']:.4f}")
     if progress.get("tokens_per_s") is not None:
-        parts.append(f"{number(progress['tokens_per_s'])} tokens/s")
+        parts.append(quantity(progress["tokens_per_s"], "tokens/s"))
     if step is not None and total and progress.get("step_time_s") is not None:
         parts.append(f"{duration((total - step) * progress['step_time_s'])} left")
     if progress.get("message"):

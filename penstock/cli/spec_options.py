@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any
 
 import typer
 import typer.core
+
+from penstock.cli.failures import CliError
 
 
 class TakesCommand(typer.core.TyperCommand):
@@ -13,6 +16,18 @@ class TakesCommand(typer.core.TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Raises CliError for words beyond the file: somebody forgot the `--`."""
+        ctx.allow_extra_args = True
+        rest: list[str] = super().parse_args(ctx, args)
+        if rest:
+            command = shlex.join([ctx.params.get("file") or "", *rest]).removeprefix("'' ")
+            raise CliError(
+                "stray_words", f"only one FILE is taken, and here is `{rest[0]}` as well",
+                hint=f"a command to run goes after `--`: {ctx.command_path} -- {command}",
+            )  # fmt: skip
+        return rest
 
 
 FileArgument = Annotated[
@@ -28,7 +43,9 @@ ProjectOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Project; default: the token's.")
 ]
 QueueOption = Annotated[str | None, typer.Option(metavar="NAME", help="Queue to wait in.")]
-PriorityOption = Annotated[int | None, typer.Option(metavar="N", help="0 to 100, default 50.")]
+PriorityOption = Annotated[
+    int | None, typer.Option(metavar="N", help="Default 50.", min=0, max=100)
+]
 ChipsOption = Annotated[
     str | None, typer.Option(metavar="[TYPE:]COUNT", help="Such as 4, 2..8 or emulated-a100:2.")
 ]

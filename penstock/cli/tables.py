@@ -7,6 +7,7 @@ from datetime import datetime
 
 from penstock.cli.columns import Column, Document
 from penstock.cli.text import STATE_COLORS, clean, width
+from penstock.cli.units import quantity
 
 Paint = Callable[[str, str], str]
 GAP = "  "
@@ -63,6 +64,9 @@ def _details(document: Document, indent: str, paint: Paint) -> Iterable[str]:
     longest = max((len(name) for name in names), default=0)
     for name in names:
         value = document[name]
+        if isinstance(value, dict) and {"value", "unit"} <= value.keys():
+            rate = quantity(value["value"], value["unit"])
+            value = {**value, "value": rate, "unit": None}
         if isinstance(value, dict):
             yield f"{indent}{clean(name)}:"
             yield from _details(value, indent + "  ", paint)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
+
+_PREFIXED: Final = ("FLOP/s", "B/s")
+_RATE: Final = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?(?:e\+?\d{1,3})?) (FLOP/s|B/s|tokens/s)")
 
 
 def duration(seconds: float | None) -> str:
@@ -61,5 +66,17 @@ def held(chips: list[Mapping[str, object]]) -> str:
     return counts(totals)
 
 
-def number(value: float | None, digits: int = 4) -> str:
-    return "-" if value is None else f"{value:.{digits}g}"
+def quantity(value: float, unit: str) -> str:
+    """`44.7 GFLOP/s`, `13,570 tokens/s`: no exponents. Prefixes where the unit takes them."""
+    if unit not in _PREFIXED:
+        return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+    for prefix in ("", "k", "M", "G", "T"):
+        if value < 999.5:
+            return f"{value:.3g} {prefix}{unit}"
+        value /= 1000
+    return f"{value:,.3f}".rstrip("0").rstrip(".") + f" P{unit}"
+
+
+def without_exponents(text: str) -> str:
+    """A sentence whose rates are written as `quantity` writes them."""
+    return _RATE.sub(lambda match: quantity(float(match[1]), match[2]), text)

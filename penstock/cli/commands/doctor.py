@@ -12,6 +12,7 @@ from penstock.cli.options import Format, OutputOption
 from penstock.cli.output import data_text
 from penstock.cli.session import session_of
 from penstock.cli.text import clean
+from penstock.cli.units import without_exponents
 
 _MARKS: Final = {"ok": ("ok  ", "green"), "info": ("note", "blue"), "warning": ("WARN", "yellow"),
                  "error": ("FAIL", "red")}  # fmt: skip
@@ -45,7 +46,9 @@ def render(findings: Sequence[Mapping[str, Any]], paint: Any = lambda text, colo
     lines = []
     for it in findings:
         mark, color = _MARKS.get(it["level"], _MARKS["info"])
-        lines.append(f"{paint(mark, color)}  {clean(it['where'])}: {clean(it['what'])}")
+        lines.append(
+            f"{paint(mark, color)}  {clean(it['where'])}: {clean(without_exponents(it['what']))}"
+        )
         if it.get("advice"):
             lines.append(f"      → {clean(it['advice'])}")
     return "\n".join(lines)

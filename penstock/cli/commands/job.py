@@ -8,14 +8,23 @@ from typing import Annotated
 
 import typer
 
+from penstock.api.states import JobState
 from penstock.cli import columns
 from penstock.cli.columns import Document
-from penstock.cli.options import Format, JobArgument, OutputOption, QuietOption, WatchOption
+from penstock.cli.options import (
+    Format,
+    JobArgument,
+    OutputOption,
+    QuietOption,
+    WatchOption,
+    check_word,
+)
 from penstock.cli.output import show_list, show_one
 from penstock.cli.session import Session, session_of
 from penstock.client import routes
 
 PAGE = 500
+JOB_TYPES = ("train", "serve", "task")
 
 
 def register(group: typer.Typer) -> None:
@@ -54,6 +63,10 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first."""
     session = session_of(ctx)
+    for one in state or ():
+        check_word("--state", one, [it.value for it in JobState])
+    if job_type is not None:
+        check_word("--type", job_type, JOB_TYPES)
     filters = {
         "state": state, "type": job_type, "queue": queue, "project": project, "label": label,
         "chip_vendor": chip_vendor, "sort": sort,

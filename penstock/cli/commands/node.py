@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
+from penstock.api.states import NodeHealth, NodeIntent
 from penstock.cli import columns
 from penstock.cli.config import resolve
+from penstock.cli.failures import CliError, ExitCode
 from penstock.cli.options import (
     Format,
     NodeArgument,
@@ -17,7 +21,9 @@ from penstock.cli.options import (
 )
 from penstock.cli.output import data_text, show_list, show_one
 from penstock.cli.session import Session, session_of
+from penstock.cli.text import clean
 from penstock.client import routes
+from penstock.client.connection import is_loopback
 
 
 def register(group: typer.Typer) -> None:
@@ -75,9 +81,22 @@ def drain(ctx: typer.Context, node: NodeArgument) -> None:
     _intend(ctx, node, "drain")
 
 
-def retire(ctx: typer.Context, node: NodeArgument) -> None:
-    """Take an empty node out for good."""
+def retire(
+    ctx: typer.Context,
+    node: NodeArgument,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Also where no other node is left that accepts work.")
+    ] = False,
+) -> None:
+    """Take an empty node out for good; its machine may join anew."""
+    session = session_of(ctx)
+    if not yes and _is_last(session, node):
+        _confirm(session, node)
     _intend(ctx, node, "retire")
+    session.console.note(
+        "  to bring the machine back: `penstock down` on it, then `penstock node join` here, "
+        "and on it the command that this prints"
+    )
 
 
 def join(
@@ -129,11 +148,39 @@ def join(
         return
     if not quiet:
         session.console.note(f"run this on the new node before {made['expires_at']}:")
-    session.console.result(made["token"] if quiet else _command(session, made["token"]))
+    server = resolve(session.settings).server
+    session.console.result(made["token"] if quiet else join_command(server, made["token"], name))
+    if not quiet and is_loopback(urlsplit(server).hostname or ""):
+        session.console.note(
+            f"warning: {server} is reached from this machine only; for another one, start the "
+            "server with `penstock up --host ADDRESS` and give that address with --server"
+        )
 
 
-def _command(session: Session, token: str) -> str:
-    return f"penstock --server {resolve(session.settings).server} node join --token {token}"
+def join_command(server: str, token: str, name: str | None) -> str:
+    """What to type on the machine that is to join."""
+    named = f" --name {name}" if name else ""
+    return f"penstock --server {server} node join --token {token}{named}"
+
+
+def _is_last(session: Session, node: str) -> bool:
+    """Whether no other node accepts work."""
+    return not any(
+        it["intent"]["state"] == NodeIntent.SCHEDULABLE
+        and it["health"]["state"] == NodeHealth.READY
+        and node not in (it["id"], it["name"])
+        for it in session.http().items(routes.read("nodes"))
+    )
+
+
+def _confirm(session: Session, node: str) -> None:
+    """Asks on a terminal. Raises CliError for a no, and where nobody can be asked."""
+    problem = f"without {clean(node)}, no node is left that accepts work"
+    asked = sys.stdin.isatty() and session.console.err_is_terminal
+    if asked and typer.confirm(f"{problem}; retire it?", err=True):
+        return
+    hint = None if asked else "retire it all the same with --yes"
+    raise CliError("last_node", problem, hint=hint, exit_code=ExitCode.FAILED)
 
 
 def _intend(ctx: typer.Context, node: str, verb: str) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from penstock.cli import columns
 from penstock.cli.failures import CliError
-from penstock.cli.options import Format, OutputOption, QuietOption
+from penstock.cli.options import Format, OutputOption, QuietOption, check_word
 from penstock.cli.output import data_text, show_list
 from penstock.cli.session import session_of
 from penstock.client import routes
@@ -37,8 +37,9 @@ def create_token(
 ) -> None:
     """Make a token. Its secret is shown this once; -o name prints the secret alone."""
     session = session_of(ctx)
-    if role not in ROLES:
-        raise CliError("bad_role", f"--role must be one of {', '.join(ROLES)}, not `{role}`")
+    check_word("--role", role, ROLES)
+    if role != "admin" and project is None:
+        raise CliError("project_missing", f"--role {role} needs a project: give --project NAME")
     body = {"name": name, "role": role, "project": project, "expires_in": expires_in}
     given = {key: value for key, value in body.items() if value is not None}
     made = session.http().document(routes.create("tokens", given))

@@ -36,7 +36,7 @@ from tests.integration.cli.conftest import Cli
         ("queue get default", "waiting"),
         ("queue set default any:8 cpu:2", "default: any:8,cpu:2"),
         ("queue set default", "default: -"),
-        ("node retire node-a", "node-a is retired"),
+        ("node retire --yes node-a", "node-a is retired"),
         ("endpoint list", "tiny  ready  tiny   1/1"),
         ("token create t --project default", "pst_shown-once"),
         ("token list", "NAME"),
@@ -138,3 +138,21 @@ def test_a_lost_answer_makes_one_job(cli: Cli, server: FakeServer) -> None:
 def test_a_secret_is_alone_on_stdout_so_that_it_can_be_kept(cli: Cli) -> None:
     assert cli("token", "create", "t", "--project", "p").out == "pst_shown-once\n"
     assert cli("node", "join", "-q").out == "jt_fake\n"
+
+
+def test_a_join_command_carries_server_and_name_and_loopback_is_warned_of(
+    cli: Cli, server: FakeServer
+) -> None:
+    result = cli("node", "join", "--name", "nn")
+    assert result.out.startswith(f"penstock --server {server.url} node join --token jt_fake")
+    assert result.out.endswith(" --name nn\n")
+    assert "reached from this machine only" in result.err
+
+
+def test_the_last_node_is_not_retired_unasked(cli: Cli) -> None:
+    result = cli("node", "retire", "node-a")
+    assert result.code == 1
+    assert "no node is left that accepts work" in result.err
+    assert "--yes" in result.err
+    assert "node-a  ready   schedulable" in cli("node", "list").out
+    assert "node join" in cli("node", "retire", "--yes", "node-a").err

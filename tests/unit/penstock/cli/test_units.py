@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from penstock.cli.progress import progress_line
-from penstock.cli.units import age, counts, duration, held, size
+from penstock.cli.units import age, counts, duration, held, quantity, size, without_exponents
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,18 @@ def test_chips_are_summed_by_type_with_their_parts() -> None:
 def test_the_progress_line_shows_what_is_reported_and_nothing_else() -> None:
     full = {"step": 30, "total_steps": 120, "loss": 2.5, "tokens_per_s": 1520.4, "step_time_s": 2.0}
     assert progress_line(full, 120) == (
-        "[######------------------]  step 30/120  loss 2.5000  1520 tokens/s  3m00s left"
+        "[######------------------]  step 30/120  loss 2.5000  1,520 tokens/s  3m00s left"
     )
     assert progress_line({"loss": 1.0}, 120) == "loss 1.0000"
     assert progress_line({"message": "tokenizing\x1b[2J"}, 120) == "tokenizing\\x1b[2J"
     assert progress_line(None, 120) == ""
     assert len(progress_line(full, 40)) == 39
+
+
+def test_rates_are_written_for_people() -> None:
+    assert quantity(4.47e10, "FLOP/s") == "44.7 GFLOP/s"
+    assert quantity(999.9e6, "B/s") == "1 GB/s"
+    assert quantity(13570.4, "tokens/s") == "13,570 tokens/s"
+    assert quantity(3.14159, "tokens/s") == "3.14 tokens/s"
+    told = without_exponents("cpu: flops.float32 4.47e+10 FLOP/s, memory 12 B/s, 1e5 of them")
+    assert told == "cpu: flops.float32 44.7 GFLOP/s, memory 12 B/s, 1e5 of them"
