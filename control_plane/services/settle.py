@@ -20,6 +20,7 @@ from control_plane.services.end_job import end_job
 from control_plane.services.moves import move_gang, move_job
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.unit_of_work import Transaction
+from control_plane.topics import job_topic
 from penstock.api.states import ExitReason, JobState, JobType, Outcome, ReplicaState
 
 _ACTIVE = (JobState.STARTING, JobState.RUNNING)
@@ -75,16 +76,20 @@ def settle_job(tx: Transaction, job: Job, now: datetime) -> None:
     """Moves the job to the state that its gangs add up to."""
     gangs = tx.jobs.gangs(job.id)
     target = job_domain.derive([JobState(gang.state) for gang in gangs])
-    if job.state == target:
-        return
     gang = _speaker(gangs, target)
+    message = gang.message
+    if target is JobState.RUNNING and job.type == JobType.SERVE:
+        message = _how_many_run(gangs)
+    if job.state == target:
+        _retell(tx, job, message)
+        return
     job.outcome = gang.outcome
     if target is JobState.RUNNING and job.started_at is None:
         job.started_at = now
     if target in job_domain.TERMINAL:
         job.exit_code, job.exit_reason = gang.exit_code, gang.exit_reason
         job.ended_at = now
-    move_job(tx, job, target, gang.reason, gang.message, now)
+    move_job(tx, job, target, gang.reason, message, now)
     if target in job_domain.TERMINAL:
         end_job(tx, job, now)
 
@@ -100,6 +105,8 @@ def _settle_active(
         stop_gang(tx, job, gang, Outcome.SUCCEEDED, "completed", "all replicas completed", now)
     elif gang.state == JobState.STARTING and all(_has_run(replica) for replica in replicas):
         message = f"{len(replicas)} of {len(replicas)} replicas run"
+        if job.type == JobType.SERVE:
+            message = f"attempt {gang.attempt} of replica {gang.index} runs"
         move_gang(tx, job, gang, JobState.RUNNING, "running", message, now)
 
 
@@ -160,6 +167,19 @@ def _ended(replica: Replica) -> bool:
 
 def _has_run(replica: Replica) -> bool:
     return replica.state not in (ReplicaState.ASSIGNED, ReplicaState.STARTING)
+
+
+def _how_many_run(gangs: Sequence[Gang]) -> str:
+    """Of a serving job, whose gangs are one replica each."""
+    num_running = sum(gang.state == JobState.RUNNING for gang in gangs)
+    return f"{num_running} of {len(gangs)} replicas run"
+
+
+def _retell(tx: Transaction, job: Job, message: str) -> None:
+    """Keeps up the message of a job that goes on running while its replicas come and go."""
+    if job.state == JobState.RUNNING and job.message != message:
+        job.message = message
+        tx.hints.add(job_topic(job.id))
 
 
 def _speaker(gangs: Sequence[Gang], target: JobState) -> Gang:

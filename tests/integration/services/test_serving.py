@@ -8,7 +8,7 @@ from control_plane.errors import Conflict
 from control_plane.services.read_routes import read_routes
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ExitReason, JobState, ReplicaState
-from tests.fakes.cluster import Cluster, a_server
+from tests.fakes.cluster import BIG, Cluster, a_server
 
 
 def test_an_endpoint_is_ready_once_all_its_replicas_answer(cluster: Cluster) -> None:
@@ -130,3 +130,15 @@ def _count_failures(cluster: Cluster, own: int, infrastructure: int) -> None:
         gang.own_failures, gang.infrastructure_failures = own, infrastructure
 
     cluster.deps.run(work)
+
+
+def test_a_serving_job_says_how_many_of_its_replicas_run(cluster: Cluster) -> None:
+    cluster.node("a", {BIG: 1})
+    cluster.submit(a_server("model", 2))
+    cluster.steps(3)
+    assert cluster.job("model").message == "1 of 2 replicas run"
+    cluster.node("b", {BIG: 1})
+    cluster.steps(3)
+    assert cluster.job("model").message == "2 of 2 replicas run"
+    cluster.finish("model", ExitReason.KILLED)
+    assert cluster.job("model").message == "1 of 2 replicas run"
