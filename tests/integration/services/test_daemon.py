@@ -104,9 +104,6 @@ def test_one_daemon_leads_and_another_follows_it_at_once_when_it_stops(
     first, _second = daemons(live.hub), daemons(live.hub)
     _until(lambda: _leader(live) is not None)
     time.sleep(2 * SWEEP_S)
-    leader = _leader(live)
-    assert leader is not None
-    assert leader.epoch == 1
     first.stop()
     _until(lambda: (it := _leader(live)) is not None and it.expires_at > live.clock.now())
     live.submit(a_task("one"))
