@@ -94,8 +94,8 @@ def retire(
         _confirm(session, node)
     _intend(ctx, node, "retire")
     session.console.note(
-        "  to bring the machine back: `penstock down` on it, then `penstock node join` here, "
-        "and on it the command that this prints"
+        "  to bring it back: `penstock up` on the machine of the server; for another machine, "
+        "`penstock node join`, and there the command that it prints"
     )
 
 

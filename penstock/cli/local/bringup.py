@@ -70,16 +70,22 @@ class BringUp:
         return server
 
     def _agent(self, context: Context) -> None:
-        agent = self._home.agent()
+        agent, retired = self._home.agent(), starting.is_retired(context)
         if agent is not None and agent.url != context.server:
             self._say("  the server has another address now: starting the agent anew")
             processes.stop(agent.process, PROCESS_GRACE_S)
+            agent = None
+        elif retired:
+            self._say("  the node had been retired: it joins anew")
+            if agent is not None:
+                processes.stop(agent.process, PROCESS_GRACE_S)
             agent = None
         elif agent is None and self._home.last_agent() is not None:
             self._say("  the agent had ended without `penstock down`: started again")
         if agent is None:
             emulate = self._chips()
-            token = None if starting.has_enrolled(self._home) else self._join_token(context)
+            is_known = starting.has_enrolled(self._home) and not retired
+            token = None if is_known else self._join_token(context)
             name = starting.node_name()
             agent_wish = AgentWish(context.server, name, emulate, join_token=token)
             agent = starting.start_agent(self._home, agent_wish)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from penstock.api.states import NodeIntent
 from penstock.cli.config import DEFAULT_PORT, Context, child_environment
 from penstock.cli.failures import CliError, ExitCode
 from penstock.cli.local import processes
@@ -128,6 +129,13 @@ def await_enrolled(home: Home, agent: Daemon, timeout_s: float) -> None:
 def has_enrolled(home: Home) -> bool:
     """Whether the node agent of this home has a credential of its own."""
     return (home.agent_dir / "credential").exists()
+
+
+def is_retired(context: Context) -> bool:
+    """Whether this machine's node was taken out of the pool for good."""
+    with _probing(context) as http:
+        node = _node(http, node_name())
+    return node is not None and bool(node["intent"]["state"] == NodeIntent.RETIRED)
 
 
 def node_name() -> str:
