@@ -167,6 +167,11 @@ class Cloud:
         wanted = states or ("assigned", "starting", "running", "stopping")
         return [it for it in self.client.jobs.replicas(ref) if it.state in wanted]
 
+    def whole_log(self, ref: str) -> list[str]:
+        """All lines of a job, followed to the end of the job and of its output."""
+        with Client(self.url, self.token) as client:
+            return [line.text for line in client.jobs.follow_logs(ref)]
+
     def cli(self, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """The command of the user, against this cloud."""
         env = self._environment({"PENSTOCK_SERVER": self.url, "PENSTOCK_TOKEN": self.token})

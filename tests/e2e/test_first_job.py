@@ -62,7 +62,7 @@ def test_a_job_on_an_emulated_chip_sees_its_rank_its_chip_and_its_limits(cloud: 
         resources={"chips": 1, "chip": "emulated-910b"},
     )  # fmt: skip
     cloud.await_job("ranks", "succeeded")
-    text = cloud.client.jobs.log_text("ranks")
+    text = cloud.whole_log("ranks")[0]
     replica = next(iter(cloud.client.jobs.replicas(job.id)))
     assert text.startswith("0/1 ")
     assert '"emulated": true' in text.replace('"emulated":true', '"emulated": true')

@@ -65,7 +65,7 @@ def test_a_job_that_asks_for_the_vendor_is_placed_on_its_chip_and_sees_it(
         "the exporter shows it as held",
     )
     planted.cloud.await_job(job.id, "succeeded")
-    assert planted.cloud.client.jobs.log_text(job.id) == "visible 0\n"
+    assert planted.cloud.whole_log(job.id) == ["visible 0"]
 
 
 def test_a_job_for_more_than_there_are_is_told_how_many_there_are(planted: Planted) -> None:

@@ -118,7 +118,7 @@ def test_when_the_leader_is_killed_the_standby_takes_over_under_a_higher_epoch(
     assert production.cycles()[0].epoch > before
     bridged = production.cloud.await_job("bridge", "succeeded")
     assert bridged.attempt == 1
-    assert production.cloud.client.jobs.log_text("bridge") == "over\n"
+    assert production.cloud.whole_log("bridge") == ["over"]
     production.start_scheduler(killed)
 
 
@@ -165,7 +165,7 @@ def test_without_redis_work_goes_on_at_the_pace_of_sweeps(production: Production
     try:
         submit(production, "alone", "echo no hints")
         production.cloud.await_job("alone", "succeeded", within_s=30)
-        assert production.cloud.client.jobs.log_text("alone") == "no hints\n"
+        assert production.cloud.whole_log("alone") == ["no hints"]
     finally:
         production.redis.start()
     submit(production, "again", "echo hints")

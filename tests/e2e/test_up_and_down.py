@@ -150,7 +150,7 @@ def test_up_after_a_killed_server_leaves_the_living_agent_and_its_job_alone(
     with laptop.client as client:
         job = client.jobs.wait("steady", 60)
         assert (job.state, job.exit_code, job.attempt) == ("succeeded", 0, 1)
-    assert laptop.must("job", "logs", "steady") == "done\n"
+    assert laptop.must("job", "logs", "-f", "steady") == "done\n"
 
 
 def test_jobs_that_are_kept_live_through_down_and_up(laptop: Laptop) -> None:
