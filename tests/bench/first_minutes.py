@@ -30,7 +30,7 @@ from penstock.client.synchronous import Client
 from tests.e2e.processes import eventually, free_port, of_folder
 
 PENSTOCK: Final = str(Path(sys.executable).with_name("penstock"))
-FLEET: Final = "emulated-a100:1,emulated-910b:2"
+FLEET: Final = "emulated-a100:2,emulated-910b:2"
 NUM_JOBS: Final = 100
 MIB: Final = 2**20
 
