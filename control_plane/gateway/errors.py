@@ -27,9 +27,15 @@ class GatewayError(Exception):
 def unknown_model(model: str, known: list[str]) -> GatewayError:
     there_are = f"there are: {', '.join(sorted(known))}" if known else "no endpoint is open"
     return GatewayError(
-        404, f"The model {model!r} does not exist; {there_are}.",
+        404, f"The model {model[:200]!r} does not exist; {there_are}.",
         "invalid_request_error", "model_not_found",
     )  # fmt: skip
+
+
+def too_slow(path: str) -> GatewayError:
+    return GatewayError(
+        504, f"The replica took too long to answer {path}.", "server_error", "replica_too_slow"
+    )
 
 
 def not_ready(model: str, chip_type: str | None) -> GatewayError:

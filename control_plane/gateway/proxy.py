@@ -1,28 +1,34 @@
-"""Sends one request to a replica and its answer back, streaming; tries another replica as long
-as nothing of an answer has been sent.
+"""Sends one request to a replica; tries another one as long as nothing of an answer has come.
+How the answer goes to the client is `relay.py`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
-from starlette.responses import Response, StreamingResponse
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import Response
 
 from control_plane.gateway.balancer import Balancer
-from control_plane.gateway.errors import not_ready
+from control_plane.gateway.errors import not_ready, too_slow
+from control_plane.gateway.relay import Relay, Upstream
 from control_plane.gateway.routes import Routes
 from control_plane.gateway.usage import UsageReader
 from control_plane.services.deps import Deps
 from control_plane.services.meter_tokens import Metered, meter_tokens
 from control_plane.services.read_routes import OpenModel, Route
 
+log = structlog.get_logger()
+
 MAX_REPLICAS_TRIED = 5
 _PASSED_ON = ("content-type", "x-request-id", "x-penstock-chip-type", "retry-after")
-_DEAD = (httpx.ConnectError, httpx.ConnectTimeout, httpx.RemoteProtocolError, httpx.ReadError)
+_DEAD = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
+_HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class Ask:
     path: str
     body: bytes
     streamed: bool
+    hides_usage: bool
     chip_type: str | None
     project_id: str | None
     token_id: str
@@ -59,8 +66,11 @@ class Proxy:
             if answer is not None:
                 return answer
             await self._routes.refresh_now()
-            model = await self._routes.find(model.model, ask.project_id) or model
+            model = await self._routes.find(model.endpoint_id, ask.project_id) or model
         raise not_ready(model.model, ask.chip_type)
+
+    def outstanding(self, replica_id: str) -> int:
+        return self._balancer.outstanding(replica_id)
 
     async def drained(self) -> None:
         """Waits for the counts that are still being written."""
@@ -68,55 +78,48 @@ class Proxy:
 
     async def _ask(self, route: Route, ask: Ask) -> Response | None:
         """None if the replica is dead or leaving: nothing was sent yet, another may try."""
-        stack = AsyncExitStack()
-        stack.enter_context(self._balancer.request(route))
+        async with AsyncExitStack() as stack:
+            stack.enter_context(self._balancer.request(route))
+            upstream = await self._begin(stack, route, ask)
+            if upstream is None:
+                return None
+            usage = UsageReader(ask.streamed, ask.hides_usage)
+            meter = partial(self._meter, route, ask)
+            return Relay(upstream, stack.pop_all(), usage, ask.streamed, meter)
+
+    async def _begin(self, stack: AsyncExitStack, route: Route, ask: Ask) -> Upstream | None:
         request = self._client.build_request(
-            "POST", f"http://{route.address}{ask.path}", content=ask.body,
-            headers={"content-type": "application/json"},
-        )  # fmt: skip
+            "POST", f"http://{route.address}{ask.path}", content=ask.body, headers=_HEADERS
+        )
         try:
             reply = await self._client.send(request, stream=True)
             stack.push_async_callback(reply.aclose)
             if reply.status_code == 503:
-                raise httpx.RemoteProtocolError("the replica is leaving")
-            chunks = reply.aiter_raw()
-            first = await anext(chunks, b"")
+                return None
+            rest = reply.aiter_raw()
+            first = await anext(rest, b"")
         except _DEAD:
-            await stack.aclose()
             return None
-        except BaseException:
-            await stack.aclose()
-            raise
+        except httpx.TimeoutException as error:
+            raise too_slow(ask.path) from error
         headers = {key: reply.headers[key] for key in _PASSED_ON if key in reply.headers}
         headers["x-penstock-replica"] = route.replica_id
-        body = self._relay(stack, first, chunks, route, ask, reply.status_code)
-        return StreamingResponse(body, status_code=reply.status_code, headers=headers)
-
-    async def _relay(
-        self, stack: AsyncExitStack, first: bytes, rest: AsyncIterator[bytes], route: Route,
-        ask: Ask, status: int,
-    ) -> AsyncIterator[bytes]:  # fmt: skip
-        usage = UsageReader(ask.streamed)
-        try:
-            usage.feed(first)
-            yield first
-            async for chunk in rest:
-                usage.feed(chunk)
-                yield chunk
-        finally:
-            await stack.aclose()
-            if status == 200:
-                self._meter(route, ask, usage)
+        return Upstream(reply.status_code, headers, first, rest)
 
     def _meter(self, route: Route, ask: Ask, usage: UsageReader) -> None:
-        usage.close()
         used = Metered(
             route.project_id, ask.token_id, route.endpoint_id, route.chip_type,
             usage.prompt_tokens, usage.completion_tokens,
         )  # fmt: skip
-        task = asyncio.create_task(asyncio.to_thread(meter_tokens, self._deps, used))
+        task = asyncio.create_task(self._count(used))
         self._metering.add(task)
         task.add_done_callback(self._metering.discard)
+
+    async def _count(self, used: Metered) -> None:
+        try:
+            await asyncio.to_thread(meter_tokens, self._deps, used)
+        except SQLAlchemyError as error:
+            log.error("tokens_not_counted", used=repr(used), error=str(error))
 
 
 def _eligible(model: OpenModel, ask: Ask) -> list[Route]:

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from control_plane.errors import Unauthenticated
 from control_plane.gateway.errors import GatewayError, not_ready, unknown_model
 from control_plane.gateway.proxy import Ask, Proxy
+from control_plane.gateway.relay import unless_gone
 from control_plane.gateway.routes import Routes
 from control_plane.hub import Hub
 from control_plane.services.deps import Caller, Deps
@@ -22,6 +23,8 @@ from control_plane.services.tokens import authenticate
 from penstock.api.states import Role
 
 MAX_BODY_BYTES = 8 * 2**20
+BODY_DEADLINE_S = 30.0
+CLIENT_LEFT = 499
 _TIMEOUT = httpx.Timeout(connect=2.0, read=600.0, write=60.0, pool=10.0)
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
 OPERATIONS = ("chat/completions", "completions", "embeddings", "rerank", "tokenize", "detokenize")
@@ -49,6 +52,10 @@ class Gateway:
                 await listening
             await self._proxy.drained()
             await self._client.aclose()
+
+    def outstanding(self, replica_id: str) -> int:
+        """Requests that are under way to a replica."""
+        return self._proxy.outstanding(replica_id)
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["openai"], include_in_schema=False)
@@ -86,11 +93,9 @@ class Gateway:
             if not model.routes:
                 raise not_ready(name, chip_type)
             path = "/v1/" + request.url.path.partition("/v1/")[2]
-            ask = Ask(
-                path, body, document.get("stream") is True, chip_type, caller.sees,
-                caller.token_id,
-            )  # fmt: skip
-            return await self._proxy.forward(model, ask)
+            ask = _ask(path, body, document, chip_type, caller)
+            answer = await unless_gone(self._proxy.forward(model, ask), request.receive)
+            return answer or Response(status_code=CLIENT_LEFT)
         except GatewayError as error:
             return error.response()
 
@@ -111,8 +116,18 @@ class Gateway:
 
 
 async def _body(request: Request) -> bytes:
-    """The whole body, refused as soon as it is too long."""
-    parts: list[bytes] = []
+    """The whole body, refused as soon as it is too long, or too long in coming."""
+    try:
+        async with asyncio.timeout(BODY_DEADLINE_S):
+            return b"".join([part async for part in _parts(request)])
+    except TimeoutError as error:
+        raise GatewayError(
+            408, f"The body did not arrive within {BODY_DEADLINE_S:.0f} s.",
+            "invalid_request_error", "body_too_slow",
+        ) from error  # fmt: skip
+
+
+async def _parts(request: Request) -> AsyncIterator[bytes]:
     length = 0
     async for part in request.stream():
         length += len(part)
@@ -121,8 +136,20 @@ async def _body(request: Request) -> bytes:
                 413, f"The body is longer than {MAX_BODY_BYTES} bytes.",
                 "invalid_request_error", "body_too_large",
             )  # fmt: skip
-        parts.append(part)
-    return b"".join(parts)
+        yield part
+
+
+def _ask(
+    path: str, body: bytes, document: dict[str, Any], chip_type: str | None, caller: Caller
+) -> Ask:
+    """Streams are asked for their usage too, which plain answers always carry."""
+    streamed = document.get("stream") is True
+    options = document.get("stream_options") or {}
+    hides_usage = streamed and isinstance(options, dict) and not options.get("include_usage")
+    if hides_usage:
+        asked = {**document, "stream_options": {**options, "include_usage": True}}
+        body = json.dumps(asked).encode()
+    return Ask(path, body, streamed, hides_usage, chip_type, caller.sees, caller.token_id)
 
 
 def _document(body: bytes) -> dict[str, Any]:

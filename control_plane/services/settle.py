@@ -21,6 +21,7 @@ from control_plane.services.moves import move_gang, move_job
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.unit_of_work import Transaction
 from control_plane.topics import job_topic
+from control_plane.topics import ROUTES
 from penstock.api.states import ExitReason, JobState, JobType, Outcome, ReplicaState
 
 _ACTIVE = (JobState.STARTING, JobState.RUNNING)
@@ -56,6 +57,7 @@ def stop_replica(tx: Transaction, replica: Replica) -> None:
         replica.stop_reason = ExitReason.STOPPED
         replica.ready = False
         tx.nodes.bump_generation([replica.node_id])
+        tx.hints.add(ROUTES)
 
 
 def finish_gang(tx: Transaction, job: Job, gang: Gang, now: datetime) -> None:

@@ -69,7 +69,9 @@ class Process:
 
 @dataclass(slots=True)
 class FakeAgent:
-    """`tick` is one round of everything that the real one does in its loops."""
+    """`tick` is one round of everything that the real one does in its loops. `addresses` are what
+    the next replicas get, where something real listens for them.
+    """
 
     deps: Deps
     clock: ManualClock
@@ -82,6 +84,7 @@ class FakeAgent:
     stubborn: bool = False
     clock_rate: float = 1.0
     instance: str = "1"
+    addresses: list[str] = field(default_factory=list)
     desired: AssignmentList | None = None
     processes: dict[str, Process] = field(default_factory=dict)
     deadlines_ns: dict[str, int] = field(default_factory=dict)
@@ -216,7 +219,8 @@ class FakeAgent:
 
     def _start(self, assignment: Assignment) -> None:
         self._ports += 1
-        address = f"{self.inventory.address}:{self._ports}"
+        reserved = f"{self.inventory.address}:{self._ports}"
+        address = self.addresses.pop(0) if self.addresses else reserved
         self.processes[assignment.replica_id] = Process(assignment, address)
 
     def _stop(self, replica_id: str, reason: ExitReason) -> None:

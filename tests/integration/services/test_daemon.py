@@ -23,6 +23,7 @@ from control_plane.store.unit_of_work import Transaction
 from control_plane.telemetry.metrics import Metrics
 from penstock.api.states import JobState
 from tests.fakes.cluster import Cluster, a_task
+from tests.fakes.waiting import until
 
 SWEEP_S = 0.2
 TERM_S = 1.0
@@ -63,9 +64,9 @@ def test_a_hint_is_followed_at_once(
     live: Cluster, daemons: Callable[[Hub], SchedulerDaemon]
 ) -> None:
     daemons(live.hub)
-    _until(lambda: _leader(live) is not None)
+    until(lambda: _leader(live) is not None)
     live.submit(a_task("one"))
-    _until(lambda: live.state("one") is JobState.STARTING)
+    until(lambda: live.state("one") is JobState.STARTING)
 
 
 def test_a_lost_hint_costs_a_sweep(
@@ -73,9 +74,9 @@ def test_a_lost_hint_costs_a_sweep(
 ) -> None:
     """As in a process that hears nothing of the others: no Redis."""
     daemons(Hub())
-    _until(lambda: _leader(live) is not None)
+    until(lambda: _leader(live) is not None)
     live.submit(a_task("one"))
-    _until(lambda: live.state("one") is JobState.STARTING)
+    until(lambda: live.state("one") is JobState.STARTING)
 
 
 def test_a_cycle_that_failed_is_run_again(
@@ -94,7 +95,7 @@ def test_a_cycle_that_failed_is_run_again(
     live.submit(a_task("one"))
     monkeypatch.setattr(module, "run_cycle", failing)
     daemons(Hub())
-    _until(lambda: live.state("one") is JobState.STARTING)
+    until(lambda: live.state("one") is JobState.STARTING)
     assert failures == []
 
 
@@ -102,19 +103,19 @@ def test_one_daemon_leads_and_another_follows_it_at_once_when_it_stops(
     live: Cluster, daemons: Callable[[Hub], SchedulerDaemon]
 ) -> None:
     first, _second = daemons(live.hub), daemons(live.hub)
-    _until(lambda: _leader(live) is not None)
+    until(lambda: _leader(live) is not None)
     time.sleep(2 * SWEEP_S)
     first.stop()
-    _until(lambda: (it := _leader(live)) is not None and it.expires_at > live.clock.now())
+    until(lambda: (it := _leader(live)) is not None and it.expires_at > live.clock.now())
     live.submit(a_task("one"))
-    _until(lambda: live.state("one") is JobState.STARTING)
+    until(lambda: live.state("one") is JobState.STARTING)
 
 
 def test_a_daemon_whose_term_was_taken_stands_by(
     live: Cluster, daemons: Callable[[Hub], SchedulerDaemon]
 ) -> None:
     daemons(live.hub)
-    _until(lambda: _leader(live) is not None)
+    until(lambda: _leader(live) is not None)
 
     def depose(tx: Transaction) -> None:
         row = tx.history.leader("scheduler")
@@ -126,7 +127,7 @@ def test_a_daemon_whose_term_was_taken_stands_by(
     live.submit(a_task("one"))
     time.sleep(3 * SWEEP_S)
     assert live.state("one") is JobState.QUEUED
-    _until(lambda: live.state("one") is JobState.STARTING)
+    until(lambda: live.state("one") is JobState.STARTING)
     leader = _leader(live)
     assert leader is not None
     assert leader.epoch == 3
@@ -135,10 +136,3 @@ def test_a_daemon_whose_term_was_taken_stands_by(
 def _leader(live: Cluster) -> Leader | None:
     with live.deps.store.read() as tx:
         return tx.history.leader("scheduler")
-
-
-def _until(true: Callable[[], bool], within_s: float = 10.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)

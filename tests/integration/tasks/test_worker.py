@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from control_plane.tasks.webhook_client import WebhookClient
 from control_plane.tasks.worker import DueWork, EmbeddedWorker
 from penstock.api.states import JobState
 from tests.fakes.cluster import Cluster, a_task
+from tests.fakes.waiting import until
 from tests.fakes.webhook_receiver import Receiver
 from tests.integration.tasks.redis_server import RedisServer
 
@@ -50,7 +51,7 @@ def test_the_end_of_a_job_is_told_to_its_webhook_once(
 ) -> None:
     with _working(cluster, broker):
         job_id = _end(cluster, "one", receiver)
-        _until(lambda: _states(cluster) == ["delivered"])
+        until(lambda: _states(cluster) == ["delivered"])
         time.sleep(3 * SWEEP_S)
     (got,) = receiver.received
     assert (got.body["job"], got.body["state"]) == (job_id, JobState.CANCELLED)
@@ -66,12 +67,12 @@ def test_a_webhook_that_fails_is_tried_again_after_its_back_off(
     with _working(cluster, None):
         _end(cluster, "one", receiver)
         for tries, wait_s in ((1, 1), (2, 2)):
-            _until(lambda tries=tries: _tries(cluster) == tries)  # type: ignore[misc]
+            until(lambda tries=tries: _tries(cluster) == tries)  # type: ignore[misc]
             cluster.clock.advance(wait_s - 0.1)
             time.sleep(3 * SWEEP_S)
             assert len(receiver.received) == tries, "not before its time"
             cluster.clock.advance(0.2)
-        _until(lambda: _states(cluster) == ["delivered"])
+        until(lambda: _states(cluster) == ["delivered"])
     assert len({it.headers["Penstock-Delivery"] for it in receiver.received}) == 1
 
 
@@ -95,7 +96,7 @@ def test_a_slow_receiver_is_asked_once_however_often_the_sweep_looks(
     receiver.delay_s = 0.8
     with _working(cluster, None):
         _end(cluster, "one", receiver)
-        _until(lambda: _states(cluster) == ["delivered"])
+        until(lambda: _states(cluster) == ["delivered"])
     assert len(receiver.received) == 1
 
 
@@ -132,7 +133,7 @@ def test_what_a_worker_had_in_hand_when_it_died_is_taken_up_again(
         time.sleep(3 * SWEEP_S)
         assert receiver.received == [], "somebody may still have it in hand"
         cluster.clock.advance(CLAIM_S)
-        _until(lambda: _states(cluster) == ["delivered"])
+        until(lambda: _states(cluster) == ["delivered"])
 
 
 @on_postgresql
@@ -144,7 +145,7 @@ def test_losing_every_message_loses_nothing(
         for number in range(20):
             _end(cluster, f"job-{number}", receiver)
             redis_server.empty()
-        _until(lambda: _states(cluster) == ["delivered"] * 20)
+        until(lambda: _states(cluster) == ["delivered"] * 20)
     assert len(receiver.received) == 20
 
 
@@ -154,12 +155,12 @@ def test_redis_may_go_and_come_back(
 ) -> None:
     with _working(cluster, redis_server.url):
         _end(cluster, "before", receiver)
-        _until(lambda: _states(cluster) == ["delivered"])
+        until(lambda: _states(cluster) == ["delivered"])
         redis_server.stop()
         _end(cluster, "meanwhile", receiver)
         time.sleep(0.5)
         redis_server.start()
-        _until(lambda: _states(cluster) == ["delivered"] * 2, 30)
+        until(lambda: _states(cluster) == ["delivered"] * 2, 30)
 
 
 @on_postgresql
@@ -169,7 +170,7 @@ def test_workers_of_two_processes_share_the_work(
     with _working(cluster, redis_server.url, num_workers=2):
         for number in range(10):
             _end(cluster, f"job-{number}", receiver)
-        _until(lambda: _states(cluster) == ["delivered"] * 10)
+        until(lambda: _states(cluster) == ["delivered"] * 10)
     assert len(receiver.received) == 10
 
 
@@ -188,7 +189,7 @@ def test_a_pickle_is_refused_unopened(
             )  # fmt: skip
         time.sleep(0.5)
         _end(cluster, "one", receiver)
-        _until(lambda: _states(cluster) == ["delivered"])
+        until(lambda: _states(cluster) == ["delivered"])
     assert not canary.exists()
 
 
@@ -198,7 +199,7 @@ def test_use_is_rolled_up_without_anybody_asking(cluster: Cluster) -> None:
     cluster.submit(a_task("one"))
     cluster.steps(3)
     with _working(cluster, None):
-        _until(lambda: _metered(cluster) > 0)
+        until(lambda: _metered(cluster) > 0)
     assert roll_up_usage(cluster.deps) == 0
 
 
@@ -210,7 +211,7 @@ def test_stopping_leaves_no_thread_and_another_may_start(
     for number in range(2):
         with _working(cluster, broker):
             _end(cluster, f"job-{number}", receiver)
-            _until(lambda number=number: len(receiver.received) == number + 1)  # type: ignore[misc]
+            until(lambda number=number: len(receiver.received) == number + 1)  # type: ignore[misc]
     left = {it.name for it in set(threading.enumerate()) - before}
     assert {name for name in left if "process_request_thread" not in name} == set()
 
@@ -231,7 +232,7 @@ def test_a_worker_that_gave_up_is_replaced(
     monkeypatch.setattr(Consumer, "start", start)
     with _working(cluster, None):
         _end(cluster, "one", receiver)
-        _until(lambda: _states(cluster) == ["delivered"])
+        until(lambda: _states(cluster) == ["delivered"])
     assert failures == []
 
 
@@ -287,10 +288,3 @@ def _tries(cluster: Cluster) -> int:
 def _metered(cluster: Cluster) -> float:
     with cluster.deps.store.read() as tx:
         return sum(tx.session.scalars(select(Usage.chip_seconds)))
-
-
-def _until(true: Callable[[], bool], within_s: float = 15.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
