@@ -8,23 +8,41 @@ from control_plane.domain.job import PLACED
 from control_plane.services.deps import Deps
 from control_plane.services.refresh_endpoints import refresh_endpoints
 from control_plane.services.set_intent import drain
-from control_plane.services.settle import settle
+from control_plane.services.settle import is_settled, settle
+from control_plane.store.models import Gang, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import NodeIntent
 
 
 def reconcile(deps: Deps) -> None:
-    """Settles placed gangs, goes on with drains, refreshes endpoints. Reads first, so that a
-    quiet cloud is never locked for writing.
+    """Settles gangs, goes on with drains, refreshes endpoints. Reads first, so that a quiet cloud
+    is never locked for writing.
     """
     with deps.store.read() as tx:
-        gang_ids = [gang.id for gang in tx.jobs.gangs_in(PLACED)]
+        gang_ids = _unsettled(tx)
         draining = [node.id for node in tx.nodes.all() if node.intent == NodeIntent.DRAINING]
     for gang_id in gang_ids:
         deps.run(partial(_settle, deps=deps, gang_id=gang_id))
     for node_id in draining:
         deps.run(partial(_drain, deps=deps, node_id=node_id))
     refresh_endpoints(deps)
+
+
+def _unsettled(tx: Transaction) -> list[str]:
+    """Gangs of jobs that hold something, where settling would change something."""
+    jobs = {job.id: job for job in tx.jobs.in_state(PLACED)}
+    gangs: dict[str, list[Gang]] = {job_id: [] for job_id in jobs}
+    for gang in tx.jobs.gangs_of(jobs):
+        gangs[gang.job_id].append(gang)
+    replicas: dict[tuple[str, int], list[Replica]] = {}
+    for replica in tx.replicas.of_attempts(jobs):
+        replicas.setdefault((replica.gang_id, replica.attempt), []).append(replica)
+    return [
+        gang.id
+        for job_id, siblings in gangs.items()
+        for gang in siblings
+        if not is_settled(jobs[job_id], gang, replicas.get((gang.id, gang.attempt), []), siblings)
+    ]
 
 
 def _settle(tx: Transaction, deps: Deps, gang_id: str) -> None:

@@ -20,8 +20,7 @@ from control_plane.services.end_job import end_job
 from control_plane.services.moves import move_gang, move_job
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.unit_of_work import Transaction
-from control_plane.topics import job_topic
-from control_plane.topics import ROUTES
+from control_plane.topics import ROUTES, job_topic
 from penstock.api.states import ExitReason, JobState, JobType, Outcome, ReplicaState
 
 _ACTIVE = (JobState.STARTING, JobState.RUNNING)
@@ -36,6 +35,17 @@ def settle(tx: Transaction, job: Job, gang: Gang, now: datetime) -> None:
         job.started_at = job.started_at or _first_start(replicas)
         finish_gang(tx, job, gang, now)
     settle_job(tx, job, now)
+
+
+def is_settled(job: Job, gang: Gang, replicas: Sequence[Replica], siblings: Sequence[Gang]) -> bool:
+    """Whether `settle` would change nothing; `siblings` are all gangs of the job."""
+    ended = all(_ended(replica) for replica in replicas)
+    if gang.state in _ACTIVE:
+        runs = gang.state == JobState.RUNNING or not all(_has_run(it) for it in replicas)
+        moves = ended or not runs or _first_failure(job, replicas) is not None
+    else:
+        moves = gang.state == JobState.STOPPING and ended
+    return not moves and job.state == job_domain.derive([JobState(it.state) for it in siblings])
 
 
 def stop_gang(

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from control_plane.domain.replica import LIVE
-from control_plane.store.models import Replica
+from control_plane.store.models import Gang, Replica
 from control_plane.store.paging import Slice, cut, decode_cursor
 from penstock.api.states import ReplicaState
 
@@ -45,6 +45,15 @@ class Replicas:
             select(Replica)
             .where(Replica.gang_id == gang_id, Replica.attempt == attempt)
             .order_by(Replica.rank)
+        ).all()
+
+    def of_attempts(self, job_ids: Collection[str]) -> Sequence[Replica]:
+        """Those of each of the jobs' gangs' present attempt."""
+        return self._session.scalars(
+            select(Replica)
+            .join(Gang, (Gang.id == Replica.gang_id) & (Gang.attempt == Replica.attempt))
+            .where(Replica.job_id.in_(tuple(job_ids)))
+            .order_by(Replica.gang_id, Replica.rank)
         ).all()
 
     def of_job(self, job_id: str) -> Sequence[Replica]:

@@ -26,7 +26,7 @@ from tests.fakes.cluster import Cluster, a_task
 from tests.fakes.waiting import until
 
 SWEEP_S = 0.2
-TERM_S = 1.0
+TERM_S = 3.0
 
 
 class RunningClock(ManualClock):
@@ -121,7 +121,7 @@ def test_a_daemon_whose_term_was_taken_stands_by(
         row = tx.history.leader("scheduler")
         assert row is not None
         row.holder, row.epoch = "somebody", row.epoch + 1
-        row.expires_at = live.clock.now() + timedelta(seconds=2 * TERM_S)
+        row.expires_at = live.clock.now() + timedelta(seconds=1.5)
 
     live.deps.run(depose)
     live.submit(a_task("one"))
