@@ -18,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI, Response
 
 from control_plane.api.app import build_api
-from control_plane.clock import SystemClock
+from control_plane.clock import SharedClock, SystemClock
 from control_plane.daemon.scheduler import SchedulerDaemon
 from control_plane.gateway.router import Gateway
 from control_plane.hub import Hub
@@ -111,7 +111,8 @@ def build(settings: Settings) -> Parts:
         lost_after_s=settings.lost_after_s,
     )
     deps = Deps(
-        store=Store(database), hints=hub, clock=SystemClock(),
+        store=Store(database), hints=hub,
+        clock=SystemClock() if database.is_sqlite else SharedClock(database.time),
         logs=LogStore(settings.storage_uri), storage=settings.storage_uri,
         launcher=AgentLauncher(hub.publish), rules=rules,
     )  # fmt: skip

@@ -6,9 +6,11 @@ import sqlite3
 import threading
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 SQLITE_BUSY_S = 30.0
@@ -39,6 +41,15 @@ class Database:
         session.connection(execution_options={"penstock_write": True})
         if serial and not self.is_sqlite:
             session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SERIAL_LOCK})
+
+    def time(self) -> datetime | None:
+        """What the server's clock says, if it can be asked; SQLite is on this machine."""
+        try:
+            with self.engine.connect() as connection:
+                told: datetime | None = connection.scalar(text("SELECT clock_timestamp()"))
+        except SQLAlchemyError:
+            return None
+        return None if told is None else told.astimezone(UTC)
 
     def dispose(self) -> None:
         self.engine.dispose()
