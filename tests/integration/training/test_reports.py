@@ -59,10 +59,9 @@ def test_an_agent_that_restarts_gets_what_it_missed(agent: FakeAgent) -> None:
     assert reporter.drain(5.0)
     agent.stop()
     reporter.commit(8, "file:///x", SHA)
-    assert not reporter.drain(0.2)
     agent.start()
     assert reporter.close(10.0)
-    assert [it["step"] for it in agent.messages("commit_checkpoint")] == [8]
+    assert {it["step"] for it in agent.messages("commit_checkpoint")} == {8}
 
 
 def test_a_commit_is_tried_again_while_the_control_plane_is_away(agent: FakeAgent) -> None:
