@@ -60,7 +60,7 @@ def test_a_killed_server_costs_a_running_job_nothing_and_its_log_has_no_gap(clou
             first = processes.of_replica(replica)[0]
             time.sleep(
                 3.0
-            )  # a stream that has begun outlives the server; one that has not gives up
+            )  # once begun, a stream outlives the server
             with cloud.server_killed():
                 time.sleep(1.0)
                 assert processes.of_replica(replica)[0] == first
