@@ -58,9 +58,7 @@ def test_a_killed_server_costs_a_running_job_nothing_and_its_log_has_no_gap(clou
         following = pool.submit(cloud.whole_log, "steady")
         try:
             first = processes.of_replica(replica)[0]
-            time.sleep(
-                3.0
-            )  # once begun, a stream outlives the server
+            time.sleep(3.0)  # once begun, a stream outlives the server
             with cloud.server_killed():
                 time.sleep(1.0)
                 assert processes.of_replica(replica)[0] == first
