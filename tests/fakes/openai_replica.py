@@ -143,9 +143,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_gone(self) -> bool:
         try:
-            return self.connection.recv(1) == b""
+            received: bytes = self.connection.recv(1)
         except BlockingIOError:
             return False
+        return received == b""
 
     def _json(self, status: int, document: Any) -> None:
         data = json.dumps(document).encode()
