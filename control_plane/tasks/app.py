@@ -17,6 +17,10 @@ ROLL_UP_USAGE: Final = "penstock.roll_up_usage"
 FORGET_OLD: Final = "penstock.forget_old"
 EMBEDDED_BROKER: Final = "memory://localhost/"  # without a host kombu complains at each start
 
+_IN_MEMORY: Final = {"polling_interval": 0.01}
+_REDIS: Final = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
+"""Longer than the second after which a blocking read of the queue is answered."""
+
 
 def build_tasks(deps: Deps, post: Post, redis_url: str | None, retention: timedelta) -> Celery:
     """Tasks bound to their collaborators; on Redis, or in memory with a 10 ms poll.
@@ -30,7 +34,7 @@ def build_tasks(deps: Deps, post: Post, redis_url: str | None, retention: timede
         task_default_queue="penstock", worker_hijack_root_logger=False,
         worker_send_task_events=False, broker_connection_retry_on_startup=True,
         worker_cancel_long_running_tasks_on_connection_loss=True,
-        broker_transport_options={} if redis_url else {"polling_interval": 0.01},
+        broker_transport_options=_REDIS if redis_url else _IN_MEMORY,
     )  # fmt: skip
 
     def deliver_webhook_task(delivery: str) -> None:

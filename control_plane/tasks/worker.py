@@ -21,6 +21,7 @@ ROLL_UP_EVERY_S = 60.0
 FORGET_EVERY_S = 3600.0
 ASK_AGAIN_S = 15.0
 RESTART_S = 1.0
+STOP_S = 10.0
 
 
 class EmbeddedWorker:
@@ -40,11 +41,15 @@ class EmbeddedWorker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Waits for the tasks in hand; a flag of Celery's own module tells its loop to end."""
+        """Waits for the tasks in hand. A flag of Celery's own module tells its loop to end, which
+        on Redis it does within a second, reading its socket to the end: two threads at that
+        socket may wait for ever. In memory there is none, and the loop would take seconds.
+        """
         self._stopping.set()
         worker_state.should_stop = 0
-        self._worker.stop()
-        self._thread.join(10.0)
+        if not self._worker.should_use_eventloop():
+            self._worker.stop()
+        self._thread.join(STOP_S)
         worker_state.should_stop = None
 
     def _run(self) -> None:

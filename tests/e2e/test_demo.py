@@ -55,7 +55,7 @@ def test_the_demo_trains_better_than_a_unigram_model_on_two_chip_types(told: str
 def test_it_streams_from_each_of_two_chip_types_and_says_why_a_job_waits(told: str) -> None:
     at = re.findall(r"POST http://127\.0\.0\.1:\d+/at/(\S+)/v1/completions", told)
     assert len(set(at)) == 2
-    assert "too-big asks for 64 chips of type emulated-a100" in told
+    assert "too-big: asks for 64 chips of type emulated-a100" in told
 
 
 def test_emulated_chips_are_marked_so_and_the_real_one_is_not(told: str) -> None:

@@ -61,6 +61,11 @@ class RedisServer:
         with redis.Redis.from_url(self.url) as client:
             client.flushall()
 
+    def num_waiting(self) -> int:
+        """Clients that wait for something to be put into a queue."""
+        with redis.Redis.from_url(self.url) as client:
+            return sum(it["cmd"] == "brpop" for it in client.client_list())
+
     def answers(self) -> bool:
         try:
             with redis.Redis.from_url(self.url) as client:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ from tests.fakes.waiting import until
 from tests.fakes.webhook_receiver import Receiver
 from tests.integration.tasks.redis_server import RedisServer
 
+ROOT = Path(__file__).resolve().parents[3]
 SWEEP_S = 0.1
 # What a worker does depends little on the database: each broker with one of them.
 on_each = pytest.mark.parametrize(
@@ -165,13 +168,19 @@ def test_redis_may_go_and_come_back(
 
 @on_postgresql
 def test_workers_of_two_processes_share_the_work(
-    cluster: Cluster, receiver: Receiver, redis_server: RedisServer
+    cluster: Cluster, receiver: Receiver, redis_server: RedisServer, database_url: str
 ) -> None:
-    with _working(cluster, redis_server.url, num_workers=2):
+    receiver.delay_s = 0.3
+    with (
+        _another_process(cluster, database_url, redis_server.url) as another,
+        _working(cluster, redis_server.url),
+    ):
+        until(lambda: redis_server.num_waiting() == 2)
         for number in range(10):
             _end(cluster, f"job-{number}", receiver)
         until(lambda: _states(cluster) == ["delivered"] * 10)
     assert len(receiver.received) == 10
+    assert 1 <= int(another[0]) <= 9, "each made some of the deliveries"
 
 
 @on_each
@@ -248,20 +257,36 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def _working(cluster: Cluster, redis_url: str | None, num_workers: int = 1) -> Iterator[Celery]:
+def _working(cluster: Cluster, redis_url: str | None) -> Iterator[Celery]:
     post = WebhookClient(allow_private=True)
     app = build_tasks(cluster.deps, post, redis_url, timedelta(days=30))
-    workers = [EmbeddedWorker(app) for _ in range(num_workers)]
+    worker = EmbeddedWorker(app)
     due = DueWork(cluster.deps, app, SWEEP_S)
-    for worker in workers:
-        worker.start()
+    worker.start()
     due.start()
     try:
         yield app
     finally:
         due.stop()
-        for worker in workers:
-            worker.stop()
+        worker.stop()
+
+
+@contextmanager
+def _another_process(cluster: Cluster, database_url: str, redis_url: str) -> Iterator[list[str]]:
+    """A worker of another process; afterwards the list holds what it said last."""
+    now = cluster.clock.now().isoformat()
+    module = "tests.integration.tasks.worker_process"
+    said: list[str] = []
+    with subprocess.Popen(
+        (sys.executable, "-m", module, database_url, redis_url, now),
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            yield said
+            out, _ = process.communicate(timeout=30)
+            said += out.splitlines()
+        finally:
+            process.kill()
 
 
 def _end(cluster: Cluster, name: str, receiver: Receiver) -> str:
