@@ -175,8 +175,8 @@ def _shape(gang: Gang) -> object:
 
 
 def _preemption(victim: RunningGang, gang: Gang) -> Preemption:
-    reason = (
-        f"makes room for {gang.job_name}, whose priority is {gang.priority} "
-        f"against {victim.priority}"
-    )
+    against = f"{gang.priority} against {victim.priority}"
+    reason = f"makes room for a job of higher priority of another project: {against}"
+    if gang.project == victim.project:
+        reason = f"makes room for {gang.job_name}, whose priority is {against}"
     return Preemption(victim.id, gang.id, reason, victim.version)

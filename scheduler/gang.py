@@ -52,7 +52,7 @@ def as_running(gang: Gang, seats: Sequence[Seat]) -> RunningGang:
         chips.update(seat.chips)
     return RunningGang(
         gang.id, gang.job_id, gang.job_name, gang.queue, gang.priority, gang.created_at,
-        type=gang.type, chips=chips, hosts=hosts,
+        type=gang.type, project=gang.project, chips=chips, hosts=hosts,
     )  # fmt: skip
 
 

@@ -198,6 +198,7 @@ class RunningGang:
     priority: int
     started_at: datetime
     type: JobType = JobType.TASK
+    project: str = ""
     preemptible: bool = True
     releasing: bool = False
     chips: Mapping[ChipId, int] = field(default_factory=dict)
@@ -274,7 +275,7 @@ class Preemption:
     victim_id: GangId
     for_gang_id: GangId
     reason: str
-    """One sentence for the victim's owner."""
+    """One sentence for the victim's owner: jobs of other projects have no names in it."""
     version: int = 0
 
 

@@ -103,6 +103,7 @@ class PoolBuilder:
         self, name: str, chips: int, chip_type: str, *, priority: int = 50, milli: int = WHOLE,
         releasing: bool = False, lost_work_s: float = 0.0, queue: str = "default",
         preemptible: bool = True, node: str | None = None, cores_milli: int = 0,
+        project: str = "default",
     ) -> PoolBuilder:  # fmt: skip
         """A job that holds so many free chips of a type, the first there are."""
         nodes, held, hosts = list(self.snapshot.nodes), dict[ChipId, int](), set[NodeId]()
@@ -115,8 +116,8 @@ class PoolBuilder:
         assert len(held) == chips, f"only {len(held)} of {chips} {chip_type} are free"
         gang = RunningGang(
             GangId(f"gang-{name}"), JobId(f"job-{name}"), name, queue, priority, NOON,
-            preemptible=preemptible, releasing=releasing, chips=held, lost_work_s=lost_work_s,
-            hosts={it: HostShare(cores_milli, 0) for it in sorted(hosts)},
+            project=project, preemptible=preemptible, releasing=releasing, chips=held,
+            lost_work_s=lost_work_s, hosts={it: HostShare(cores_milli, 0) for it in sorted(hosts)},
         )  # fmt: skip
         queues = tuple(
             _charged(it, chip_type, chips * milli, releasing) if it.name == queue else it

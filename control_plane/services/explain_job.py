@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from control_plane.domain.job import TERMINAL
 from control_plane.services.cancel_job import find_job
 from control_plane.services.deps import Caller, Deps
-from control_plane.services.hide_names import hide_name, hide_names
+from control_plane.services.hide_names import hide_names
 from control_plane.services.last_attempt import last_attempt
 from control_plane.services.wait_document import wait_document
 from control_plane.store.models import Gang, Job
@@ -28,16 +28,15 @@ def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
     with deps.store.read() as tx:
         job = find_job(tx, caller, ref)
         gangs = tx.jobs.gangs(job.id)
-        message = hide_name(tx, job.message, caller)
         answer = Explanation(
             job=job.name, state=job.state, code=job.reason,
-            sentence=f"{job.name} is {job.state}: {message}", as_of=now,
+            sentence=f"{job.name} is {job.state}: {job.message}", as_of=now,
         )  # fmt: skip
         if not _waits(job, gangs):
             return answer
         pool = read_pool(tx, now, deps.rules.suspect_after_s)
         snapshot = hide_names(tx, pool.snapshot, caller)
-        pasts = {it.id: hide_name(tx, last_attempt(tx, job, it), caller) for it in gangs}
+        pasts = {it.id: last_attempt(tx, job, it) for it in gangs}
     return _of_plan(answer, gangs, pasts, snapshot, make_plan(snapshot, POLICY, now))
 
 

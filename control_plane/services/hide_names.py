@@ -4,7 +4,6 @@ the same: only the names change.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from control_plane.services.deps import Caller
@@ -13,7 +12,6 @@ from control_plane.store.unit_of_work import Transaction
 from scheduler.model import Snapshot
 
 SOMEBODY = "a job of another project"
-_PREEMPTED_FOR = re.compile(r"makes room for (\S+), whose")
 
 
 def hide_names(tx: Transaction, snapshot: Snapshot, caller: Caller) -> Snapshot:
@@ -34,11 +32,3 @@ def hide_names(tx: Transaction, snapshot: Snapshot, caller: Caller) -> Snapshot:
             for gang in snapshot.running
         ),
     )
-
-
-def hide_name(tx: Transaction, message: str, caller: Caller) -> str:
-    """A preemption's message without the name of a foreign job."""
-    found = _PREEMPTED_FOR.search(message)
-    if found is None or caller.sees is None or tx.jobs.find(found[1], caller.sees) is not None:
-        return message
-    return message.replace(found[1], SOMEBODY, 1)

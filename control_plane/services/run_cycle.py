@@ -149,7 +149,13 @@ def _preempt(tx: Transaction, preemption: Preemption, now: datetime, outcome: _O
         return
     stop_gang(tx, job, gang, Outcome.PREEMPTED, "preempted", preemption.reason, now)
     settle_job(tx, job, now)
-    outcome.preempted.append({"job": job.id, "name": job.name, "reason": preemption.reason})
+    above = tx.jobs.gang(preemption.for_gang_id)
+    outcome.preempted.append(
+        {
+            "job": job.id, "name": job.name, "reason": preemption.reason,
+            "for": above.job_id if above is not None else None,
+        }
+    )  # fmt: skip
 
 
 def _defer(

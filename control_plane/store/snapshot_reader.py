@@ -202,6 +202,7 @@ def _running_gang(
     return plan.RunningGang(
         id=GangId(gang.id), job_id=JobId(job.id), job_name=job.name, queue=job.queue,
         priority=job.priority, started_at=gang.since, type=plan.JobType(JobType(job.type)),
-        releasing=gang.state == JobState.STOPPING, chips=dict(chips), hosts=hosts,
+        project=job.project, releasing=gang.state == JobState.STOPPING,
+        chips=dict(chips), hosts=hosts,
         lost_work_s=lost_work_s, version=gang.version,
     )  # fmt: skip

@@ -6,6 +6,9 @@ from control_plane.services.deps import Caller
 from control_plane.services.explain_job import explain_job
 from control_plane.services.plan_job import plan_job
 from control_plane.services.projects import create_project
+from control_plane.services.read_cycles import list_cycles
+from control_plane.services.read_events import list_job_events
+from control_plane.services.read_jobs import get_job
 from control_plane.services.submit_job import submit_job
 from penstock.api.plans import Explanation
 from penstock.api.specs import JobSpec
@@ -67,5 +70,9 @@ def test_names_of_other_projects_jobs_stay_theirs(cluster: Cluster) -> None:
     dry_run = plan_job(cluster.deps, me, JobSpec.model_validate(a_task("next", priority=10)))
     assert SECRET not in answer.model_dump_json() + dry_run.model_dump_json()
     assert answer.ahead == ["a job of another project"]
-    assert "makes room for a job of another project, whose priority is 90" in answer.sentence
-    assert SECRET in _why(cluster, "mine").sentence
+    assert "makes room for a job of higher priority of another project: 90" in answer.sentence
+    told = list_job_events(cluster.deps, me, "mine", 100, None).model_dump_json()
+    assert "of another project" in told
+    assert SECRET not in told + get_job(cluster.deps, me, "mine").model_dump_json()
+    (cycle,) = (it for it in list_cycles(cluster.deps, ADMIN, 100, None).items if it.preempted)
+    assert cycle.preempted[0]["for"] == cluster.job(SECRET).id
