@@ -30,6 +30,7 @@ from agents.settings import read_settings
 from penstock.api.chips import ChipReport
 from penstock.api.states import ChipHealth
 from penstock.api.vendors import Vendor
+from penstock.wording import sentence
 
 OPEN_TIMEOUT_S: Final = 10.0
 MARKS: Final = {"ok": "ok  ", "info": "note", "warning": "WARN", "error": "FAIL"}
@@ -105,7 +106,7 @@ def _node(options: Sequence[str]) -> tuple[Finding, ...]:
         settings = read_settings(options)
     except ValidationError as error:
         return tuple(
-            Finding("error", it["msg"], ".".join(map(str, it["loc"])) or "settings", CORRECT)
+            Finding("error", sentence(it), ".".join(map(str, it["loc"])) or "settings", CORRECT)
             for it in error.errors()
         )
     context = chips.host_context(settings.state_dir, settings.emulated, measure=False)

@@ -25,6 +25,7 @@ from agents.enrol import CannotJoin, check_transport
 from agents.settings import Settings, read_settings
 from agents.state.identity import StateInUse, lock_state
 from agents.state.sockets import UnsafeFolder
+from penstock.wording import sentence
 
 log = structlog.get_logger()
 
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     except ValidationError as error:
         for problem in error.errors():
             where = ".".join(str(part) for part in problem["loc"])
-            sys.stderr.write(f"penstock agent: {where}: {problem['msg']}\n")
+            sys.stderr.write(f"penstock agent: {where}: {sentence(problem)}\n")
         return USAGE_CODE
     _configure_logging()
     try:

@@ -24,6 +24,7 @@ from agents.notes import Note, Notes
 from agents.roster import Held
 from penstock.api.assignments import CheckpointCommit, SpeedReport
 from penstock.api.jobs import Progress
+from penstock.wording import sentence
 
 log = structlog.get_logger()
 
@@ -181,4 +182,4 @@ def _no(code: str, message: str) -> Message:
 def _first(error: ValidationError) -> str:
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
-    return f"{where}: {problem['msg']}" if where else problem["msg"]
+    return f"{where}: {sentence(problem)}" if where else sentence(problem)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from pydantic import ValidationError
 
+from penstock.wording import sentence
+
 if TYPE_CHECKING:
     from control_plane.settings import Settings
 
@@ -23,8 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     except ValidationError as error:
         for problem in error.errors():
             where = "".join(f"{part}: " for part in problem["loc"])
-            message = problem["msg"].removeprefix("Value error, ")
-            _say(f"penstock: {where}{message}", sys.stderr)
+            _say(f"penstock: {where}{sentence(problem)}", sys.stderr)
         return 2
     return _run(arguments.command, settings)
 

@@ -15,23 +15,10 @@ from pydantic import BaseModel, ValidationError
 
 from penstock.api.errors import Violation
 from penstock.documents import escape_pointer
+from penstock.wording import sentence, words_expected
 
 MAX_VIOLATIONS: Final = 20
 MAX_SHOWN: Final = 80
-_WANTED: Final = {
-    "tuple_type": "a list",
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "string_type": "text (put quotes around it)",
-    "int_parsing": "a whole number",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-}
 _SECRET_FIELDS: Final = frozenset(
     {"env", "secrets", "token", "join_token", "credential", "secret", "webhook"}
 )
@@ -49,12 +36,15 @@ def violations_from(
 ) -> list[Violation]:
     """The same from pydantic's error dictionaries, with `loc` relative to `document`."""
     found: dict[str, Violation] = {}
+    kinds: dict[str, str] = {}
     for details in errors:
         path = _path(details, document)
         pointer = "".join(f"/{escape_pointer(part)}" for part in path)
         violation = _violation(details, pointer, path, model)
         before = found.get(pointer)
         found[pointer] = _either(before, violation) if before else violation
+        kinds.setdefault(pointer, details["type"])
+    _join_misspelt(found, kinds)
     whole = [one for one in found.values() if not _told_deeper(one, found)]
     return whole[:MAX_VIOLATIONS]
 
@@ -64,6 +54,21 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     by_folded = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower()[:128], list(by_folded), n=1, cutoff=0.6)
     return by_folded[close[0]] if close else None
+
+
+def _join_misspelt(found: dict[str, Violation], kinds: Mapping[str, str]) -> None:
+    """A needed field that is there under a misspelt name is one mistake, told at that name."""
+    for pointer in [one for one, kind in kinds.items() if kind == "extra_forbidden"]:
+        parent, _, word = pointer.rpartition("/")
+        absent = [
+            one.rpartition("/")[2]
+            for one in found
+            if kinds[one] == "missing" and one.rpartition("/")[0] == parent
+        ]
+        meant = nearest(word, absent)
+        if meant is not None:
+            found[pointer] = found[pointer].model_copy(update={"did_you_mean": meant})
+            del found[f"{parent}/{meant}"]
 
 
 def _told_deeper(violation: Violation, found: Mapping[str, Violation]) -> bool:
@@ -123,10 +128,7 @@ def _allowed(
     if details["type"] == "extra_forbidden":
         return _fields(model, path[:-1])
     if details["type"] in ("literal_error", "enum"):
-        return [
-            word.strip().strip("'")
-            for word in str(details["ctx"]["expected"]).replace(" or ", ", ").split(",")
-        ]
+        return words_expected(details)
     return None
 
 
@@ -152,21 +154,11 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _message(details: Mapping[str, Any], path: Sequence[str | int]) -> str:
-    kind = details["type"]
-    if kind == "extra_forbidden":
+    if details["type"] == "extra_forbidden":
         return f"unknown field `{str(path[-1])[:MAX_SHOWN]}`" if path else "unknown field"
-    if kind == "missing":
+    if details["type"] == "missing":
         return f"the field `{path[-1] if path else ''}` is needed"
-    if kind == "value_error":
-        return str(details["ctx"]["error"])
-    if kind in ("literal_error", "enum"):
-        return f"must be one of {details['ctx']['expected']}"
-    if kind == "string_pattern_mismatch":
-        return f"must match {details['ctx']['pattern']}"
-    if kind in _WANTED:
-        return f"must be {_WANTED[kind]}"
-    text = str(details["msg"])
-    return text.replace("Input should be", "must be", 1).replace("should have", "must have", 1)
+    return sentence(details)
 
 
 def _either(first: Violation, second: Violation) -> Violation:

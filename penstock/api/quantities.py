@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 _MEMORY_UNITS: Final = {
     "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
@@ -13,7 +14,8 @@ _MEMORY_UNITS: Final = {
 }  # fmt: skip
 _DURATION_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "ms": 0.001}
 MAX_MEMORY_BYTES: Final = 2**53
-MAX_DURATION_S: Final = 10 * 365 * 86400.0
+DAY_S: Final = 86400.0
+MAX_DURATION_S: Final = 3650 * DAY_S
 
 # How quantities may be written, for the JSON schema of what users send; the parsers decide.
 _MEMORY_SCHEMA: Final = {
@@ -22,13 +24,6 @@ _MEMORY_SCHEMA: Final = {
         {"type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,6})?([KMG]i?)?B(\.\.)?$"},
     ],
     "examples": ["16GiB"],
-}
-_DURATION_SCHEMA: Final = {
-    "anyOf": [
-        {"type": "number", "minimum": 0, "maximum": MAX_DURATION_S},
-        {"type": "string", "pattern": r"^([0-9]{1,3}(\.[0-9]{1,6})?(ms|s|m|h|d)){1,4}$"},
-    ],
-    "examples": ["1h30m"],
 }
 COUNT_SCHEMA: Final = {
     "anyOf": [
@@ -46,8 +41,9 @@ COUNT_SCHEMA: Final = {
 
 def parse_memory(value: Any) -> Any:
     """Bytes from `16GiB`, `16GiB..` (at least) or a plain integer; raises ValueError."""
-    if not isinstance(value, str):
+    if isinstance(value, int | float) or value is None:
         return value
+    value = value if isinstance(value, str) else ""
     match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]{1,3})\s*(?:\.\.)?\s*", value)
     factor = _MEMORY_UNITS.get(match[2].upper()) if match else None
     if match is None or factor is None:
@@ -57,8 +53,9 @@ def parse_memory(value: Any) -> Any:
 
 def parse_duration(value: Any) -> Any:
     """Seconds from `90s`, `2h`, `1h30m` or a plain number; raises ValueError."""
-    if not isinstance(value, str):
+    if isinstance(value, int | float) or value is None:
         return value
+    value = value if isinstance(value, str) else ""
     parts = re.findall(r"(\d{1,12}(?:\.\d{1,6})?)(ms|[smhd])", value.strip())
     if not parts or "".join(number + unit for number, unit in parts) != value.strip():
         raise ValueError("must be a duration such as 90s, 2h or 1h30m")
@@ -69,23 +66,64 @@ def parse_count(value: Any) -> Any:
     """A (least, most) pair from `4` or `2..8`; raises ValueError."""
     if isinstance(value, int) and not isinstance(value, bool):
         return (value, value)
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d{1,6})(?:\s*\.\.\s*(\d{1,6}))?\s*", value)
-        if match is None:
-            raise ValueError("must be a count such as 4 or a range such as 2..8")
-        return (int(match[1]), int(match[2] or match[1]))
-    return value
+    if isinstance(value, dict):
+        return value
+    text = value if isinstance(value, str) else ""
+    match = re.fullmatch(r"\s*(\d{1,6})(?:\s*\.\.\s*(\d{1,6}))?\s*", text)
+    if match is None:
+        raise ValueError("must be a count such as 4 or a range such as 2..8")
+    return (int(match[1]), int(match[2] or match[1]))
+
+
+def show_duration(seconds: float) -> str:
+    """`30s`, `1h30m`, `3650d`: as `parse_duration` reads it, in whole units."""
+    parts, left = [], int(seconds)
+    for unit in "dhms":
+        count, left = divmod(left, int(_DURATION_UNITS[unit]))
+        parts += [f"{count}{unit}"] if count else []
+    return "".join(parts) or f"{seconds:g}s"
+
+
+def _within(least: float, most: float, show: Callable[[float], str]) -> AfterValidator:
+    """Refuses what is not in the range, both ends included; NaN too."""
+
+    def check(value: float) -> float:
+        if not least <= value <= most:
+            raise ValueError(f"must be between {show(least)} and {show(most)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _duration_schema(least_s: float, most_s: float) -> WithJsonSchema:
+    """How a duration may be written; which of those texts are in range, the parser decides."""
+    number = {"type": "number", "minimum": least_s, "maximum": most_s}
+    text = {"type": "string", "pattern": r"^([0-9]{1,3}(\.[0-9]{1,6})?(ms|s|m|h|d)){1,4}$"}
+    schema = {"anyOf": [number, text], "examples": [show_duration(min(5400.0, most_s))]}
+    return WithJsonSchema(schema, mode="validation")
 
 
 MemoryBytes = Annotated[
     int,
     BeforeValidator(parse_memory),
-    Field(ge=0, le=MAX_MEMORY_BYTES),
+    _within(0, MAX_MEMORY_BYTES, lambda size: f"{size / 2**40:g}TiB" if size else "0B"),
     WithJsonSchema(_MEMORY_SCHEMA, mode="validation"),
 ]
 DurationS = Annotated[
     float,
     BeforeValidator(parse_duration),
-    Field(ge=0, le=MAX_DURATION_S),
-    WithJsonSchema(_DURATION_SCHEMA, mode="validation"),
+    _within(1.0, MAX_DURATION_S, show_duration),
+    _duration_schema(1.0, MAX_DURATION_S),
+]
+GraceS = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    _within(30.0, DAY_S, show_duration),
+    _duration_schema(30.0, DAY_S),
+]
+JoinTimeS = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    _within(1.0, 3600.0, show_duration),
+    _duration_schema(1.0, 3600.0),
 ]

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 
 from penstock.api.base import Strict
 from penstock.api.ids import NAME_PATTERN
-from penstock.api.quantities import COUNT_SCHEMA, DurationS, MemoryBytes, parse_count
+from penstock.api.quantities import COUNT_SCHEMA, DurationS, GraceS, MemoryBytes, parse_count
 from penstock.api.states import JobType
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=63)]
@@ -71,6 +71,8 @@ class Resources(Strict):
     @field_validator("chip", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
+        if not isinstance(value, str | list | tuple):
+            raise ValueError("must be a chip such as emulated-a100, or a list of them")
         return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="before")
@@ -187,9 +189,11 @@ class JobSpec(Strict):
     train: TrainSpec | None = None
     serve: ServeSpec | None = None
     task: TaskSpec | None = None
-    max_duration: DurationS | None = Field(default=None, description="stopped after this long")
-    disconnect_grace: DurationS = Field(
-        default=300.0, ge=30.0, le=86400.0,
+    max_duration: DurationS | None = Field(
+        default=None, description="stopped after this long, at least 1 s"
+    )
+    disconnect_grace: GraceS = Field(
+        default=300.0,
         description="how long a replica may run on while its node cannot reach the control plane",
     )  # fmt: skip
     retry: RetrySpec = RetrySpec()

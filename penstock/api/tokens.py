@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import Field
 
 from penstock.api.base import Strict, View
-from penstock.api.quantities import DurationS
+from penstock.api.quantities import DurationS, JoinTimeS
 from penstock.api.specs import Name
 from penstock.api.states import Role
 
@@ -37,7 +37,7 @@ class NewToken(Token):
 
 
 class JoinTokenRequest(Strict):
-    expires_in: DurationS = Field(default=900.0, gt=0, le=3600.0)
+    expires_in: JoinTimeS = 900.0
     node_name: Name | None = Field(default=None, description="the one node it may enrol")
 
 

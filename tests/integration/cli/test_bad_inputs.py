@@ -24,7 +24,7 @@ FILES = {
     ),
     "misspelt value": ("a.yaml", "type: trian\n", "/type", "did you mean `train`"),
     "wrong type": ("a.yaml", TASK + "priority: high\n", "a.yaml:3:1: /priority", "not 'high'"),
-    "out of range": ("a.yaml", TASK + "priority: 500\n", "less than or equal to 100", "[invalid]"),
+    "out of range": ("a.yaml", TASK + "priority: 500\n", "must be at most 100", "[invalid]"),
     "duplicate key": ("a.yaml", TASK + "name: a\nname: b\n", "a.yaml:4:1", "duplicate_key"),
     "duplicate JSON key": ("a.json", '{"name": "a", "name": "b"}', "/name", "duplicate_key"),
     "alias bomb": ("a.yaml", BOMB, "20000 values", "too_many_aliases"),

@@ -43,7 +43,7 @@ def test_a_misspelt_word_is_told_with_the_nearest_and_all_allowed(
 @pytest.mark.parametrize(
     "fields,pointer,message",
     [
-        ({"priority": 500}, "/priority", "must be less than or equal to 100"),
+        ({"priority": 500}, "/priority", "must be at most 100"),
         ({"priority": "high"}, "/priority", "must be a whole number"),
         ({"env": {"A": 1}}, "/env/A", "must be text (put quotes around it)"),
         ({"resources": {"chips": "x"}}, "/resources/chips",
@@ -58,6 +58,28 @@ def test_each_kind_of_mistake_has_a_plain_sentence(
 ) -> None:
     (violation,) = violations({**TASK, **fields})
     assert (violation.pointer, violation.message) == (pointer, message)
+
+
+@pytest.mark.parametrize(
+    "document,pointer,guess",
+    [
+        ({"typ": "task"}, "/typ", "type"),
+        ({"type": "task", "task": {"comand": ["true"]}}, "/task/comand", "command"),
+        ({"type": "serve", "serve": {"modle": "job:a"}}, "/serve/modle", "model"),
+        ({"type": "train", "train": {"shares": [{"from_stpe": 0, "shares": [1]}]}},
+         "/train/shares/0/from_stpe", "from_step"),
+    ],
+)  # fmt: skip
+def test_a_needed_field_under_a_misspelt_name_is_one_mistake(
+    document: dict[str, Any], pointer: str, guess: str
+) -> None:
+    (violation,) = violations(document)
+    assert (violation.pointer, violation.did_you_mean) == (pointer, guess)
+
+
+def test_a_needed_field_that_is_missing_beside_a_strange_one_is_told_too() -> None:
+    found = violations({"type": "task", "task": {"xyz": 1}})
+    assert [v.pointer for v in found] == ["/task/command", "/task/xyz"]
 
 
 def test_everything_wrong_is_told_at_once() -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from penstock.wording import sentence
 from workloads.engine.api.errors import bad_request
 
 HARMLESS: Final = frozenset(
@@ -201,5 +202,4 @@ def _refuse(error: ValidationError, kind: type[BaseModel]) -> NoReturn:
         raise bad_request(f"Unknown parameter: `{param}`.{hint}", param, "unknown_parameter")
     if problem["type"] == "missing":
         raise bad_request(f"Missing required parameter: `{param}`.", param, "missing_parameter")
-    message = problem["msg"].removeprefix("Value error, ")
-    raise bad_request(f"Invalid `{param}`: {message}.", param)
+    raise bad_request(f"Invalid `{param}`: {sentence(problem)}.", param)
