@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from control_plane.api.deps import Cursor, D, Limit, Ref, Viewer, Word
+from control_plane.api.deps import Cursor, D, Limit, Ref, Retired, Viewer, Word
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
 from control_plane.services.read_nodes import get_chip, list_chip_types, list_chips
@@ -22,11 +22,16 @@ def list_(
     node: Word = None,
     type: Word = None,
     vendor: Word = None,
+    retired: Retired = False,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """Chips that nodes report now, with what is free of each."""
-    found = list_chips(deps, caller, limit, cursor, node=node, chip_type=type, vendor=vendor)
+    """Chips that nodes report now, with what is free of each. Those of a retired node are shown
+    where `retired` asks for them, or `node` names it.
+    """
+    found = list_chips(
+        deps, caller, limit, cursor, node=node, chip_type=type, vendor=vendor, retired=retired
+    )
     return reply(found)
 
 

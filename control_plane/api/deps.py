@@ -89,6 +89,7 @@ Cursor = Annotated[
     str | None, Query(max_length=512, description="`next` of the page before; opaque")
 ]
 Word = Annotated[str | None, Query(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}$", max_length=128)]
+Retired = Annotated[bool, Query(description="also what is out of the pool for good")]
 IfMatch = Annotated[
     str | None,
     Header(max_length=200, description="ETag of what was read; another version is a 412"),

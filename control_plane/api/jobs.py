@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -46,6 +46,9 @@ from penstock.violations import nearest
 router = APIRouter(prefix="/api/v1", route_class=Route, tags=["jobs"])
 
 MAX_LABELS = 16
+MADE_BEFORE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"model": Job, "description": "this Idempotency-Key made this job before"}
+}
 Labels = Annotated[
     list[str], Query(alias="label", max_length=MAX_LABELS, description="KEY=VALUE, repeatable")
 ]
@@ -56,7 +59,7 @@ Labels = Annotated[
     operation_id="submit_job",
     status_code=201,
     response_model=Job,
-    responses={200: {"model": Job, "description": "this Idempotency-Key made this job before"}},
+    responses=MADE_BEFORE,
 )
 def submit(
     spec: JobSpec, caller: Member, deps: D, idempotency_key: IdempotencyKey = None
@@ -91,7 +94,7 @@ def list_(
     """Jobs, the newest first unless `sort` says otherwise."""
     wanted = JobFilter(
         project_id=project_filter(deps, caller, project), states=tuple(state), type=type_,
-        queue=queue, labels=_labels(label), chip_vendor=_vendor(chip_vendor),
+        queue=queue, labels=dict(sorted(_labels(label).items())), chip_vendor=_vendor(chip_vendor),
         oldest_first=sort == "created_at",
     )  # fmt: skip
     return reply(list_jobs(deps, wanted, limit, cursor))
@@ -111,10 +114,17 @@ def cancel(ref: Ref, caller: Member, deps: D) -> Response:
     return reply(job, 202, version=job.etag)
 
 
-@router.post("/jobs/{ref}/retry", operation_id="retry_job", status_code=201, response_model=Job)
-def retry(ref: Ref, caller: Member, deps: D) -> Response:
+@router.post(
+    "/jobs/{ref}/retry",
+    operation_id="retry_job",
+    status_code=201,
+    response_model=Job,
+    responses=MADE_BEFORE,
+)
+def retry(ref: Ref, caller: Member, deps: D, idempotency_key: IdempotencyKey = None) -> Response:
     """Submits an ended job again, as a new job linked by `retry_of`."""
-    return _made(deps, caller, retry_job(deps, caller, ref), 201)
+    job_id, created = retry_job(deps, caller, ref, idempotency_key)
+    return _made(deps, caller, job_id, 201 if created else 200)
 
 
 @router.get("/jobs/{ref}/explain", operation_id="explain_job", response_model=Explanation)

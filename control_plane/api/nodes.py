@@ -5,7 +5,17 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from control_plane.api.deps import Admin, Cursor, D, IfMatch, Limit, Ref, Viewer, version_of
+from control_plane.api.deps import (
+    Admin,
+    Cursor,
+    D,
+    IfMatch,
+    Limit,
+    Ref,
+    Retired,
+    Viewer,
+    version_of,
+)
 from control_plane.api.replies import reply, secret_reply
 from control_plane.api.route import Route
 from control_plane.services.deps import Caller, Deps
@@ -21,9 +31,15 @@ router = APIRouter(prefix="/api/v1", route_class=Route, tags=["nodes"])
 
 
 @router.get("/nodes", operation_id="list_nodes", response_model=Page[Node])
-def list_(_caller: Viewer, deps: D, limit: Limit = 100, cursor: Cursor = None) -> Response:
-    """Nodes in order of their names."""
-    return reply(list_nodes(deps, limit, cursor))
+def list_(
+    _caller: Viewer,
+    deps: D,
+    retired: Retired = False,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Nodes in order of their names, without those that were taken out of the pool for good."""
+    return reply(list_nodes(deps, limit, cursor, retired=retired))
 
 
 @router.get("/nodes/{ref}", operation_id="get_node", response_model=Node)

@@ -25,10 +25,10 @@ def get_node(deps: Deps, ref: str) -> Node:
         return node_views([row], tx.nodes.chips(row.id), tx.leases.held_on(row.id))[0]
 
 
-def list_nodes(deps: Deps, limit: int, cursor: str | None) -> Page[Node]:
-    """In order of their names."""
+def list_nodes(deps: Deps, limit: int, cursor: str | None, *, retired: bool = False) -> Page[Node]:
+    """In order of their names; retired ones only if asked for."""
     with deps.store.read() as tx:
-        found = nodes_page(tx.session, limit, cursor)
+        found = nodes_page(tx.session, limit, cursor, retired)
         items = node_views(found.rows, tx.nodes.chips(), tx.leases.held())
         return Page[Node](items=items, next=found.next)
 
@@ -48,13 +48,17 @@ def get_chip(deps: Deps, caller: Caller, chip_id: str) -> Chip:
 def list_chips(
     deps: Deps, caller: Caller, limit: int, cursor: str | None, *,
     node: str | None = None, chip_type: str | None = None, vendor: str | None = None,
+    retired: bool = False,
 ) -> Page[Chip]:  # fmt: skip
-    """Chips present now, in the order in which their nodes reported them."""
+    """Chips present now, in the order in which their nodes reported them. Those of retired nodes
+    only if asked for, by `retired` or by naming the node.
+    """
     with deps.store.read() as tx:
         node_id = _find(tx, node).id if node is not None else None
         found = chips_page(
-            tx.session, limit, cursor, node_id=node_id, type=chip_type, vendor=vendor
-        )
+            tx.session, limit, cursor, retired or node_id is not None,
+            node_id=node_id, type=chip_type, vendor=vendor,
+        )  # fmt: skip
         return Page[Chip](items=chip_views(tx, found.rows, caller.sees), next=found.next)
 
 

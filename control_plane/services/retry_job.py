@@ -6,6 +6,7 @@ from control_plane.domain.job import TERMINAL
 from control_plane.errors import Conflict
 from control_plane.services.cancel_job import find_job
 from control_plane.services.deps import Caller, Deps
+from control_plane.services.idempotency import made_before, remember
 from control_plane.services.submit_job import find_project, make_job
 from control_plane.store.models import Job
 from control_plane.store.unit_of_work import Transaction
@@ -13,21 +14,32 @@ from penstock.api.specs import JobSpec
 from penstock.api.states import Role
 
 
-def retry_job(deps: Deps, caller: Caller, ref: str) -> str:
-    """The new job's id. Training goes on from the old job's newest checkpoint, if it has one."""
-    caller.require(Role.MEMBER)
-    now = deps.clock.now()
+def retry_job(
+    deps: Deps, caller: Caller, ref: str, idempotency_key: str | None
+) -> tuple[str, bool]:
+    """(new job's id, whether it is new). The same key with the same `ref` is the same new job.
 
-    def work(tx: Transaction) -> str:
+    Training goes on from the old job's newest checkpoint, if it has one.
+    """
+    caller.require(Role.MEMBER)
+    # Not the old job's id: by its name, a repeat finds the new job.
+    now, body = deps.clock.now(), f"retry {ref}"
+
+    def work(tx: Transaction) -> tuple[str, bool]:
         old = find_job(tx, caller, ref)
+        project = find_project(tx, caller, old.project)
+        known = made_before(tx, project, idempotency_key, body)
+        if known is not None:
+            return known, False
         if old.state not in TERMINAL:
             raise Conflict(
                 f"job {old.name} has not ended: it is {old.state}",
                 code="job_not_ended",
                 hint=f"cancel it first: penstock job cancel {old.name}",
             )
-        project = find_project(tx, caller, old.project)
-        return make_job(tx, deps, caller, project, _spec(tx, old), now, retry_of=old.id).id
+        job = make_job(tx, deps, caller, project, _spec(tx, old), now, retry_of=old.id)
+        remember(tx, idempotency_key, body, job, now)
+        return job.id, True
 
     return deps.run(work)
 

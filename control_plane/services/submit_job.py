@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +9,9 @@ from control_plane.errors import Conflict, NotFound, QuotaExceeded
 from control_plane.ids import new_id
 from control_plane.services.check_spec import check_spec
 from control_plane.services.deps import Caller, Deps
+from control_plane.services.idempotency import made_before, remember
 from control_plane.services.resolve_work import resolve_work
-from control_plane.store.models import Endpoint, Gang, IdempotencyKey, Job, Project
+from control_plane.store.models import Endpoint, Gang, Job, Project
 from control_plane.store.unit_of_work import Transaction
 from control_plane.topics import CYCLE
 from penstock.api.specs import JobSpec
@@ -29,16 +29,15 @@ def submit_job(
     a project the caller does not see, Invalid for a spec that can never mean anything.
     """
     caller.require(Role.MEMBER)
-    now = deps.clock.now()
+    now, body = deps.clock.now(), spec.model_dump_json()
 
     def work(tx: Transaction) -> tuple[str, bool]:
         project = find_project(tx, caller, spec.project)
-        known = _known(tx, project, spec, idempotency_key)
+        known = made_before(tx, project, idempotency_key, body)
         if known is not None:
             return known, False
         job = make_job(tx, deps, caller, project, spec, now)
-        if idempotency_key is not None:
-            tx.accounts.add(_key(project, idempotency_key, spec, job.id, now))
+        remember(tx, idempotency_key, body, job, now)
         return job.id, True
 
     return deps.run(work)
@@ -75,30 +74,6 @@ def find_project(tx: Transaction, caller: Caller, name: str | None) -> Project:
     if project is None or (not caller.is_admin and project.id != caller.project_id):
         raise NotFound(f"there is no project {wanted!r}", code="project_not_found")
     return project
-
-
-def _known(tx: Transaction, project: Project, spec: JobSpec, key: str | None) -> str | None:
-    row = tx.accounts.idempotency(project.id, key) if key is not None else None
-    if row is None:
-        return None
-    if row.body_hash != _body_hash(spec):
-        raise Conflict(
-            "this Idempotency-Key was used with another body",
-            code="idempotency_key_reused",
-            hint="use a new key for another job, or send the same body again",
-        )
-    return row.job_id
-
-
-def _key(project: Project, key: str, spec: JobSpec, job_id: str, now: datetime) -> IdempotencyKey:
-    return IdempotencyKey(
-        id=new_id("key"), project_id=project.id, key=key, body_hash=_body_hash(spec),
-        job_id=job_id, created_at=now,
-    )  # fmt: skip
-
-
-def _body_hash(spec: JobSpec) -> str:
-    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
 
 
 def _check_room(tx: Transaction, deps: Deps) -> None:

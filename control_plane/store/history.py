@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from control_plane.store.models import Cycle, Delivery, Event, Leader, TokenUsage, Usage
-from control_plane.store.paging import Slice, cut, decode_cursor
+from control_plane.store.paging import Slice, page_of
 
 
 class History:
@@ -25,12 +25,10 @@ class History:
         return self._session.get(Cycle, cycle_id)
 
     def cycles(self, limit: int, cursor: str | None) -> Slice[Cycle]:
-        position = decode_cursor(cursor)
-        query = select(Cycle)
-        if position is not None:
-            query = query.where(Cycle.id < position)
-        rows = self._session.scalars(query.order_by(Cycle.id.desc()).limit(limit + 1)).all()
-        return cut(rows, limit, rows[limit - 1].id if len(rows) > limit else None)
+        return page_of(
+            self._session, select(Cycle), Cycle.id, limit, cursor, of=("cycles",),
+            newest_first=True,
+        )  # fmt: skip
 
     def delivery(self, delivery_id: str) -> Delivery | None:
         return self._session.get(Delivery, delivery_id)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from control_plane.domain.job import LIVE
 from control_plane.store.models import Checkpoint, Event, Gang, Job, Lease
-from control_plane.store.paging import Slice, cut, decode_cursor
+from control_plane.store.paging import Slice, page_of
 from penstock.api.states import JobState
 
 LIVE_STATES = tuple(sorted(LIVE))
@@ -78,13 +78,10 @@ class Jobs:
         )
 
     def page(self, wanted: JobFilter, limit: int, cursor: str | None) -> Slice[Job]:
-        position = decode_cursor(cursor)
-        query = self._filtered(wanted)
-        if position is not None:
-            query = query.where(Job.id > position if wanted.oldest_first else Job.id < position)
-        order = Job.id.asc() if wanted.oldest_first else Job.id.desc()
-        rows = self._session.scalars(query.order_by(order).limit(limit + 1)).all()
-        return cut(rows, limit, rows[limit - 1].id if len(rows) > limit else None)
+        return page_of(
+            self._session, self._filtered(wanted), Job.id, limit, cursor, of=("jobs", wanted),
+            newest_first=not wanted.oldest_first,
+        )  # fmt: skip
 
     def in_state(self, states: Collection[JobState]) -> Sequence[Job]:
         return self._session.scalars(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from control_plane.domain.job import PLACED
 from control_plane.domain.replica import LIVE
@@ -25,10 +25,9 @@ from control_plane.store.models import (
     Token,
     TokenUsage,
 )
-from control_plane.store.paging import Slice, bad_cursor, cut, decode_cursor
-from penstock.api.states import JobState
+from control_plane.store.paging import Slice, page_of
+from penstock.api.states import JobState, NodeIntent
 
-RowT = TypeVar("RowT")
 PLACED_STATES = tuple(sorted(PLACED))
 LIVE_REPLICAS = tuple(sorted(LIVE))
 
@@ -55,12 +54,14 @@ class QueueLoad(NamedTuple):
     oldest: datetime | None
 
 
-def nodes_page(session: Session, limit: int, cursor: str | None) -> Slice[Node]:
-    return _page(session, select(Node), Node.name, limit, cursor)
+def nodes_page(session: Session, limit: int, cursor: str | None, retired: bool) -> Slice[Node]:
+    """Those that are out of the pool for good only where `retired` asks for them too."""
+    query = select(Node) if retired else select(Node).where(Node.intent != NodeIntent.RETIRED)
+    return page_of(session, query, Node.name, limit, cursor, of=("nodes", retired))
 
 
 def queues_page(session: Session, limit: int, cursor: str | None) -> Slice[Queue]:
-    return _page(session, select(Queue), Queue.name, limit, cursor)
+    return page_of(session, select(Queue), Queue.name, limit, cursor, of=("queues",))
 
 
 def projects_page(
@@ -69,22 +70,27 @@ def projects_page(
     query = select(Project)
     if project_id is not None:
         query = query.where(Project.id == project_id)
-    return _page(session, query, Project.name, limit, cursor)
+    return page_of(session, query, Project.name, limit, cursor, of=("projects", project_id))
 
 
 def tokens_page(session: Session, limit: int, cursor: str | None) -> Slice[Token]:
-    return _page(session, select(Token), Token.id, limit, cursor)
+    return page_of(session, select(Token), Token.id, limit, cursor, of=("tokens",))
 
 
 def chips_page(
-    session: Session, limit: int, cursor: str | None, **columns: str | None
+    session: Session, limit: int, cursor: str | None, retired: bool, **columns: str | None
 ) -> Slice[Chip]:
-    """Chips present now; `columns` (node_id, type, vendor) filter where they are not None."""
+    """Chips present now; `columns` (node_id, type, vendor) filter where they are not None, and
+    chips of retired nodes are among them where `retired` says so.
+    """
     query = select(Chip).where(Chip.present)
+    if not retired:
+        out = select(Node.id).where(Node.intent == NodeIntent.RETIRED)
+        query = query.where(Chip.node_id.not_in(out))
     for name, value in columns.items():
         if value is not None:
             query = query.where(getattr(Chip, name) == value)
-    return _page(session, query, Chip.id, limit, cursor)
+    return page_of(session, query, Chip.id, limit, cursor, of=("chips", retired, columns))
 
 
 def endpoints_page(
@@ -95,7 +101,8 @@ def endpoints_page(
         query = query.where(Endpoint.project_id == project_id)
     if state is not None:
         query = query.where(Endpoint.state == state)
-    return _page(session, query, Endpoint.id, limit, cursor, newest_first=True)
+    of = ("endpoints", project_id, state)
+    return page_of(session, query, Endpoint.id, limit, cursor, of=of, newest_first=True)
 
 
 def replicas_page(
@@ -106,14 +113,16 @@ def replicas_page(
     for name, value in columns.items():
         if value is not None:
             query = query.where(getattr(Replica, name) == value)
-    return _page(session, query, Replica.id, limit, cursor, newest_first=True)
+    of = ("replicas", columns)
+    return page_of(session, query, Replica.id, limit, cursor, of=of, newest_first=True)
 
 
 def checkpoints_page(
     session: Session, job_id: str, limit: int, cursor: str | None
 ) -> Slice[Checkpoint]:
     query = select(Checkpoint).where(Checkpoint.job_id == job_id)
-    return _page(session, query, Checkpoint.id, limit, cursor, newest_first=True)
+    of = ("checkpoints", job_id)
+    return page_of(session, query, Checkpoint.id, limit, cursor, of=of, newest_first=True)
 
 
 def events_page(
@@ -122,7 +131,8 @@ def events_page(
     query = select(Event)
     if project_id is not None:
         query = query.where(Event.project_id == project_id)
-    return _page(session, query, Event.id, limit, cursor, newest_first=not oldest_first)
+    of = ("events", project_id)
+    return page_of(session, query, Event.id, limit, cursor, of=of, newest_first=not oldest_first)
 
 
 def events_of_page(
@@ -130,7 +140,7 @@ def events_of_page(
 ) -> Slice[Event]:
     """Events of one object from the first on."""
     query = select(Event).where(Event.object_id == object_id)
-    return _page(session, query, Event.seq, limit, cursor)
+    return page_of(session, query, Event.seq, limit, cursor, of=("events of", object_id))
 
 
 def log_ends(session: Session, job_id: str) -> Sequence[LogEnd]:
@@ -231,32 +241,3 @@ def tokens_worked(session: Session, endpoint_ids: Collection[str]) -> dict[str, 
 def known_chip_types(session: Session) -> Sequence[str]:
     """Every type that a node ever reported, whether its chips are present or not."""
     return session.scalars(select(Chip.type).distinct().order_by(Chip.type)).all()
-
-
-def _page(
-    session: Session,
-    query: Select[RowT],
-    key: InstrumentedAttribute[Any],
-    limit: int,
-    cursor: str | None,
-    *,
-    newest_first: bool = False,
-) -> Slice[RowT]:
-    """Keyset paging by a column that is unique in the query."""
-    position = decode_cursor(cursor)
-    if position is not None:
-        start = _position(key, position)
-        query = query.where(key < start if newest_first else key > start)
-    order = key.desc() if newest_first else key.asc()
-    rows = session.scalars(query.order_by(order).limit(limit + 1)).all()
-    last = str(getattr(rows[limit - 1], key.key)) if len(rows) > limit else None
-    return cut(rows, limit, last)
-
-
-def _position(key: InstrumentedAttribute[Any], position: str) -> str | int:
-    """The cursor's position in the type of its column."""
-    if key.type.python_type is not int:
-        return position
-    if not position.isascii() or not position.isdigit() or len(position) > 18:
-        raise bad_cursor(position)
-    return int(position)

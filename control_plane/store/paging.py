@@ -1,12 +1,19 @@
-"""Opaque cursors and bounded pages over an id or a sequence."""
+"""Bounded pages over a column that is unique in its query, with opaque cursors in between.
+
+A cursor names the list that it belongs to, with its filters and its order, and opens no other.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from control_plane.errors import Invalid
 from penstock.api.errors import Violation
@@ -22,38 +29,71 @@ class Slice(Generic[RowT]):
     next: str | None
 
 
-def encode_cursor(position: str) -> str:
-    """The opaque form of a position."""
-    return base64.urlsafe_b64encode(f"1:{position}".encode()).decode().rstrip("=")
+def page_of(
+    session: Session,
+    query: Select[RowT],
+    key: InstrumentedAttribute[Any],
+    limit: int,
+    cursor: str | None,
+    *,
+    of: tuple[object, ...],
+    newest_first: bool = False,
+) -> Slice[RowT]:
+    """At most `limit` rows in order of `key`, after the cursor.
+
+    `of` says which list this is: its name and every filter of it, as values whose `repr` tells
+    them apart. Raises Invalid for a cursor of another list, or of none of ours.
+    """
+    scope = _scope(*of, newest_first)
+    if cursor is not None:
+        start = _position(key, cursor, scope)
+        query = query.where(key < start if newest_first else key > start)
+    order = key.desc() if newest_first else key.asc()
+    rows = session.scalars(query.order_by(order).limit(limit + 1)).all()
+    if len(rows) <= limit:
+        return Slice(rows, None)
+    return Slice(rows[:limit], _encoded(scope, str(getattr(rows[limit - 1], key.key))))
 
 
-def decode_cursor(cursor: str | None) -> str | None:
-    """The position in a cursor; raises Invalid on anything that we did not make."""
-    if cursor is None:
-        return None
+def _scope(*of: object) -> str:
+    return hashlib.blake2b(repr(of).encode(), digest_size=6).hexdigest()
+
+
+def _encoded(scope: str, position: str) -> str:
+    return base64.urlsafe_b64encode(f"2:{scope}:{position}".encode()).decode().rstrip("=")
+
+
+def _position(key: InstrumentedAttribute[Any], cursor: str, scope: str) -> str | int:
+    """The cursor's position in the type of its column."""
+    given, position = _decoded(cursor)
+    if given != scope:
+        raise _bad_cursor(cursor, "belongs to another list, or to other filters or another order")
+    if key.type.python_type is not int:
+        return position
+    if not position.isascii() or not position.isdigit() or len(position) > 18:
+        raise _bad_cursor(cursor)
+    return int(position)
+
+
+def _decoded(cursor: str) -> tuple[str, str]:
+    """Scope and position; raises Invalid on anything that we did not make."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         text = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
         text = ""
-    version, _, position = text.partition(":")
-    if version != "1" or not position or len(position) > 200 or "\x00" in position:
-        raise bad_cursor(cursor)
-    return position
+    version, _, rest = text.partition(":")
+    scope, _, position = rest.partition(":")
+    if version != "2" or not position or len(position) > 200 or "\x00" in position:
+        raise _bad_cursor(cursor)
+    return scope, position
 
 
-def bad_cursor(cursor: str) -> Invalid:
-    """The error for a cursor that no page of ours ended with."""
+def _bad_cursor(cursor: str, problem: str = "is not one of ours") -> Invalid:
     return Invalid(
-        "the cursor is not one of ours",
+        f"the cursor {problem}",
         code="bad_cursor",
-        hint="take it from the field `next` of the page before, or leave it out",
-        violations=[Violation(pointer="?cursor", message="not a cursor", received=cursor[:80])],
+        hint="take it from the field `next` of the page before, and ask for the rest of that same "
+        "list; or leave it out",
+        violations=[Violation(pointer="?cursor", message=problem, received=cursor[:80])],
     )
-
-
-def cut(rows: Sequence[RowT], limit: int, position: str | None) -> Slice[RowT]:
-    """A page out of up to limit + 1 rows; `position` is that of the last row kept."""
-    if len(rows) <= limit or position is None:
-        return Slice(rows[:limit], None)
-    return Slice(rows[:limit], encode_cursor(position))

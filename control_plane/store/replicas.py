@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from control_plane.domain.replica import LIVE
 from control_plane.store.models import Gang, Replica
-from control_plane.store.paging import Slice, cut, decode_cursor
 from penstock.api.states import ReplicaState
 
 LIVE_STATES = tuple(sorted(LIVE))
@@ -67,16 +66,6 @@ class Replicas:
                 Replica.job_id.in_(tuple(job_ids)), Replica.state.in_(LIVE_STATES)
             )
         ).all()
-
-    def page(self, project_id: str | None, limit: int, cursor: str | None) -> Slice[Replica]:
-        position = decode_cursor(cursor)
-        query = select(Replica)
-        if project_id is not None:
-            query = query.where(Replica.project_id == project_id)
-        if position is not None:
-            query = query.where(Replica.id < position)
-        rows = self._session.scalars(query.order_by(Replica.id.desc()).limit(limit + 1)).all()
-        return cut(rows, limit, rows[limit - 1].id if len(rows) > limit else None)
 
     def advance_log(self, replica_id: str, start: int, end: int) -> bool:
         """Moves the log's end from start to end; False if another writer was there first, or

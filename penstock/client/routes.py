@@ -30,9 +30,8 @@ def submit_job(spec: Mapping[str, Any], idempotency_key: str | None = None) -> R
 
 
 def retry_job(ref: str, idempotency_key: str | None = None) -> Request:
-    return Request(
-        "POST", _path("jobs", ref, "retry"), headers=_key(idempotency_key), repeatable=False
-    )
+    """POST of another try of an ended job. The key makes it safe to send again."""
+    return Request("POST", _path("jobs", ref, "retry"), headers=_key(idempotency_key))
 
 
 def plan(spec: Mapping[str, Any]) -> Request:

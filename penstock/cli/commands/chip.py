@@ -30,13 +30,20 @@ def list_chips(
     chip_type: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="Only this chip type.")
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those of nodes that were retired.")
+    ] = False,
     output: OutputOption = Format.TABLE,
     watch: WatchOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """List chips: what they are, how they are, and which jobs hold them."""
     session = session_of(ctx)
-    request = routes.read("chips", params={"node": node, "vendor": vendor, "type": chip_type})
+    filters = {
+        "node": node, "vendor": vendor, "type": chip_type,
+        "retired": "true" if everything else None,
+    }  # fmt: skip
+    request = routes.read("chips", params=filters)
     show_list(
         session.console,
         lambda: list(session.http().items(request)),

@@ -38,15 +38,19 @@ def register(group: typer.Typer) -> None:
 
 def list_nodes(
     ctx: typer.Context,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that were retired.")
+    ] = False,
     output: OutputOption = Format.TABLE,
     watch: WatchOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """List nodes: observed health, the operator's intent, what is free."""
     session = session_of(ctx)
+    request = routes.read("nodes", params={"retired": "true" if everything else None})
     show_list(
         session.console,
-        lambda: list(session.http().items(routes.read("nodes"))),
+        lambda: list(session.http().items(request)),
         columns.NODES,
         output,
         quiet=quiet,

@@ -126,7 +126,7 @@ CASES = {
         422, "invalid", "Idempotency-Key", body=_spec(), headers={"Idempotency-Key": "a b"}
     ),
     "bad cursor": _get(422, "bad_cursor", "/api/v1/jobs?cursor=banana", "?cursor"),
-    "a cursor of another list": _get(
+    "a cursor of an older version": _get(
         422, "bad_cursor", "/api/v1/events?cursor=MTpqb2JfMQ", "?cursor"
     ),
     "negative page": _get(422, "invalid", "/api/v1/jobs?limit=-1", "?limit"),

@@ -131,8 +131,11 @@ def test_cancelling_is_idempotent_and_retry_makes_a_new_job(api_client: TestClie
     for _ in range(2):
         answer = api_client.post("/api/v1/jobs/gone/cancel")
         assert (answer.status_code, answer.json()["state"]) == (202, "cancelled")
-    again = api_client.post(f"/api/v1/jobs/{job}/retry")
+    key = {"Idempotency-Key": "r-1"}
+    again = api_client.post(f"/api/v1/jobs/{job}/retry", headers=key)
     assert again.status_code == 201
+    repeated = api_client.post(f"/api/v1/jobs/{job}/retry", headers=key)
+    assert (repeated.status_code, repeated.json()["id"]) == (200, again.json()["id"])
     assert (again.json()["retry_of"], again.json()["name"]) == (job, "gone")
     assert again.headers["location"].endswith(again.json()["id"])
 

@@ -55,6 +55,22 @@ def test_an_intent_honours_the_etag(api_client: TestClient, deps: Deps) -> None:
     assert api_client.post("/api/v1/nodes/a/retire").json()["intent"]["state"] == "retired"
 
 
+def test_what_is_retired_is_shown_on_request_only(api_client: TestClient) -> None:
+    for name in ("here", "gone"):
+        join(api_client, name, chip("c0"))
+    api_client.post("/api/v1/nodes/gone/cordon")
+    assert api_client.post("/api/v1/nodes/gone/retire").status_code == 200
+
+    def listed(path: str, name: str) -> list[str]:
+        return [it[name] for it in api_client.get(f"/api/v1/{path}").json()["items"]]
+
+    assert (listed("nodes", "name"), listed("chips", "node")) == (["here"], ["here"])
+    assert listed("nodes?retired=true", "name") == ["gone", "here"]
+    assert sorted(listed("chips?retired=true", "node")) == ["gone", "here"]
+    assert listed("chips?node=gone", "node") == ["gone"], "who names it wants to see it"
+    assert api_client.get("/api/v1/nodes/gone").json()["intent"]["state"] == "retired"
+
+
 def test_a_queue_is_made_changed_and_guarded(api_client: TestClient) -> None:
     made = api_client.put("/api/v1/queues/fast", json={"limits": {"any": 4}})
     assert (made.status_code, made.headers["location"]) == (201, "/api/v1/queues/fast")

@@ -60,7 +60,7 @@ def test_a_retried_job_goes_on_from_where_the_old_one_was(cluster: Cluster) -> N
     _commit(cluster, _training(cluster), 100)
     _finish(cluster, "coder", ExitReason.ERROR)
     assert cluster.state("coder") is JobState.FAILED
-    retry_job(cluster.deps, ADMIN, "coder")
+    retry_job(cluster.deps, ADMIN, "coder", None)
     cluster.steps(2)
     assert _assigned(cluster).work["resume"]["step"] == 100
 

@@ -74,11 +74,33 @@ def test_a_name_is_free_again_once_its_job_has_ended(cluster: Cluster) -> None:
 def test_a_retried_job_is_a_new_one_that_names_the_old(cluster: Cluster) -> None:
     first = cluster.submit(a_task("one"))
     with pytest.raises(Conflict, match="has not ended"):
-        retry_job(cluster.deps, ADMIN, "one")
+        retry_job(cluster.deps, ADMIN, "one", None)
     cluster.cancel("one")
-    second = retry_job(cluster.deps, ADMIN, first)
+    second, _ = retry_job(cluster.deps, ADMIN, first, None)
     assert (cluster.job(second).retry_of, cluster.state(second)) == (first, JobState.QUEUED)
     assert cluster.state(first) is JobState.CANCELLED
+
+
+def test_a_retry_that_is_repeated_with_its_key_makes_one_job(cluster: Cluster) -> None:
+    first = cluster.submit(a_task("one"))
+    cluster.cancel("one")
+    second, is_new = retry_job(cluster.deps, ADMIN, "one", "k")
+    assert is_new
+    assert retry_job(cluster.deps, ADMIN, "one", "k") == (second, False)
+    cluster.cancel("one")
+    assert retry_job(cluster.deps, ADMIN, "one", "k") == (second, False)
+    with pytest.raises(Conflict, match="used with another body"):
+        retry_job(cluster.deps, ADMIN, first, "k")
+    with pytest.raises(Conflict, match="used with another body"):
+        submit_job(cluster.deps, ADMIN, JobSpec.model_validate(a_task("two")), "k")
+
+
+def test_of_many_retries_at_once_with_one_key_one_makes_the_job(cluster: Cluster) -> None:
+    cluster.submit(a_task("one"))
+    cluster.cancel("one")
+    made = at_once(lambda _: retry_job(cluster.deps, ADMIN, "one", "k"))
+    assert len({it[0] for it in made if not isinstance(it, Conflict)}) == 1
+    assert [it for it in made if isinstance(it, Conflict)] == []
 
 
 def test_another_tenants_project_is_as_if_it_were_not(cluster: Cluster) -> None:

@@ -47,6 +47,12 @@ def test_submissions_always_carry_an_idempotency_key() -> None:
     assert routes.submit_job({}, "mine").headers["Idempotency-Key"] == "mine"
 
 
+def test_a_retry_may_be_sent_again_because_it_carries_a_key() -> None:
+    made = routes.retry_job("a")
+    assert made.repeatable
+    assert len(made.headers["Idempotency-Key"]) == 32
+
+
 def test_names_cannot_leave_their_place_in_the_path() -> None:
     assert routes.read("jobs", "a/../b?c#d").path == "/api/v1/jobs/a%2F..%2Fb%3Fc%23d"
     for ref in ("", ".", ".."):

@@ -1,0 +1,43 @@
+"""Remembers which job a request with an Idempotency-Key made, so that its repeats make none."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from control_plane.errors import Conflict
+from control_plane.ids import new_id
+from control_plane.store.models import IdempotencyKey, Job, Project
+from control_plane.store.unit_of_work import Transaction
+
+
+def made_before(tx: Transaction, project: Project, key: str | None, body: str) -> str | None:
+    """The id of the job that this key made in the project, from the same body.
+
+    Raises Conflict for a key that was used with another body.
+    """
+    row = tx.accounts.idempotency(project.id, key) if key is not None else None
+    if row is None:
+        return None
+    if row.body_hash != _hash(body):
+        raise Conflict(
+            "this Idempotency-Key was used with another body",
+            code="idempotency_key_reused",
+            hint="use a new key for another job, or send the same body again",
+        )
+    return row.job_id
+
+
+def remember(tx: Transaction, key: str | None, body: str, job: Job, now: datetime) -> None:
+    """Part of the transaction that makes the job; does nothing without a key."""
+    if key is not None:
+        tx.accounts.add(
+            IdempotencyKey(
+                id=new_id("key"), project_id=job.project_id, key=key, body_hash=_hash(body),
+                job_id=job.id, created_at=now,
+            )
+        )  # fmt: skip
+
+
+def _hash(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()
