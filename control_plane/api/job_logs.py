@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -14,7 +15,9 @@ from starlette.responses import Response, StreamingResponse
 
 from control_plane.api.deps import D, Doors, Flows, LastEventId, Ref, Viewer
 from control_plane.api.route import Route
-from control_plane.api.sse import Batch, Stream, frame, stream_response, wants_stream
+from control_plane.api.sse import SOON_S, Batch, Stream, frame, stream_response, wants_stream
+from control_plane.api.streams import CLOSING, Streams, wait_for
+from control_plane.errors import Unavailable
 from control_plane.services.follow_logs import (
     LogFollower,
     Piece,
@@ -22,14 +25,17 @@ from control_plane.services.follow_logs import (
     number_of,
     spot_of,
 )
+from control_plane.services.log_lines import Line
 from control_plane.services.log_positions import entries, seal
+from control_plane.services.log_text import LogText, Part
 from control_plane.services.read_logs import Ask, follow_logs, log_text
 from control_plane.topics import job_topic, log_topic
 from penstock.api.states import Role
 
 router = APIRouter(prefix="/api/v1", route_class=Route, tags=["jobs"])
 
-MAX_TAIL: Final = 100_000
+MAX_LINES: Final = 100_000
+TEXT: Final = "text/plain; charset=utf-8"
 _BOTH: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "content": {
@@ -54,7 +60,14 @@ async def get_job_logs(
     gate: Doors,
     streams: Flows,
     tail: Annotated[
-        int | None, Query(ge=0, le=MAX_TAIL, description="only the last lines, per replica")
+        int | None, Query(ge=0, le=MAX_LINES, description="only the last lines, per replica")
+    ] = None,
+    head: Annotated[
+        int | None,
+        Query(ge=0, le=MAX_LINES, description="only the first lines, per replica; text only"),
+    ] = None,
+    offset: Annotated[
+        int | None, Query(ge=0, le=10**15, description="from this byte of each replica's output on")
     ] = None,
     rank: Annotated[int | None, Query(ge=0, le=10**9)] = None,
     attempt: Annotated[int | None, Query(ge=0, le=10**9)] = None,
@@ -63,10 +76,10 @@ async def get_job_logs(
     """The output of all replicas over all attempts. With `Accept: text/event-stream` it is
     followed: events `line` with a LogLine each, then `end` with the job's final state.
     """
-    ask = Ask(Which(rank, attempt), tail, last_event_id or None)
+    ask = Ask(Which(rank, attempt), Part(tail, head, offset), last_event_id or None)
     if not wants_stream(request):
         text = await anyio.to_thread.run_sync(log_text, deps, caller, ref, ask)
-        return StreamingResponse(text, media_type="text/plain; charset=utf-8")
+        return StreamingResponse(_blocks(streams, text), media_type=TEXT)
     follower = await anyio.to_thread.run_sync(follow_logs, deps, caller, ref, ask)
     return stream_response(streams, Stream(
         owner=caller,
@@ -74,6 +87,22 @@ async def get_job_logs(
         pull=LineFrames(follower).pull,
         recheck=partial(gate.caller, request, Role.VIEWER),
     ))  # fmt: skip
+
+
+async def _blocks(streams: Streams, text: LogText) -> AsyncIterator[bytes]:
+    """An error cuts the answer off: what came is then seen not to be whole."""
+    with streams.hub.listen_async(CLOSING, log_topic(text.job_id)) as woken:
+        while True:
+            woken.clear()
+            block = await anyio.to_thread.run_sync(text.pull)
+            if block.done:
+                return
+            if block.data:
+                yield block.data
+            elif streams.closing:
+                raise Unavailable("the server is stopping", code="stopping")
+            else:
+                await wait_for(woken, SOON_S)
 
 
 class LineFrames:
@@ -93,7 +122,7 @@ class LineFrames:
 
     def _frames(self, piece: Piece) -> Iterator[bytes]:
         spot = spot_of(piece.log)
-        self._sent.pop(spot, None)
+        stood = self._sent.pop(spot, 0)
         others = entries(self._sent)
         known = json.dumps(
             {
@@ -102,6 +131,17 @@ class LineFrames:
             }
         ).removesuffix("}")  # fmt: skip
         for line in piece.lines:
-            id_ = seal(others + entries({spot: line.end}))
-            yield frame("line", f'{known}, "text": {json.dumps(line.text)}}}', id_)
-        self._sent[spot] = piece.lines[-1].end
+            # What we say ourselves at a log's end has no place in it, and thus no id.
+            id_ = seal(others + entries({spot: line.end})) if line.end > stood else None
+            stood = self._sent[spot] = line.end
+            yield frame("line", f"{known}, {_content(line)}}}", id_)
+
+
+def _content(line: Line) -> str:
+    """The fields of a LogLine that tell its bytes, those with a default only where they differ."""
+    partly = "" if line.whole else ', "partial": true'
+    try:
+        return f'"text": {json.dumps(line.data.decode())}{partly}'
+    except UnicodeDecodeError:
+        raw = base64.b64encode(line.data).decode()
+        return f'"text": {json.dumps(line.text)}{partly}, "raw": "{raw}"'

@@ -1,8 +1,8 @@
 """Follows the output of all replicas of a job, over all attempts, line by line.
 
-A line is given out once, whole, and in order within its replica; a replica's next attempt begins
-when the one before was given out to its end. A follower keeps offsets, never bytes: a reader
-that is slow costs nothing but time.
+A line is given out once, whole unless it is longer than a block, and in order within its replica;
+a replica's next attempt begins when the one before was given out to its end. A follower keeps
+offsets, never bytes: a reader that is slow costs nothing but time.
 """
 
 from __future__ import annotations
@@ -16,20 +16,15 @@ from typing import Final
 from control_plane.domain.job import TERMINAL
 from control_plane.domain.replica import TERMINAL as REPLICA_ENDED
 from control_plane.errors import NotFound
-from control_plane.services.deps import Deps
+from control_plane.services.deps import Deps, LogBytes
 from control_plane.services.job_views import job_end
 from control_plane.services.log_lines import BLOCK_BYTES, Line, next_lines
+from control_plane.services.log_patience import LogPatience, missing_line
 from control_plane.services.log_positions import Spot
 from control_plane.store.listing import LogEnd, log_ends
 from penstock.api.jobs import JobEnd
-from penstock.api.states import ReplicaState
 
 PASS_BYTES: Final = 4 * BLOCK_BYTES
-# How long the last bytes of an ended replica are waited for: where its agent told the length (an
-# agent that could not reach us tries again within 10 s),
-# and where it did not.
-PATIENCE_S: Final = 20.0
-BLIND_PATIENCE_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +69,8 @@ class LogFollower:
     which: Which = ALL
     offsets: dict[Spot, int] = field(default_factory=dict)
     _turn: int = 0
-    _given_up: bool = False
+    _job_ended_at: datetime | None = None
+    _patience: LogPatience = field(default_factory=LogPatience)
 
     def pull(self) -> Pull:
         """At most about 256 KiB; ranks take turns. Raises NotFound once the job is gone."""
@@ -86,15 +82,16 @@ class LogFollower:
                 raise NotFound(f"there is no job {self.job_id!r}", code="job_not_found")
             end = job_end(job) if job.state in TERMINAL else None
             logs = log_ends(tx.session, self.job_id)
-        ended_at = job.ended_at
-        self._given_up = ended_at is not None and _seconds(ended_at, now) > PATIENCE_S
+        self._job_ended_at = job.ended_at
         self._turn += 1
-        due, unfinished = self._due([log for log in logs if self.which.takes(log)], now)
+        logs = [log for log in logs if self.which.takes(log)]
+        due, unfinished = self._due(logs, now)
         pieces = self._read(due, now)
         more = bool(pieces)
-        final = None if unfinished else end
         waits = any(log.state in REPLICA_ENDED for log in unfinished)
-        return Pull(pieces, more, final, waits)
+        if unfinished or end is None:
+            return Pull(pieces, more, None, waits)
+        return Pull([*pieces, *_missing(self.deps.logs, logs)], more, end, waits)
 
     def _due(self, logs: Sequence[LogEnd], now: datetime) -> tuple[list[LogEnd], list[LogEnd]]:
         """(logs with unread bytes that are next, logs that are not wholly given out)."""
@@ -128,24 +125,10 @@ class LogFollower:
         return self._offset(log) >= log.end and self._is_complete(log, now)
 
     def _is_complete(self, log: LogEnd, now: datetime) -> bool:
-        """Nothing is waited for long after the job's end, whatever its replicas' rows say."""
-        return self._given_up or is_complete(log, now)
+        return self._patience.is_over(log, self._job_ended_at, now)
 
     def _offset(self, log: LogEnd) -> int:
         return self.offsets.get(spot_of(log), 0)
-
-
-def is_complete(log: LogEnd, now: datetime) -> bool:
-    """Whether no more bytes will come: the replica has ended, and its agent sent everything."""
-    if log.state == ReplicaState.LOST:
-        return True
-    if log.state != ReplicaState.EXITED:
-        return False
-    ended_s = _seconds(log.since, now)
-    length = (log.exit or {}).get("log_bytes")
-    if length is None:
-        return ended_s >= BLIND_PATIENCE_S
-    return log.end >= length or ended_s >= PATIENCE_S
 
 
 def spot_of(log: LogEnd) -> Spot:
@@ -157,5 +140,12 @@ def number_of(log: LogEnd) -> int:
     return log.gang or log.rank
 
 
-def _seconds(start: datetime, end: datetime) -> float:
-    return (end - start).total_seconds()
+def _missing(kept: LogBytes, logs: Sequence[LogEnd]) -> list[Piece]:
+    """What is said at the job's end of output that never came, each on a line of its own."""
+    pieces = []
+    for log in logs:
+        line = missing_line(log)
+        if line is not None:
+            open_line = log.end and kept.read(log.replica_id, log.end - 1, 1) != b"\n"
+            pieces.append(Piece(log, [Line(b"", log.end), line] if open_line else [line]))
+    return pieces

@@ -7,46 +7,65 @@ from typing import Final, NamedTuple
 
 from control_plane.services.deps import LogBytes
 from control_plane.store.listing import LogEnd
-from control_plane.store.log_store import CHUNK_BYTES
 
 BLOCK_BYTES: Final = 64 * 1024
-MAX_TAIL_BYTES: Final = 8 * 2**20
+MAX_TAIL_BYTES: Final = 256 * 2**20
 
 
 class Line(NamedTuple):
-    """One line without its line feed, and the offset behind it."""
+    """A line without its line feed, or a piece of one, and the offset behind it.
 
-    text: str
+    `whole` is False where no line feed follows: the line goes on with the next piece, or the
+    output ended here.
+    """
+
+    data: bytes
     end: int
+    whole: bool = True
+
+    @property
+    def text(self) -> str:
+        return self.data.decode("utf-8", "replace")
 
 
 def next_lines(kept: LogBytes, log: LogEnd, offset: int, *, complete: bool) -> list[Line]:
     """The next block of whole lines; none where the next line is not whole yet.
 
-    `complete` says that nothing will follow `log.end`: then the rest counts as a line. A line
-    longer than a block comes in pieces. Bytes that are not kept any more become one line that
-    says so.
+    `complete` says that nothing will follow `log.end`: then the rest is given out, too. A line
+    longer than a block comes in pieces, none of which ends within a character. Bytes that are not
+    kept any more become one line that says so.
     """
     wanted = min(BLOCK_BYTES, log.end - offset)
     data = kept.read(log.replica_id, offset, wanted) if wanted > 0 else b""
     if not data:
-        return [_lost(log, offset)] if wanted > 0 else []
+        return [lost(kept, log, offset)] if wanted > 0 else []
     # A short read means that the bytes behind it are gone: this line will never be whole.
-    is_rest = len(data) < wanted or (complete and offset + len(data) == log.end)
-    if not is_rest:
-        whole = data.rfind(b"\n") + 1
-        data = data[:whole] if whole or len(data) < BLOCK_BYTES else data
-    return list(_cut(data, offset))
+    if len(data) < wanted:
+        *lines, last = _cut(data, offset)
+        return [*lines, last._replace(whole=True)]
+    if complete and offset + len(data) == log.end:
+        return list(_cut(data, offset))
+    size = data.rfind(b"\n") + 1 or (_whole_characters(data) if len(data) == BLOCK_BYTES else 0)
+    return list(_cut(data[:size], offset))
+
+
+def lost(kept: LogBytes, log: LogEnd, offset: int) -> Line:
+    """The line in place of bytes that are not kept any more, from `offset` on."""
+    end = min(log.end, kept.next_kept(log.replica_id, offset) or log.end)
+    text = f"[penstock] {end - offset} bytes of this log are not kept any more"
+    return Line(text.encode(), end)
 
 
 def tail_start(kept: LogBytes, log: LogEnd, num_lines: int) -> int:
-    """The offset at which the last `num_lines` lines begin; looks at 8 MiB at most."""
+    """The offset at which the last `num_lines` lines begin; looks at 256 MiB at most."""
     if num_lines == 0:
         return log.end
     start, missing = log.end, num_lines
     while start > max(0, log.end - MAX_TAIL_BYTES):
         size = min(BLOCK_BYTES, start)
         data = kept.read(log.replica_id, start - size, size)
+        if len(data) < size:
+            return start  # what lies before is not kept any more
         if start == log.end and data.endswith(b"\n"):
             missing += 1  # the line feed at the very end opens no line
         feeds = data.count(b"\n")
@@ -65,20 +84,21 @@ def _nth_last_feed(data: bytes, count: int) -> int:
 
 
 def _cut(data: bytes, offset: int) -> Iterator[Line]:
-    for raw in data.splitlines(keepends=True) if b"\r" not in data else _by_feed(data):
-        offset += len(raw)
-        yield Line(raw.removesuffix(b"\n").decode("utf-8", "replace"), offset)
-
-
-def _by_feed(data: bytes) -> Iterator[bytes]:
     """Line feeds alone end lines: a progress bar's carriage returns stay within one."""
     *whole, rest = data.split(b"\n")
     for line in whole:
-        yield line + b"\n"
+        offset += len(line) + 1
+        yield Line(line, offset)
     if rest:
-        yield rest
+        yield Line(rest, offset + len(rest), whole=False)
 
 
-def _lost(log: LogEnd, offset: int) -> Line:
-    end = min(log.end, offset - offset % CHUNK_BYTES + CHUNK_BYTES)
-    return Line(f"[penstock] {end - offset} bytes of this log are not kept any more", end)
+def _whole_characters(data: bytes) -> int:
+    """How many of these bytes come before a UTF-8 character that is cut off at their end."""
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0b1100_0000 != 0b1000_0000:  # no continuation: a character begins here
+            length = 2 if 0xC2 <= byte < 0xE0 else 3 if 0xE0 <= byte < 0xF0 else 4
+            is_cut = 0xC2 <= byte < 0xF5 and length > back
+            return len(data) - back if is_cut else len(data)
+    return len(data)

@@ -20,6 +20,7 @@ from control_plane.errors import Invalid
 
 CHUNK_BYTES: Final = 2**20
 _REPLICA: Final = re.compile(r"replica_[0-9a-f]{32}")
+_CHUNK: Final = re.compile(r"\d{16}\.log")
 
 
 class _Chunks(Protocol):
@@ -28,6 +29,8 @@ class _Chunks(Protocol):
     def write(self, folder: str, name: str, offset: int, data: bytes) -> None: ...
 
     def read(self, folder: str, name: str, offset: int, limit: int) -> bytes: ...
+
+    def names(self, folder: str) -> list[str]: ...
 
     def delete(self, folder: str) -> None: ...
 
@@ -58,6 +61,11 @@ class LogStore:
             if len(piece) < size:
                 break
         return b"".join(found)
+
+    def next_kept(self, replica_id: str, offset: int) -> int | None:
+        """The start of the next chunk behind `offset` that is kept; None where there is none."""
+        starts = (int(name[:16]) for name in self._chunks.names(_folder(replica_id)))
+        return min((start for start in starts if start > offset), default=None)
 
     def delete(self, replica_id: str) -> None:
         """Forgets the whole log; one that is not there is fine."""
@@ -95,6 +103,12 @@ class _Local:
         finally:
             os.close(descriptor)
 
+    def names(self, folder: str) -> list[str]:
+        try:
+            return [name for name in os.listdir(self._root / folder) if _CHUNK.fullmatch(name)]
+        except FileNotFoundError:
+            return []
+
     def delete(self, folder: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._root / folder)
@@ -114,11 +128,19 @@ class _Remote:
         self._system.pipe_file(f"{self._root}/{folder}/{name}", whole)
 
     def read(self, folder: str, name: str, offset: int, limit: int) -> bytes:
+        path = f"{self._root}/{folder}/{name}"
         try:
-            whole = self._system.cat_file(f"{self._root}/{folder}/{name}")
+            return bytes(self._system.cat_file(path, start=offset, end=offset + limit))
         except FileNotFoundError:
             return b""
-        return bytes(whole[offset : offset + limit])
+
+    def names(self, folder: str) -> list[str]:
+        try:
+            paths = self._system.ls(f"{self._root}/{folder}", detail=False, refresh=True)
+        except FileNotFoundError:
+            return []
+        names = (str(path).rpartition("/")[2] for path in paths)
+        return [name for name in names if _CHUNK.fullmatch(name)]
 
     def delete(self, folder: str) -> None:
         with contextlib.suppress(FileNotFoundError):

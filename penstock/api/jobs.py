@@ -104,11 +104,22 @@ class Event(View):
 
 
 class LogLine(View):
-    """One line of a replica's output without its line end, as the log stream carries it."""
+    """One line of a replica's output without its line end, as the log stream carries it.
+
+    A line longer than 64 KiB comes in pieces, as does what the output ends with.
+    """
 
     replica: str
     rank: int = Field(description="of a serving job: which of its replicas")
     text: str
+    partial: bool = Field(
+        default=False,
+        description="no line end follows: the replica's next event goes on with this line",
+    )
+    raw: str | None = Field(
+        default=None,
+        description="the exact bytes in base64, where they are no UTF-8 and `text` is not exact",
+    )
     stream: str = "output"
     gang: int = Field(default=0, description="which replica of a serving job; 0 otherwise")
     attempt: int = 0

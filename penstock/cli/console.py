@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from typing import TextIO
 
 from penstock.cli.failures import ClosedPipe
-from penstock.cli.text import clean_output, paint
+from penstock.cli.text import OutputCleaner, clean_output, paint
 
 
 class Console:
@@ -54,9 +55,24 @@ class Console:
             self._mid_line = not text.endswith("\n")
             self._show_status()
 
-    def output(self, text: str) -> None:
-        """A job's output; made safe where it goes to a terminal, untouched elsewhere."""
-        self.raw(clean_output(text) if self.out_is_terminal else text)
+    def output(self, piece: bytes) -> None:
+        """A piece of a job's output, up to where a line may be cut; made safe where it goes to a
+        terminal, untouched elsewhere.
+        """
+        if self.out_is_terminal:
+            self.raw(clean_output(piece.decode("utf-8", "replace")))
+        else:
+            _write_bytes(sys.stdout, piece)
+
+    def copy(self, blocks: Iterable[bytes]) -> None:
+        """A job's output in blocks cut anywhere."""
+        cleaner = OutputCleaner()
+        for block in blocks:
+            if self.out_is_terminal:
+                self.raw(cleaner.feed(block))
+            else:
+                _write_bytes(sys.stdout, block)
+        self.raw(cleaner.feed(b"", final=True))
 
     def note(self, text: str) -> None:
         """Something said along the way, to stderr; silent with -q."""
@@ -64,10 +80,12 @@ class Console:
             self.error(text)
 
     def error(self, text: str) -> None:
-        """A line to stderr."""
+        """A line to stderr, below what a job may have left on the terminal without a line end."""
         with self._lock:
             self._hide_status()
-            _write(sys.stderr, text + "\n")
+            below = self._mid_line and self.out_is_terminal and self.err_is_terminal
+            self._mid_line = self._mid_line and not below
+            _write(sys.stderr, ("\n" if below else "") + text + "\n")
             self._show_status()
 
     def status(self, text: str) -> None:
@@ -109,6 +127,15 @@ def _write(stream: TextIO, text: str) -> None:
         encoding = stream.encoding or "ascii"
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
+
+
+def _write_bytes(stream: TextIO, data: bytes) -> None:
+    try:
+        stream.flush()
+        stream.buffer.write(data)
+        stream.buffer.flush()
+    except BrokenPipeError as error:
+        raise ClosedPipe from error
 
 
 def _columns(stream: TextIO) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -34,20 +35,50 @@ def follow(session: Session, job: Job, *, exit_status: bool) -> int:
         raise
 
 
-def print_stream(
-    session: Session, job: Job, *, rank: int | None = None, tail: int | None = None
-) -> None:
-    """Prints lines as they come until the job has ended; with several replicas behind ranks."""
-    prefixed = rank is None and num_replicas(job) > 1
-    request = routes.job_log_stream(job["id"], tail=tail, rank=rank)
+def print_stream(session: Session, job: Job, **part: int | None) -> None:
+    """Prints lines as they come until the job has ended; with several replicas behind ranks.
+
+    `part` may be `tail` (lines), `rank`, `attempt`.
+    """
+    layout = Layout(prefixed=part.get("rank") is None and num_replicas(job) > 1)
+    request = routes.job_log_stream(job["id"], **part)
     for event in session.http().events(request):
-        session.console.output(log_line(json.loads(event.data), prefixed=prefixed))
+        session.console.output(layout.piece(json.loads(event.data)))
+    session.console.output(layout.end())
 
 
-def log_line(line: Mapping[str, Any], *, prefixed: bool) -> str:
-    """One line of output with its line end, behind the number of its replica if wanted."""
-    number = line.get("gang") or line["rank"]
-    return f"[{number}] {line['text']}\n" if prefixed else f"{line['text']}\n"
+class Layout:
+    """Puts what several replicas say one below the other, never two on one line."""
+
+    def __init__(self, *, prefixed: bool) -> None:
+        self._prefixed = prefixed
+        self._open: tuple[int, int, int] | None = None
+        """The replica whose line has not ended yet."""
+
+    def piece(self, line: Mapping[str, Any]) -> bytes:
+        """A line, or a piece of one, behind the number of its replica if wanted."""
+        replica = (line.get("gang", 0), line.get("attempt", 0), line["rank"])
+        goes_on, self._open = self._open, replica if line.get("partial") else None
+        begins = replica != goes_on
+        start = b"\n" if begins and goes_on is not None else b""
+        if begins and self._prefixed:
+            start += _prefix(line).encode()
+        return start + _bytes(line) + (b"" if line.get("partial") else b"\n")
+
+    def end(self) -> bytes:
+        """What one replica wrote stays as it is; what is laid out ends with a line end."""
+        return b"\n" if self._prefixed and self._open is not None else b""
+
+
+def _prefix(line: Mapping[str, Any]) -> str:
+    """The rank, with the number of the attempt before it from the second on."""
+    number, attempt = line.get("gang") or line["rank"], line.get("attempt", 0)
+    return f"[{attempt}.{number}] " if attempt > 1 else f"[{number}] "
+
+
+def _bytes(line: Mapping[str, Any]) -> bytes:
+    raw = line.get("raw")
+    return base64.b64decode(raw) if raw is not None else str(line["text"]).encode()
 
 
 def num_replicas(job: Job) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Final
 
@@ -12,7 +13,11 @@ _ESCAPES: Final = re.compile(
     r"|\x1b[@-_]?"
 )
 _STYLE: Final = re.compile(r"\x1b\[[0-9;:]*m")
-_KEPT: Final = "\t\n"
+# The unsafe ones but for tabs, line feeds and the escapes that were found harmless.
+_DROPPED: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+_LONGEST: Final = 1 << 16
 COLORS: Final = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36, "dim": 2, "bold": 1}
 STATE_COLORS: Final = {
     **dict.fromkeys(("running", "succeeded", "ready", "healthy"), "green"),
@@ -30,12 +35,26 @@ def clean(text: str) -> str:
 
 def clean_output(text: str) -> str:
     """A job's own output for a terminal: colours stay, everything that moves the cursor goes."""
-    lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    text = "\n".join(lines)  # of what a progress bar drew over itself, the last
+    if "\r" in text:  # of what a progress bar drew over itself, the last
+        lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+        text = "\n".join(lines)
     kept = _ESCAPES.sub(lambda match: match[0] if _STYLE.fullmatch(match[0]) else "", text)
-    return "".join(
-        char for char in kept if char in _KEPT or char == "\x1b" or not _UNSAFE.match(char)
-    )
+    return _DROPPED.sub("", kept)
+
+
+class OutputCleaner:
+    """Cleans output that comes in pieces cut anywhere: a line is shown once it is whole."""
+
+    def __init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._rest = ""
+
+    def feed(self, data: bytes, *, final: bool = False) -> str:
+        """What can be shown by now; at `final`, all of it. A line has 64 Ki characters at most."""
+        text = self._rest + self._decode(data, final)
+        size = len(text) if final or len(text) > _LONGEST else text.rfind("\n") + 1
+        self._rest = text[size:]
+        return clean_output(text[:size])
 
 
 def escape_json(text: str) -> str:

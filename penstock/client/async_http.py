@@ -76,6 +76,29 @@ class AsyncHttp:
             if stream.ended:
                 return
 
+    async def download(self, request: Request) -> AsyncIterator[bytes]:
+        """The bytes of a long answer as they come. Raises ApiError or ConnectionFailed, the latter
+        also where the answer breaks off: what has come is then not all of it.
+        """
+        failures, begun = 0, False
+        while True:
+            try:
+                arguments = self.connection.arguments(request)
+                async with self._client.stream(**arguments) as response:
+                    if response.is_success:
+                        async for chunk in response.aiter_bytes():
+                            begun = True
+                            yield chunk
+                        return
+                    trouble = self.connection.trouble(response, await response.aread())
+            except httpx.RequestError as error:
+                trouble = self.connection.failed(error)
+            failures += 1
+            delay_s = self.connection.retry.delay_s(request, trouble.failure, failures)
+            if begun or delay_s is None:
+                raise trouble.error
+            await asyncio.sleep(delay_s)
+
     async def close(self) -> None:
         await self._client.aclose()
 

@@ -67,10 +67,18 @@ class AsyncJobs:
         async for event in self._http.events(routes.event_stream(ref), last_id):
             yield parse_event(Event, event)
 
-    async def log_text(self, ref: str, *, tail: int | None = None, rank: int | None = None) -> str:
-        """Output so far as text; `tail` takes only the last lines."""
-        answer = await self._http.send(routes.job_log_text(ref, tail=tail, rank=rank))
-        return answer.content.decode("utf-8", "replace")
+    async def log_text(self, ref: str, **part: int | None) -> str:
+        """Output so far as text, all of it in memory; `part` is as for `download_logs`."""
+        blocks = [block async for block in self.download_logs(ref, **part)]
+        return b"".join(blocks).decode("utf-8", "replace")
+
+    def download_logs(self, ref: str, **part: int | None) -> AsyncIterator[bytes]:
+        """Output so far in blocks, byte by byte as one replica wrote it; with several, each line
+        is behind the rank. What an ended job's nodes still send is waited for.
+
+        `part` may be `tail` or `head` (lines of each replica), `offset` (bytes), `rank`, `attempt`.
+        """
+        return self._http.download(routes.job_log_text(ref, **part))
 
     async def follow_logs(
         self, ref: str, *, rank: int | None = None, last_id: str | None = None

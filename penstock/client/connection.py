@@ -89,6 +89,10 @@ class Connection:
         """The answer if it is a good one."""
         if response.is_success:
             return Answer(response.status_code, dict(response.headers), content)
+        return self.trouble(response, content)
+
+    def trouble(self, response: httpx.Response, content: bytes) -> Trouble:
+        """What an answer that is no good one means."""
         content_type = response.headers.get("content-type", "")
         return Trouble(
             api_error(response.status_code, content_type, content, str(response.url.path)),

@@ -79,6 +79,28 @@ class Http:
             if stream.ended:
                 return
 
+    def download(self, request: Request) -> Iterator[bytes]:
+        """The bytes of a long answer as they come. Raises ApiError or ConnectionFailed, the latter
+        also where the answer breaks off: what has come is then not all of it.
+        """
+        failures, begun = 0, False
+        while True:
+            try:
+                with self._client.stream(**self.connection.arguments(request)) as response:
+                    if response.is_success:
+                        for chunk in response.iter_bytes():
+                            begun = True
+                            yield chunk
+                        return
+                    trouble = self.connection.trouble(response, response.read())
+            except httpx.RequestError as error:
+                trouble = self.connection.failed(error)
+            failures += 1
+            delay_s = self.connection.retry.delay_s(request, trouble.failure, failures)
+            if begun or delay_s is None:
+                raise trouble.error
+            self._sleep(delay_s)
+
     def close(self) -> None:
         self._client.close()
 

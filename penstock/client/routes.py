@@ -38,18 +38,15 @@ def plan(spec: Mapping[str, Any]) -> Request:
     return Request("POST", _path("plan"), body=spec)
 
 
-def job_log_text(ref: str, *, tail: int | None, rank: int | None) -> Request:
-    return Request(
-        "GET",
-        _path("jobs", ref, "logs"),
-        _params({"tail": tail, "rank": rank}),
-        headers={"Accept": "text/plain"},
-    )
+def job_log_text(ref: str, **part: int | None) -> Request:
+    """`part`: tail or head (lines), offset (bytes), rank, attempt."""
+    headers = {"Accept": "text/plain"}
+    return Request("GET", _path("jobs", ref, "logs"), _params(part), headers=headers)
 
 
-def job_log_stream(ref: str, *, tail: int | None = None, rank: int | None = None) -> Request:
-    params = _params({"tail": tail, "rank": rank})
-    return Request("GET", _path("jobs", ref, "logs"), params, headers=STREAM)
+def job_log_stream(ref: str, **part: int | None) -> Request:
+    """`part`: tail (lines), offset (bytes), rank, attempt."""
+    return Request("GET", _path("jobs", ref, "logs"), _params(part), headers=STREAM)
 
 
 def event_stream(job: str | None = None) -> Request:

@@ -186,7 +186,9 @@ class _Handler(BaseHTTPRequestHandler):
         lines = [it for it in self.state.lines[job.id] if rank in (None, str(it.rank))]
         tail = int(self.query.get("tail", len(lines)))
         text = "".join(line.text + "\n" for line in lines[len(lines) - min(tail, len(lines)) :])
-        return self._send_bytes(200, text.encode(), "text/plain; charset=utf-8")
+        cuts = self.state.faults.cut_texts_after
+        room = cuts.pop(0) if cuts else None
+        return self._send_bytes(200, text.encode(), "text/plain; charset=utf-8", room=room)
 
     def _events(self, job: Job) -> None:
         if "text/event-stream" not in self.headers.get("Accept", ""):
@@ -309,7 +311,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_bytes(status, content, kind, retry_after)
 
     def _send_bytes(
-        self, status: int, content: bytes, kind: str, retry_after: str | None = None
+        self,
+        status: int,
+        content: bytes,
+        kind: str,
+        retry_after: str | None = None,
+        room: int | None = None,
     ) -> None:
         if self.state.faults.lose_answers:
             self.state.faults.lose_answers -= 1
@@ -321,7 +328,8 @@ class _Handler(BaseHTTPRequestHandler):
         if retry_after is not None:
             self.send_header("Retry-After", retry_after)
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(content[:room])
+        self.close_connection |= room is not None
 
 
 def _plain(document: Any) -> Any:

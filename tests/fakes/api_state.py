@@ -42,6 +42,8 @@ class Faults:
     """Requests answered 503 at once."""
     cut_streams_after: list[int] = field(default_factory=list)
     """Per stream connection: cut in the middle of an event after so many whole ones."""
+    cut_texts_after: list[int] = field(default_factory=list)
+    """Per log text: cut after so many bytes."""
 
 
 @dataclass

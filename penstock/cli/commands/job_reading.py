@@ -39,18 +39,29 @@ def logs(
         int | None, typer.Option(metavar="RANK", help="Only this rank's output.", min=0)
     ] = None,
     tail: Annotated[
-        int | None, typer.Option(metavar="LINES", help="Only the last lines.", min=0)
+        int | None, typer.Option(metavar="LINES", help="Only the last lines of each rank.", min=0)
+    ] = None,
+    head: Annotated[
+        int | None, typer.Option(metavar="LINES", help="Only the first lines of each rank.", min=0)
+    ] = None,
+    attempt: Annotated[
+        int | None, typer.Option(metavar="N", help="Only this attempt's output.", min=1)
     ] = None,
 ) -> None:
-    """Print a job's output; with several replicas, each line behind its rank."""
+    """Print a job's output; with several replicas, each line behind its rank.
+
+    One replica's output is printed byte by byte as it was written; only on a terminal, what would
+    move the cursor is left out.
+    """
     session = session_of(ctx)
     if follow:
+        if head is not None:
+            raise typer.BadParameter("--head and --follow exclude each other")
         document = session.http().document(routes.read("jobs", job))
-        print_stream(session, document, rank=rank, tail=tail)
+        print_stream(session, document, rank=rank, tail=tail, attempt=attempt)
         return
-    request = routes.job_log_text(job, tail=tail, rank=rank)
-    text = session.http().send(request).content.decode("utf-8", "replace")
-    session.console.output(text)
+    request = routes.job_log_text(job, tail=tail, head=head, rank=rank, attempt=attempt)
+    session.console.copy(session.http().download(request))
 
 
 def events(

@@ -41,9 +41,9 @@ def _show_log(session: Session, home: Home) -> None:
     with home.log("server").open("rb") as log:
         log.seek(0, 2)
         while home.server() is not None:
-            text = log.read().decode("utf-8", "replace")
-            if text:
-                session.console.output(text)
+            data = log.read()
+            if data:
+                session.console.output(data)
             time.sleep(_POLL_S)
 
 

@@ -56,6 +56,16 @@ def test_a_deleted_log_reads_as_nothing(storage: str) -> None:
     assert store.read(REPLICA, 0, 10) == b""
 
 
+def test_the_next_chunk_behind_a_gap_is_found(storage: str) -> None:
+    store = LogStore(storage)
+    assert store.next_kept(REPLICA, 0) is None
+    store.write(REPLICA, 3 * CHUNK_BYTES, b"c")
+    store.write(REPLICA, 5 * CHUNK_BYTES, b"e")
+    assert store.next_kept(REPLICA, 17) == 3 * CHUNK_BYTES
+    assert store.next_kept(REPLICA, 3 * CHUNK_BYTES) == 5 * CHUNK_BYTES
+    assert store.next_kept(REPLICA, 5 * CHUNK_BYTES) is None
+
+
 @pytest.mark.parametrize("name", ["..", "replica_x", "replica_" + "0" * 32 + "/..", "/etc", ""])
 def test_nothing_but_a_replica_id_becomes_a_path(storage: str, name: str) -> None:
     store = LogStore(storage)

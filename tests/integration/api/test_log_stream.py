@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import base64
-import json
 import socket
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -18,54 +15,11 @@ from control_plane.api import sse, streams
 from control_plane.clock import ManualClock
 from control_plane.services.deps import Deps
 from control_plane.store.log_store import CHUNK_BYTES
+from tests.integration.api.followers import Follower, Sent
 from tests.integration.api.world import Agent, headers, join, new_token, place, submit
 
 pytestmark = pytest.mark.integration
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One event as it came."""
-
-    name: str
-    id: str | None
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Follower:
-    """Opens streams of one job's logs."""
-
-    url: str
-    secret: str
-
-    def events(self, job: str, last_id: str | None = None, query: str = "") -> Iterator[Sent]:
-        sent = {**headers(self.secret), "Accept": "text/event-stream"}
-        if last_id is not None:
-            sent["Last-Event-ID"] = last_id
-        path = f"{self.url}/api/v1/jobs/{job}/logs{query}"
-        with httpx.stream("GET", path, headers=sent, timeout=20) as answer:
-            assert answer.status_code == 200, answer.read()
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            yield from _parsed(answer.iter_lines())
-
-    def lines(self, job: str, last_id: str | None = None, query: str = "") -> list[Sent]:
-        """All lines up to the end of the job."""
-        found = list(self.events(job, last_id, query))
-        assert found[-1].name == "end"
-        return found[:-1]
-
-
-def _parsed(lines: Iterator[str]) -> Iterator[Sent]:
-    fields: dict[str, str] = {}
-    for line in lines:
-        if line:
-            name, _, value = line.partition(": ")
-            fields[name] = value
-        elif "data" in fields:
-            yield Sent(fields["event"], fields.get("id"), json.loads(fields["data"]))
-            fields = {}
 
 
 @pytest.fixture
@@ -160,25 +114,10 @@ def test_the_end_waits_for_the_last_bytes(
     (silent,) = place(deps, other, agent)
     agent.end(silent, log_bytes=5)
     clock.advance(21)  # the agent died: its last bytes are not waited for without end
-    assert [event.name for event in follower.events(other)] == ["end"]
-
-
-@SQLITE
-def test_text_takes_the_tail_of_each_rank(
-    api_client: TestClient, deps: Deps, agent: Agent, follower: Follower
-) -> None:
-    job = submit(api_client, task={"command": ["true"], "replicas": 2})["id"]
-    replicas = place(deps, job, agent, ranks=2)
-    for rank, replica in enumerate(replicas):
-        agent.log(replica, 0, "".join(f"{number}\n" for number in range(100)) + f"end{rank}")
-    path = f"/api/v1/jobs/{job}/logs"
-    assert api_client.get(f"{path}?tail=2").text == "[0] 99\n[0] end0\n[1] 99\n[1] end1\n"
-    assert api_client.get(f"{path}?tail=1&rank=1").text == "end1\n"
-    assert api_client.get(f"{path}?tail=0").text == ""
-    assert len(api_client.get(f"{path}?rank=0").text.splitlines()) == 101
-    for replica in replicas:
-        agent.end(replica)
-    assert _texts(follower.lines(job, query="?tail=1&rank=1")) == ["end1"]
+    said, end = follower.events(other)
+    assert "the last 5 bytes of this output have not come" in said.data["text"]
+    assert (said.id, end.name) == (None, "end")
+    assert api_client.get(f"/api/v1/jobs/{other}/logs").text == said.data["text"] + "\n"
 
 
 @SQLITE

@@ -63,8 +63,8 @@ class Agent:
                 "observed_at": "2026-01-05T12:00:00Z", **more}  # fmt: skip
         return self.post("reports", {"observations": [seen]})
 
-    def log(self, replica_id: str, offset: int, text: str, epoch: int = 1) -> Any:
-        data = base64.b64encode(text.encode()).decode()
+    def log(self, replica_id: str, offset: int, text: str | bytes, epoch: int = 1) -> Any:
+        data = base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
         chunk = {"replica_id": replica_id, "epoch": epoch, "offset": offset, "data": data}
         return self.post("logs", {"chunks": [chunk]})
 

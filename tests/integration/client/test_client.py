@@ -20,7 +20,25 @@ def test_a_submitted_job_comes_back_as_its_type(client: Client) -> None:
     assert (job.state, job.exit_code) == (JobState.SUCCEEDED, 0)
     assert client.jobs.get(job.id) == client.jobs.get(job.name) == job
     assert client.jobs.log_text(job.id) == "hello\n"
+    assert b"".join(client.jobs.download_logs(job.id, tail=1)) == b"hello\n"
     assert [line.text for line in client.jobs.follow_logs(job.id)] == ["hello"]
+
+
+def test_a_download_is_tried_again_before_its_first_byte_and_never_after(
+    client: Client, server: FakeServer
+) -> None:
+    job = client.jobs.submit(SLEEP)
+    server.state.say(job, "x" * 1_000_000)
+    server.state.faults.busy = 2
+    assert len(client.jobs.log_text(job.id)) == 1_000_001
+    server.state.faults.cut_texts_after = [500_000]
+    got: list[bytes] = []
+    with pytest.raises(ConnectionFailed):
+        got.extend(client.jobs.download_logs(job.id))
+    assert 0 < len(b"".join(got)) <= 500_000
+    with pytest.raises(ApiError) as missing:
+        list(client.jobs.download_logs("nobody"))
+    assert missing.value.status == 404
 
 
 def test_a_lost_answer_to_a_submission_is_asked_for_again_and_makes_one_job(

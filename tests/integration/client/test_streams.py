@@ -103,6 +103,20 @@ def test_the_asynchronous_client_follows_and_resumes_as_well(
     assert asyncio.run(follow()) == LINES
 
 
+def test_the_asynchronous_client_downloads_as_well(client: Client, server: FakeServer) -> None:
+    job_id = a_job_with_lines(server, client, ["x" * 1_000_000])
+    server.state.faults.busy = 1
+
+    async def download(room: int | None) -> int:
+        server.state.faults.cut_texts_after = [] if room is None else [room]
+        async with AsyncClient(server.url, TOKEN) as one:
+            return sum([len(block) async for block in one.jobs.download_logs(job_id)])
+
+    assert asyncio.run(download(None)) == 1_000_001
+    with pytest.raises(ConnectionFailed):
+        asyncio.run(download(500_000))
+
+
 def test_the_asynchronous_client_submits_once_over_lost_answers(server: FakeServer) -> None:
     server.state.faults.lose_answers = 1
 

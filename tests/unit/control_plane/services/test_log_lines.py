@@ -23,6 +23,9 @@ class Kept:
     def read(self, replica_id: str, offset: int, limit: int) -> bytes:
         return self.data[offset : offset + limit]
 
+    def next_kept(self, replica_id: str, offset: int) -> int | None:
+        return None
+
     def write(self, replica_id: str, offset: int, data: bytes) -> None:
         self.data = self.data[:offset] + data
 
@@ -67,6 +70,31 @@ def test_a_line_longer_than_a_block_comes_in_pieces() -> None:
     data = b"z" * (2 * BLOCK_BYTES + 10) + b"\nend\n"
     lines = _all(data, complete=False)
     assert [len(line.text) for line in lines] == [BLOCK_BYTES, BLOCK_BYTES, 10, 3]
+    assert [line.whole for line in lines] == [False, False, True, True]
+
+
+@given(
+    st.lists(st.sampled_from([b"\n", b"a", "é漢🎛".encode(), b"\xff", b"\xe6\xbc", b"\r"])),
+    st.integers(0, 5), st.booleans(),
+)  # fmt: skip
+def test_no_byte_is_lost_or_changed_and_no_character_is_cut(
+    parts: list[bytes], shift: int, complete: bool
+) -> None:
+    part = b"".join(parts)
+    data = b"x" * shift + part * (BLOCK_BYTES * 2 // max(1, len(part)) + 1)
+    lines = _all(data, complete=complete)
+    given_out = b"".join(line.data + (b"\n" if line.whole else b"") for line in lines)
+    assert data.startswith(given_out)
+    assert complete <= (given_out == data)
+    for line in lines:
+        assert len(line.data) <= BLOCK_BYTES
+    if not any(bad in parts for bad in (b"\xff", b"\xe6\xbc")):
+        assert "\ufffd" not in "".join(line.text for line in lines)
+
+
+def test_an_output_that_ends_within_a_line_says_so() -> None:
+    assert [line.whole for line in _all(b"one\ntwo")] == [True, False]
+    assert [line.whole for line in _all(b"one\ntwo\n")] == [True, True]
 
 
 def test_missing_bytes_are_one_line_and_no_endless_wait() -> None:
@@ -75,7 +103,7 @@ def test_missing_bytes_are_one_line_and_no_endless_wait() -> None:
     assert "60 bytes" in line.text
     assert line.end == 100
     cut = next_lines(Kept(b"x" * 50), log, 40, complete=False)
-    assert [one.text for one in cut] == ["x" * 10]
+    assert [(one.text, one.whole) for one in cut] == [("x" * 10, True)]
 
 
 @given(LOGS, st.booleans(), st.integers(0, 40))

@@ -61,8 +61,34 @@ def test_a_terminal_has_colours_unless_they_are_refused(monkeypatch: pytest.Monk
 def test_output_is_passed_on_untouched_where_a_program_reads_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Console(color=True).output("\x1b[2Jraw\r\n")
+    Console(color=True).output(b"\x1b[2Jraw\r\n")
     assert capsys.readouterr().out == "\x1b[2Jraw\r\n"
+
+
+def test_no_byte_of_a_download_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    Console(color=True).copy([b"\xff\xc3", b"\xa9\r\n\x1b[2J", b"end"])
+    assert raw.getvalue() == b"\xff\xc3\xa9\r\n\x1b[2Jend"
+
+
+def test_a_download_to_a_terminal_is_made_safe_wherever_its_blocks_are_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = a_terminal(monkeypatch)
+    output = "10%\r20% é\r\n\x1b[31mred\x1b[0m\x1b[2J\nend".encode()
+    Console(color=True).copy(output[at : at + 1] for at in range(len(output)))
+    assert terminal.getvalue() == "20% é\n\x1b[31mred\x1b[0m\nend"
+
+
+def test_a_note_does_not_go_on_with_a_line_that_the_job_left_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = a_terminal(monkeypatch)
+    console = Console(color=True)
+    console.output(b"no line end")
+    console.note("it succeeded")
+    assert terminal.getvalue() == "no line end\nit succeeded\n"
 
 
 def test_the_status_line_makes_room_for_output_and_comes_back(
@@ -71,7 +97,7 @@ def test_the_status_line_makes_room_for_output_and_comes_back(
     terminal = a_terminal(monkeypatch)
     console = Console(color=True)
     console.status("50%")
-    console.output("line\n")
+    console.output(b"line\n")
     console.status("")
     assert terminal.getvalue() == "50%\r\x1b[Kline\n50%\r\x1b[K"
 
