@@ -1,6 +1,8 @@
-"""Routes about the service itself: alive, ready, who is asking."""
+"""Routes about the service itself: what it is, alive, ready, who is asking."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
@@ -10,10 +12,33 @@ from control_plane.api.replies import plain_reply, reply
 from control_plane.api.route import Route
 from control_plane.services.read_health import readiness
 from penstock import __version__
-from penstock.api.health import Alive, Readiness
+from penstock.api.health import About, Alive, Readiness
 from penstock.api.tokens import Identity
 
 router = APIRouter(route_class=Route, tags=["service"])
+
+ABOUT: Final = About(
+    version=__version__,
+    docs="docs/guides in Penstock's source; `penstock --help` describes the command",
+    links={
+        "api": "/api/v1", "openapi": "/openapi.json", "openai": "/v1/models", "metrics": "/metrics",
+        "health": "/healthz", "ready": "/readyz",
+    },
+)  # fmt: skip
+
+
+@router.get("/", operation_id="about", response_model=About, dependencies=[Depends(public)])
+async def about() -> Response:
+    """What answers here. A dashboard takes this place where one is installed."""
+    return plain_reply(ABOUT)
+
+
+@router.get(
+    "/api/v1", operation_id="about_api", response_model=About, dependencies=[Depends(public)]
+)
+async def about_api() -> Response:
+    """The same for programs that begin at the API; `links.openapi` lists every path below it."""
+    return plain_reply(ABOUT)
 
 
 @router.get(

@@ -40,15 +40,15 @@ def held_chips(chips: Iterable[Mapping[str, Any]], node: str) -> list[HeldChip]:
     ]  # fmt: skip
 
 
-def asked(spec: JobSpec) -> dict[str, int]:
-    """What the whole job asks for at least: `any`, a type, or wishes in order, to a count."""
+def asked(spec: JobSpec) -> dict[str, float]:
+    """What the whole job asks for at least: `any`, a type, or wishes in order, to chips."""
     resources = spec.resources
-    least = 1 if resources.share is not None else resources.chips.least
+    least = resources.share if resources.share is not None else resources.chips.least
     if spec.task is not None:
         least *= spec.task.replicas
     if spec.serve is not None:
-        least = max(1, least) * spec.serve.replicas
-    return {",".join(resources.chip): least} if least else {}
+        least = (least or 1) * spec.serve.replicas
+    return {",".join(resources.chip): round(least, 3)} if least else {}
 
 
 def job_end(row: JobRow) -> JobEnd:

@@ -7,6 +7,15 @@ from pydantic import Field
 from penstock.api.base import View
 
 
+class About(View):
+    """What answers here, and where to go on."""
+
+    name: str = "penstock"
+    version: str
+    docs: str = Field(description="where the manual is")
+    links: dict[str, str] = Field(description="paths on this server")
+
+
 class Alive(View):
     """The process answers."""
 

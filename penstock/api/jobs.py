@@ -54,7 +54,9 @@ class Job(Stateful):
     ended_at: datetime | None = None
     waited_s: float
     ran_s: float | None = None
-    asked: dict[str, int] = Field(default_factory=dict, description="chip wish to count")
+    asked: dict[str, float] = Field(
+        default_factory=dict, description="chip wish to chips of the whole job; 0.5: half of one"
+    )
     chips: list[HeldChip] = Field(default_factory=list)
     progress: Progress | None = None
     result: dict[str, Any] = Field(default_factory=dict, description="what the job itself reported")

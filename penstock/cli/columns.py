@@ -50,7 +50,7 @@ def _progress(document: Document, now: datetime) -> object:
 
 
 def _wish(document: Document, now: datetime) -> object:
-    wishes: Mapping[str, int] = document.get("asked") or {}
+    wishes: Mapping[str, float] = document.get("asked") or {}
     return units.counts({name: count for name, count in wishes.items() if count})
 
 

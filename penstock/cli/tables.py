@@ -85,6 +85,9 @@ def _details(document: Document, indent: str, paint: Paint) -> Iterable[str]:
 def _value(value: object, paint: Paint) -> str:
     if isinstance(value, list):
         return ", ".join(clean(str(item)) for item in value)
-    text = {True: "yes", False: "no"}.get(value) if isinstance(value, bool) else None
-    text = text or clean(str(value))
+    if isinstance(value, bool):
+        value = "yes" if value else "no"
+    elif isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = clean(str(value))
     return paint(text, STATE_COLORS[text]) if text in STATE_COLORS else text

@@ -43,6 +43,11 @@ def test_prometheus_finds_no_fault_with_names_types_and_help(exporter: Exporter)
     assert page.count("# TYPE") == 15
 
 
+def test_no_series_only_says_when_another_was_created(exporter: Exporter) -> None:
+    assert "penstock_replica_cpu_seconds_total{" in exporter.render()
+    assert "_created" not in exporter.render()
+
+
 def test_the_page_is_served_on_loopback_until_the_exporter_stops(exporter: Exporter) -> None:
     port = exporter.start(0)
     address = f"http://127.0.0.1:{port}/metrics"

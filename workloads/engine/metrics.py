@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from workloads.engine.sequence import FinishReason, Sequence
 
@@ -17,6 +24,8 @@ class EngineMetrics:
     """The figures of one engine in a registry of their own. Written from the engine's thread."""
 
     def __init__(self, model_name: str, chip_type: str) -> None:
+        # Of the whole process; else each counter and histogram has a series of its age beside it.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._labels = {"model_name": model_name, "chip_type": chip_type}
         self._running = self._gauge("vllm:num_requests_running", "Requests in the current step.")

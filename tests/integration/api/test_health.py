@@ -13,9 +13,22 @@ from control_plane.hub import Hub
 from control_plane.services.deps import Deps
 from control_plane.services.lead import try_to_lead
 from control_plane.store.unit_of_work import Store
+from penstock import __version__
 from tests.integration.conftest import BASE_URL
 
 pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_root_says_what_this_is_and_where_to_go_on(api_client: TestClient) -> None:
+    for path in ("/", "/api/v1"):
+        answer = api_client.get(path, headers={"Authorization": ""})
+        assert answer.status_code == 200
+        about = answer.json()
+        assert (about["name"], about["version"]) == ("penstock", __version__)
+        for link in ("api", "openapi", "health"):
+            assert api_client.get(about["links"][link]).status_code == 200, link
+    assert api_client.post("/").json()["code"] == "method_not_allowed"
 
 
 def test_ready_once_a_scheduler_leads(

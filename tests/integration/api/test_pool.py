@@ -102,6 +102,25 @@ def test_a_queue_shows_use_and_waiting(
     assert queue["used"] == {"emulated-a100": 1.0}
 
 
+def test_a_share_of_a_chip_is_shown_as_one_everywhere(api_client: TestClient, deps: Deps) -> None:
+    agent = join(api_client, "a", chip("c0"))
+    (held,) = api_client.get("/api/v1/chips").json()["items"]
+    half = submit(api_client, name="half", resources={"share": 0.5, "chip": "emulated-a100"})
+    assert half["asked"] == {"emulated-a100": 0.5}
+    tenths = submit(api_client, resources={"share": 0.1}, task={"command": ["true"], "replicas": 3})
+    assert tenths["asked"] == {"any": 0.3}
+    spec: dict[str, Any] = {"type": "serve", "task": None}
+    served = submit(
+        api_client, **spec, serve={"model": "m", "replicas": 2}, resources={"share": 0.5}
+    )
+    assert served["asked"] == {"any": 1.0}
+    place(deps, half["id"], agent, held["id"], milli=500)
+    assert api_client.get("/api/v1/chips").json()["items"][0]["free_milli"] == 500
+    assert api_client.get("/api/v1/chip-types").json()["items"][0]["free_milli"] == 500
+    assert api_client.get("/api/v1/queues/default").json()["used"] == {"emulated-a100": 0.5}
+    assert api_client.get("/api/v1/jobs/half").json()["chips"][0]["milli"] == 500
+
+
 def test_an_endpoint_lists_who_can_answer(api_client: TestClient, deps: Deps) -> None:
     agent = join(api_client, "a", chip("c0"))
     (held,) = api_client.get("/api/v1/chips").json()["items"]

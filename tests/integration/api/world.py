@@ -95,19 +95,22 @@ def submit(client: TestClient, **spec: Any) -> dict[str, Any]:
     return made
 
 
-def place(deps: Deps, job_id: str, agent: Agent, *chip_ids: str, ranks: int = 1) -> list[str]:
+def place(
+    deps: Deps, job_id: str, agent: Agent, *chip_ids: str, ranks: int = 1, milli: int = 1000
+) -> list[str]:
     """Puts the job's first gang onto the node; gives the ids of its replicas."""
-    return deps.run(partial(_place, deps, job_id, agent.node_id, chip_ids, ranks))
+    return deps.run(partial(_place, deps, job_id, agent.node_id, chip_ids, ranks, milli))
 
 
 def _place(
-    deps: Deps, job_id: str, node_id: str, chip_ids: tuple[str, ...], ranks: int, tx: Transaction
-) -> list[str]:
+    deps: Deps, job_id: str, node_id: str, chip_ids: tuple[str, ...], ranks: int, milli: int,
+    tx: Transaction,
+) -> list[str]:  # fmt: skip
     job = tx.jobs.get(job_id)
     assert job is not None
     gang = tx.jobs.gangs(job_id)[0]
     seats = [
-        Seat(rank, node_id, dict.fromkeys(chip_ids[rank::ranks], 1000), 500, GIB // 4)
+        Seat(rank, node_id, dict.fromkeys(chip_ids[rank::ranks], milli), 500, GIB // 4)
         for rank in range(ranks)
     ]
     return [row.id for row in place_gang(tx, job, gang, seats, deps.clock.now())]

@@ -196,6 +196,7 @@ def test_every_refusal_has_openais_shape(
 def test_metrics_carry_vllms_names(replica: Replica) -> None:
     post(replica, **GREEDY)
     page = httpx.get(f"{replica.url}/metrics").text
+    assert "_created" not in page
     for name in (
         "vllm:num_requests_running",
         "vllm:num_requests_waiting",

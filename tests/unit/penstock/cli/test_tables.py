@@ -49,6 +49,19 @@ def test_a_name_cannot_drive_the_terminal() -> None:
     assert "\x1b" not in table([{"name": "\x1b[2J", "state": "x"}], [NAME], now=NOW)
 
 
+def test_half_a_chip_is_not_shown_as_a_whole_one() -> None:
+    row = dict.fromkeys((it.title for it in JOBS), None)
+    job = {**row, "asked": {"any": 0.5}, "chips": [{"type": "cpu", "milli": 500}]}
+    cells = {it.title: str(it.cell(job, NOW)) for it in JOBS}
+    assert (cells["ASKED"], cells["HELD"]) == ("any:0.5", "cpu:0.5")
+    chip = {column.title: "" for column in CHIPS} | {"emulated": False, "free_milli": 500}
+    assert {it.title: it.cell(chip, NOW) for it in CHIPS}["FREE"] == "50%"
+    text = details({"asked": {"any": 2.0, "cpu": 0.5}, "done": True, "waited_s": 1234567.25})
+    assert text.splitlines() == [
+        "asked:", "  any: 2", "  cpu: 0.5", "done:     yes", "waited_s: 1234567.25",
+    ]  # fmt: skip
+
+
 def test_a_job_shows_waiting_running_chips_and_progress() -> None:
     job = {
         "name": "tiny", "state": "running", "type": "train", "queue": "default",
