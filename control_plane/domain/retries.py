@@ -1,4 +1,4 @@
-"""Who pays for a failed attempt, and how long the next one waits."""
+"""Who pays for a failed attempt, when a gang is given up, and how long the next attempt waits."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ that lost a peer. It is tried again within the infrastructure's budget."""
 INFRASTRUCTURE_LIMIT: Final = 5
 """Attempts in a row that the infrastructure may spoil: a program that kills itself at once ends
 within a minute."""
+SERVER_START_LIMIT: Final = 5
+"""Starts in a row that a serving replica may fail before it has answered once, and be started
+again. One that has answered is started again as long as its job is wanted."""
 LASTING_S: Final = 600.0
 """An attempt that ran so long was no false start: faults before it are forgotten."""
 FIRST_BACKOFF_S: Final = 1.0
@@ -25,41 +28,65 @@ MOST_DOUBLINGS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Attempts that failed so far, by who is to blame."""
+    """Attempts that failed so far, by who is to blame; and how many of the last ones in a row
+    did not last, whoever is to blame.
+    """
 
     own: int = 0
     infrastructure: int = 0
+    in_a_row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Failures that are tried again; None: any number."""
+
+    own: int = 0
+    infrastructure: int | None = INFRASTRUCTURE_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How far a failed attempt came. `advanced`: it committed a step beyond every step that an
+    attempt before it had committed. `answered`: it served.
+    """
+
+    ran_s: float = 0.0
+    advanced: bool = False
+    answered: bool = False
+
+    @property
+    def lasted(self) -> bool:
+        return self.ran_s >= LASTING_S
 
 
 def judge(
-    reason: ExitReason, failures: Failures, own_limit: int | None, *, got_somewhere: bool = False
+    reason: ExitReason, failures: Failures, limits: Limits, attempt: Attempt = Attempt()
 ) -> tuple[Outcome, Failures]:
-    """What a failed attempt ends in, and the new counts. Without a limit it is tried again as
-    long as it is wanted.
+    """What a failed attempt ends in, and the new counts.
 
     Infrastructure faults have a budget of their own and never touch the user's. They count in
-    a row: an attempt that got somewhere forgets those before it, so that long training goes on
-    through rare faults. A timeout is what the user asked for: it is final.
+    a row: an attempt that lasted or got further than all before it forgets those before it, so
+    that long training goes on through rare faults. Only lasting shortens the back-off again: work
+    that dies at once goes on ever more slowly. A timeout is what the user asked for: it is final.
     """
     if reason is ExitReason.TIMEOUT:
         return Outcome.FAILED, failures
-    if got_somewhere:
-        failures = Failures(failures.own, 0)
+    own = 0 if attempt.answered else failures.own
+    infrastructure = 0 if attempt.lasted or attempt.advanced else failures.infrastructure
+    in_a_row = 1 if attempt.lasted else failures.in_a_row + 1
     if reason in INFRASTRUCTURE:
-        after = Failures(failures.own, failures.infrastructure + 1)
-        again = own_limit is None or after.infrastructure <= INFRASTRUCTURE_LIMIT
+        after = Failures(own, infrastructure + 1, in_a_row)
+        again = limits.infrastructure is None or after.infrastructure <= limits.infrastructure
     else:
-        after = Failures(failures.own + 1, failures.infrastructure)
-        again = own_limit is None or after.own <= own_limit
+        after = Failures(own + 1, infrastructure, in_a_row)
+        again = after.own <= limits.own
     return (Outcome.RETRY if again else Outcome.FAILED), after
 
 
-def got_somewhere(ran_s: float, committed: bool) -> bool:
-    """Whether an attempt ran long enough, or committed a checkpoint."""
-    return committed or ran_s >= LASTING_S
-
-
-def backoff_s(failures: Failures) -> float:
-    """Seconds before the next attempt: doubling, from one second to five minutes."""
-    doublings = min(max(0, failures.own + failures.infrastructure - 1), MOST_DOUBLINGS)
+def backoff_s(num_failures: int) -> float:
+    """Seconds before the next attempt, after so many failures in a row: doubling, from one second
+    to five minutes.
+    """
+    doublings = min(max(0, num_failures - 1), MOST_DOUBLINGS)
     return min(MOST_BACKOFF_S, FIRST_BACKOFF_S * 2.0**doublings)

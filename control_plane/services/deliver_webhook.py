@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Protocol
 
-from control_plane.domain.retries import Failures, backoff_s
+from control_plane.domain.retries import backoff_s
 from control_plane.services.deps import Deps
 from control_plane.store.models import Delivery
 from control_plane.store.unit_of_work import Transaction
@@ -63,6 +63,6 @@ def _note(tx: Transaction, deps: Deps, delivery_id: str, tries: int, failure: st
         row.state = "delivered"
         return
     row.last_error = failure[:1000]
-    row.next_at = deps.clock.now() + timedelta(seconds=backoff_s(Failures(own=row.num_tries)))
+    row.next_at = deps.clock.now() + timedelta(seconds=backoff_s(row.num_tries))
     if row.num_tries >= MAX_TRIES:
         row.state = "failed"

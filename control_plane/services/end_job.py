@@ -15,7 +15,7 @@ def end_job(tx: Transaction, job: Job, now: datetime) -> None:
     """Part of the transaction that ends the job, so that nothing is lost in between."""
     endpoint = tx.endpoints.of_job(job.id)
     if endpoint is not None:
-        message = f"the serving job {job.name} ended: {job.state}"
+        message = f"the serving job {job.name} is {job.state}: {job.message}"
         move_endpoint(tx, endpoint, EndpointState.CLOSED, job.reason, message, now)
     webhook = (job.spec.get("notify") or {}).get("webhook")
     if webhook:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from control_plane.domain.job import TERMINAL
 from control_plane.services.cancel_job import find_job
@@ -13,11 +14,13 @@ from control_plane.services.wait_document import wait_document
 from control_plane.store.models import Gang, Job
 from control_plane.store.snapshot_reader import read_pool
 from penstock.api.plans import Explanation, Removal
-from penstock.api.states import JobState
+from penstock.api.states import JobState, JobType
 from scheduler.explain import explain
 from scheduler.model import Plan, Snapshot
 from scheduler.planner import plan as make_plan
 from scheduler.policies.priority_age import POLICY
+
+_MOST_GANGS: Final = 3
 
 
 def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
@@ -30,14 +33,27 @@ def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
         gangs = tx.jobs.gangs(job.id)
         answer = Explanation(
             job=job.name, state=job.state, code=job.reason,
-            sentence=f"{job.name} is {job.state}: {job.message}", as_of=now,
+            sentence=_told(job, gangs), as_of=now,
         )  # fmt: skip
         if not _waits(job, gangs):
             return answer
         pool = read_pool(tx, now, deps.rules.suspect_after_s)
         snapshot = hide_names(tx, pool.snapshot, caller)
-        pasts = {it.id: last_attempt(tx, job, it) for it in gangs}
+        pasts = {it.id: last_attempt(it) for it in gangs}
     return _of_plan(answer, gangs, pasts, snapshot, make_plan(snapshot, POLICY, now))
+
+
+def _told(job: Job, gangs: Sequence[Gang]) -> str:
+    """Of a job that does not wait: where it is, which attempt that is, and what came before."""
+    words = [f"{job.name} is {job.state}: {job.message}"]
+    for gang in gangs:
+        if job.state in TERMINAL:
+            again = job.type != JobType.SERVE
+            words += [f"it took {gang.attempt} attempts"] if again and gang.attempt > 1 else []
+        elif gang.last_end is not None and gang.state != JobState.QUEUED:
+            whose = f"replica {gang.index} is" if job.type == JobType.SERVE else "it is"
+            words.append(f"{whose} in attempt {gang.attempt}: {last_attempt(gang)}")
+    return "; ".join(words[: 1 + _MOST_GANGS])
 
 
 def _waits(job: Job, gangs: Sequence[Gang]) -> bool:

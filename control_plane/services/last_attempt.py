@@ -1,39 +1,47 @@
-"""Tells of a waiting gang how its last attempt ended: scheduling overwrites the gang's message,
-the events keep it.
-"""
+"""Keeps and tells how a gang's last attempt ended: what happens next overwrites its message."""
 
 from __future__ import annotations
 
-from control_plane.store.models import Event, Gang, Job
-from control_plane.store.unit_of_work import Transaction
-from penstock.api.states import JobType
+from collections.abc import Iterable
+from typing import Any, Final
 
-_NEWEST = 100
-_STOPPED = {"preempted": "was preempted", "drained": "was stopped"}
+from control_plane.store.models import Gang
+from penstock.api.states import Outcome
+
+_STOPPED: Final = {"preempted": "was preempted", "drained": "was stopped"}
+_TOLD: Final = 2
 
 
-def last_attempt(tx: Transaction, job: Job, gang: Gang) -> str:
-    """For example `attempt 1 ended (error): rank 0: out of disk`; empty before there was one."""
-    if gang.attempt == 0:
+def note_end(gang: Gang, outcome: Outcome) -> None:
+    """Keeps how the attempt that is over ended, in the gang's own words of the moment."""
+    gang.last_end = {
+        "attempt": gang.attempt, "outcome": outcome, "reason": gang.reason,
+        "exit_reason": gang.exit_reason, "exit_code": gang.exit_code, "message": gang.message,
+    }  # fmt: skip
+
+
+def last_attempt(gang: Gang) -> str:
+    """For example `attempt 1 ended (error, exit code 1): rank 0 on node a: exit code 1 (failures so
+    far: 1 by itself)`; empty before an attempt has ended.
+    """
+    end: dict[str, Any] | None = gang.last_end
+    if end is None:
         return ""
-    event = _stopping(tx, job, gang)
-    reason = gang.exit_reason or (event.data.get("reason") if event is not None else None)
-    if reason is None:
-        return ""
-    fate = _STOPPED.get(reason) or f"ended ({_ending(gang, reason)})"
-    return f"attempt {gang.attempt} {fate}{_words(gang, event)}{_failures(gang)}"
+    fate = _STOPPED.get(end["reason"]) or f"ended ({_ending(end)})"
+    return f"attempt {end['attempt']} {fate}: {end['message']}{_failures(gang)}"
 
 
-def _ending(gang: Gang, reason: str) -> str:
-    words = reason.replace("_", " ")
-    return words if gang.exit_code is None else f"{words}, exit code {gang.exit_code}"
+def troubles(gangs: Iterable[Gang]) -> list[str]:
+    """How these gangs' last attempts ended, the first few of them, for a line about their job."""
+    ends = [gang.last_end for gang in gangs if gang.last_end is not None]
+    told = [f"attempt {end['attempt']} ended: {end['message']}" for end in ends[:_TOLD]]
+    more = len(ends) - len(told)
+    return told + ([f"{more} more ended, too"] if more else [])
 
 
-def _words(gang: Gang, event: Event | None) -> str:
-    """The event's message, without what it says of the next attempt."""
-    if event is None:
-        return ""
-    return ": " + event.message.removeprefix(f"waiting for attempt {gang.attempt + 1}: ")
+def _ending(end: dict[str, Any]) -> str:
+    words = (end["exit_reason"] or end["reason"]).replace("_", " ")
+    return words if end["exit_code"] is None else f"{words}, exit code {end['exit_code']}"
 
 
 def _failures(gang: Gang) -> str:
@@ -46,13 +54,3 @@ def _failures(gang: Gang) -> str:
         if count
     ]
     return f" (failures so far: {', '.join(counts)})" if counts else ""
-
-
-def _stopping(tx: Transaction, job: Job, gang: Gang) -> Event | None:
-    """The newest event that says why the gang was stopped; None once it was forgotten."""
-    serves = job.type == JobType.SERVE
-    kind = "gang.stopping" if serves else "job.stopping"
-    for event in tx.events.newest(job.id, kind, _NEWEST):
-        if not serves or (event.data["gang"], event.data["attempt"]) == (gang.index, gang.attempt):
-            return event
-    return None

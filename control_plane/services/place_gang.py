@@ -69,7 +69,8 @@ def _replica(
         chips=[_held(chips[chip_id], milli) for chip_id, milli in sorted(seat.chips.items())],
         cores_milli=seat.cores_milli, memory_bytes=seat.memory_bytes, address=None, ready=False,
         progress=None, speed=None, exit=None, log_bytes=0, created_at=now, started_at=None,
-        ended_at=None, state=ReplicaState.ASSIGNED, reason="placed", message="placed", since=now,
+        ready_at=None, ended_at=None, state=ReplicaState.ASSIGNED, reason="placed",
+        message="placed", since=now,
     )  # fmt: skip
 
 

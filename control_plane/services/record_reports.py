@@ -73,7 +73,7 @@ def _apply(tx: Transaction, replica: Replica, seen: Observation, now: datetime) 
     """Writes what is new; True if the gang has to be settled."""
     tx.hints.add(job_topic(replica.job_id))
     _apply_address(tx, replica, seen)
-    _apply_readiness(tx, replica, seen)
+    _apply_readiness(tx, replica, seen, now)
     _apply_progress(tx, replica, seen, now)
     if not is_news(ReplicaState(replica.state), seen.state):
         return False
@@ -100,8 +100,10 @@ def _apply_address(tx: Transaction, replica: Replica, seen: Observation) -> None
         tx.nodes.bump_generation({other.node_id for other in others if other.rank != 0})
 
 
-def _apply_readiness(tx: Transaction, replica: Replica, seen: Observation) -> None:
+def _apply_readiness(tx: Transaction, replica: Replica, seen: Observation, now: datetime) -> None:
     ready = seen.ready
+    if ready:
+        replica.ready_at = replica.ready_at or now
     if ready is not None and ready != replica.ready and replica.desired == "run":
         replica.ready = ready
         tx.hints.add(ROUTES)

@@ -7,6 +7,7 @@ from functools import partial
 from control_plane.domain import endpoint as domain
 from control_plane.domain.job import TERMINAL
 from control_plane.services.deps import Deps
+from control_plane.services.last_attempt import troubles
 from control_plane.services.moves import move_endpoint
 from control_plane.store.models import Endpoint
 from control_plane.store.unit_of_work import Transaction
@@ -16,7 +17,9 @@ from penstock.api.states import EndpointState, NodeHealth, ReplicaState
 def refresh_endpoints(deps: Deps) -> None:
     """Writes only where something changed."""
     with deps.store.read() as tx:
-        due = [row.id for row in tx.endpoints.open() if _derived(tx, row)[0] != row.state]
+        due = [
+            row.id for row in tx.endpoints.open() if _derived(tx, row) != (row.state, row.message)
+        ]
     for endpoint_id in due:
         deps.run(partial(_refresh, deps=deps, endpoint_id=endpoint_id))
 
@@ -39,6 +42,8 @@ def _refresh(tx: Transaction, deps: Deps, endpoint_id: str) -> None:
     state, message = _derived(tx, row)
     if state != row.state:
         move_endpoint(tx, row, state, state, message, deps.clock.now())
+    elif message != row.message:
+        row.message = message
 
 
 def _derived(tx: Transaction, row: Endpoint) -> tuple[EndpointState, str]:
@@ -46,4 +51,13 @@ def _derived(tx: Transaction, row: Endpoint) -> tuple[EndpointState, str]:
     job = tx.jobs.get(row.job_id)
     ended = job is None or job.state in TERMINAL
     state = domain.derive(EndpointState(row.state), num_ready, row.num_replicas, ended)
-    return state, f"{num_ready} of {row.num_replicas} replicas are ready"
+    message = f"{num_ready} of {row.num_replicas} replicas are ready"
+    if num_ready < row.num_replicas:
+        message = "; ".join([message, *_troubles(tx, row.job_id)])
+    return state, message
+
+
+def _troubles(tx: Transaction, job_id: str) -> list[str]:
+    """Why replicas that do not answer do not, as far as an attempt of theirs has ended."""
+    answering = {it.gang_id for it in tx.replicas.of_jobs([job_id]) if it.ready}
+    return troubles(it for it in tx.jobs.gangs(job_id) if it.id not in answering)

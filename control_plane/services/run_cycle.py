@@ -12,6 +12,7 @@ from typing import Any
 from control_plane.ids import new_id
 from control_plane.launchers.base import Launch
 from control_plane.services.deps import Deps
+from control_plane.services.last_attempt import last_attempt
 from control_plane.services.lead import check_leads
 from control_plane.services.place_gang import Seat, place_gang
 from control_plane.services.settle import settle_job, stop_gang
@@ -21,7 +22,7 @@ from control_plane.store.unit_of_work import Transaction
 from control_plane.topics import CYCLE, job_topic
 from penstock.api.states import JobState, Outcome
 from scheduler import invariants
-from scheduler.model import Placement, Plan, Preemption
+from scheduler.model import Code, Placement, Plan, Preemption
 from scheduler.planner import plan as make_plan
 from scheduler.policies.priority_age import POLICY
 
@@ -176,7 +177,10 @@ def _defer(
     if gang.not_before is not None and gang.not_before <= now:
         gang.not_before = None
     gang.wait, gang.reason = {"code": code}, code
-    gang.message = f"waits ({code.replace('_', ' ')}); details: penstock job explain {job.name}"
+    if code != Code.BACKING_OFF:  # until when, and why, was said when the attempt ended
+        past = last_attempt(gang)
+        why = f"waits ({code.replace('_', ' ')}); details: penstock job explain {job.name}"
+        gang.message = "; ".join(filter(None, (why, past)))
     if job.state == JobState.QUEUED:
         job.reason, job.message = gang.reason, gang.message
         tx.hints.add(job_topic(job.id))

@@ -9,21 +9,23 @@ from datetime import datetime, timedelta
 
 from control_plane.domain import job as job_domain
 from control_plane.domain import replica as replica_domain
-from control_plane.domain.retries import (
-    TEMPORARY_FAILURE_CODE,
-    Failures,
-    backoff_s,
-    got_somewhere,
-    judge,
-)
+from control_plane.domain.retries import backoff_s
 from control_plane.services.end_job import end_job
+from control_plane.services.last_attempt import note_end, troubles
 from control_plane.services.moves import move_gang, move_job
+from control_plane.services.verdict import (
+    Verdict,
+    first_failure,
+    judge_replica,
+    waits_for_culprit,
+)
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.unit_of_work import Transaction
 from control_plane.topics import ROUTES, job_topic
 from penstock.api.states import ExitReason, JobState, JobType, Outcome, ReplicaState
 
 _ACTIVE = (JobState.STARTING, JobState.RUNNING)
+_NOT_PLACED = (JobState.QUEUED, JobState.FAILED)
 
 
 def settle(tx: Transaction, job: Job, gang: Gang, now: datetime) -> None:
@@ -32,6 +34,7 @@ def settle(tx: Transaction, job: Job, gang: Gang, now: datetime) -> None:
     if gang.state in _ACTIVE:
         _settle_active(tx, job, gang, replicas, now)
     if gang.state == JobState.STOPPING and all(_ended(replica) for replica in replicas):
+        _blame_at_last(tx, job, gang, replicas, now)
         job.started_at = job.started_at or _first_start(replicas)
         finish_gang(tx, job, gang, now)
     settle_job(tx, job, now)
@@ -42,7 +45,7 @@ def is_settled(job: Job, gang: Gang, replicas: Sequence[Replica], siblings: Sequ
     ended = all(_ended(replica) for replica in replicas)
     if gang.state in _ACTIVE:
         runs = gang.state == JobState.RUNNING or not all(_has_run(it) for it in replicas)
-        moves = ended or not runs or _first_failure(job, replicas) is not None
+        moves = ended or not runs or first_failure(job, replicas) is not None
     else:
         moves = gang.state == JobState.STOPPING and ended
     return not moves and job.state == job_domain.derive([JobState(it.state) for it in siblings])
@@ -60,6 +63,17 @@ def stop_gang(
         stop_replica(tx, replica)
 
 
+def fail_gang(tx: Transaction, job: Job, gang: Gang, verdict: Verdict, now: datetime) -> None:
+    """Stops a gang whose attempt failed and counts the failure."""
+    failures, cause = verdict.failures, verdict.cause
+    gang.own_failures = failures.own
+    gang.infrastructure_failures = failures.infrastructure
+    gang.failures_in_a_row = failures.in_a_row
+    gang.exit_code, gang.exit_reason = verdict.exit_code, cause.exit_reason
+    stop_gang(tx, job, gang, verdict.outcome, cause.reason, cause.message, now)
+    gang.reason, gang.message = cause.reason, cause.message
+
+
 def stop_replica(tx: Transaction, replica: Replica) -> None:
     """Asks the replica's node to stop it."""
     if replica.state in replica_domain.LIVE and replica.desired != "stop":
@@ -75,12 +89,12 @@ def finish_gang(tx: Transaction, job: Job, gang: Gang, now: datetime) -> None:
     outcome = Outcome(gang.outcome or Outcome.FAILED)
     target = job_domain.after_stop(outcome)
     reason, message = gang.reason, gang.message
+    note_end(gang, outcome)
     if target is JobState.QUEUED:
-        failures = Failures(gang.own_failures, gang.infrastructure_failures)
-        delay = backoff_s(failures) if outcome is Outcome.RETRY else 0.0
+        delay = backoff_s(gang.failures_in_a_row) if outcome is Outcome.RETRY else 0.0
         gang.not_before = now + timedelta(seconds=delay)
         gang.master = gang.wait = gang.outcome = None
-        reason, message = outcome, f"waiting for attempt {gang.attempt + 1}: {gang.message}"
+        reason, message = outcome, _next_attempt(gang, delay)
     move_gang(tx, job, gang, target, reason, message, now)
 
 
@@ -109,9 +123,12 @@ def settle_job(tx: Transaction, job: Job, now: datetime) -> None:
 def _settle_active(
     tx: Transaction, job: Job, gang: Gang, replicas: Sequence[Replica], now: datetime
 ) -> None:
-    failed = _first_failure(job, replicas)
-    if failed is not None:
-        _fail(tx, job, gang, failed, now)
+    failed = first_failure(job, replicas)
+    if failed is not None and waits_for_culprit(failed, replicas):
+        reason, message = ExitReason.PEER_LOST, f"rank {failed.rank} lost contact with its peers"
+        stop_gang(tx, job, gang, Outcome.RETRY, reason, message, now)
+    elif failed is not None:
+        fail_gang(tx, job, gang, judge_replica(tx, job, gang, failed, now), now)
     elif replicas and all(_ended(replica) for replica in replicas):
         gang.exit_code, gang.exit_reason = 0, ExitReason.COMPLETED
         stop_gang(tx, job, gang, Outcome.SUCCEEDED, "completed", "all replicas completed", now)
@@ -122,51 +139,24 @@ def _settle_active(
         move_gang(tx, job, gang, JobState.RUNNING, "running", message, now)
 
 
-def _fail(tx: Transaction, job: Job, gang: Gang, replica: Replica, now: datetime) -> None:
-    exit_record = replica.exit or {}
-    reason = _blame(job, replica)
-    before = Failures(gang.own_failures, gang.infrastructure_failures)
-    outcome, after = judge(
-        reason, before, _limit(job), got_somewhere=_got_somewhere(tx, gang, replica, now)
+def _next_attempt(gang: Gang, delay_s: float) -> str:
+    """What ended and what comes next, for example `attempt 1 ended: rank 0 on node a: exit code 1;
+    attempt 2 can start from 12:00:05 UTC on`.
+    """
+    start = (
+        f"can start from {gang.not_before:%H:%M:%S} UTC on" if delay_s else "waits for its place"
     )
-    gang.own_failures, gang.infrastructure_failures = after.own, after.infrastructure
-    gang.exit_code, gang.exit_reason = exit_record.get("code"), reason
-    stop_gang(tx, job, gang, outcome, reason, f"rank {replica.rank}: {replica.message}", now)
+    return f"attempt {gang.attempt} ended: {gang.message}; attempt {gang.attempt + 1} {start}"
 
 
-def _got_somewhere(tx: Transaction, gang: Gang, replica: Replica, now: datetime) -> bool:
-    began, ended = replica.started_at, replica.ended_at or now
-    ran_s = (ended - began).total_seconds() if began is not None else 0.0
-    commits = tx.jobs.checkpoints(gang.job_id)
-    return got_somewhere(ran_s, any(commit.epoch == gang.attempt for commit in commits))
-
-
-def _limit(job: Job) -> int | None:
-    """A serving replica is started again as long as its job is wanted; back-off slows it."""
-    if job.type == JobType.SERVE:
-        return None
-    return int(job.spec.get("retry", {}).get("limit", 0))
-
-
-def _blame(job: Job, replica: Replica) -> ExitReason:
-    if replica.state == ReplicaState.LOST:
-        return ExitReason.LOST
-    record = replica.exit or {}
-    reason = ExitReason(record.get("reason", ExitReason.ERROR))
-    if reason is ExitReason.ERROR and record.get("code") == TEMPORARY_FAILURE_CODE:
-        return ExitReason.PEER_LOST
-    return ExitReason.ERROR if reason is ExitReason.COMPLETED else reason
-
-
-def _first_failure(job: Job, replicas: Sequence[Replica]) -> Replica | None:
-    failed = [replica for replica in replicas if _ended(replica) and not _succeeded(job, replica)]
-    return min(failed, key=lambda replica: (replica.since, replica.rank), default=None)
-
-
-def _succeeded(job: Job, replica: Replica) -> bool:
-    """A server is not meant to end by itself."""
-    completed = (replica.exit or {}).get("reason") == ExitReason.COMPLETED
-    return completed and job.type != JobType.SERVE
+def _blame_at_last(
+    tx: Transaction, job: Job, gang: Gang, replicas: Sequence[Replica], now: datetime
+) -> None:
+    """A gang that stopped because a peer was lost is judged once all ends are known."""
+    failed = first_failure(job, replicas)
+    judged = gang.exit_reason is not None or gang.reason != ExitReason.PEER_LOST
+    if not judged and failed is not None:
+        fail_gang(tx, job, gang, judge_replica(tx, job, gang, failed, now), now)
 
 
 def _first_start(replicas: Sequence[Replica]) -> datetime | None:
@@ -184,7 +174,8 @@ def _has_run(replica: Replica) -> bool:
 def _how_many_run(gangs: Sequence[Gang]) -> str:
     """Of a serving job, whose gangs are one replica each."""
     num_running = sum(gang.state == JobState.RUNNING for gang in gangs)
-    return f"{num_running} of {len(gangs)} replicas run"
+    told = f"{num_running} of {len(gangs)} replicas run"
+    return "; ".join([told, *troubles(it for it in gangs if it.state in _NOT_PLACED)])
 
 
 def _retell(tx: Transaction, job: Job, message: str) -> None:

@@ -114,7 +114,8 @@ def _gang(job: Job, index: int, now: datetime) -> Gang:
     return Gang(
         id=new_id("gang"), job_id=job.id, index=index, attempt=0, state=JobState.QUEUED,
         reason=job.reason, message=job.message, since=now, outcome=None, exit_code=None,
-        exit_reason=None, own_failures=0, infrastructure_failures=0, not_before=None, wait=None,
+        exit_reason=None, own_failures=0, infrastructure_failures=0, failures_in_a_row=0,
+        not_before=None, wait=None, last_end=None,
         master=None,
     )  # fmt: skip
 

@@ -64,6 +64,7 @@ def substitute_servers(tx: Transaction, node: Node, now: datetime) -> None:
         ):  # fmt: skip
             continue
         gang.infrastructure_failures += 1
+        gang.failures_in_a_row += 1
         message = f"node {node.name} is silent"
         stop_gang(tx, job, gang, Outcome.RETRY, "node_silent", message, now)
         finish_gang(tx, job, gang, now)

@@ -50,15 +50,6 @@ class Events:
             .limit(limit)
         ).all()
 
-    def newest(self, object_id: str, kind: str, limit: int) -> Sequence[Event]:
-        """An object's events of one type, newest first."""
-        return self._session.scalars(
-            select(Event)
-            .where(Event.object_id == object_id, Event.type == kind)
-            .order_by(Event.seq.desc())
-            .limit(limit)
-        ).all()
-
     def after(self, event_id: int, project_id: str | None, limit: int) -> Sequence[Event]:
         """Events of all objects, or of one project's, in order of commit."""
         query = select(Event).where(Event.id > event_id)

@@ -141,6 +141,7 @@ ENDPOINTS: Final = (
     Column("TOKENS IN", _field("prompt_tokens"), wide=True),
     Column("TOKENS OUT", _field("completion_tokens"), wide=True),
     Column("AGE", _age("created_at")),
+    Column("WHY", lambda one, now: None if one["state"] == "ready" else one["message"]),
 )
 TOKENS: Final = (
     Column("NAME", _field("name")),

@@ -66,7 +66,8 @@ class Gang(Stated, Base):
     """Replicas placed all or none: one per training or task job, one per serving replica.
 
     Obeys the job's transition table. `attempt` is 0 before the first placement; it is the epoch
-    of the leases. `wait` is the scheduler's last reason as a document.
+    of the leases. `failures_in_a_row` counts attempts that did not last. `wait` is the
+    scheduler's last reason as a document, `last_end` how the last attempt that is over ended.
     """
 
     __tablename__ = "gangs"
@@ -81,15 +82,19 @@ class Gang(Stated, Base):
     exit_reason: Mapped[str | None] = mapped_column(String(32))
     own_failures: Mapped[int]
     infrastructure_failures: Mapped[int]
+    failures_in_a_row: Mapped[int]
     not_before: Mapped[datetime | None]
     wait: Mapped[dict[str, Any] | None]
+    last_end: Mapped[dict[str, Any] | None]
     master: Mapped[str | None] = mapped_column(String(256))
     version: Mapped[int] = mapped_column(nullable=False)
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
 
 
 class Replica(Stated, Base):
-    """One process of one attempt. `desired` is what its node should do with it."""
+    """One process of one attempt. `desired` is what its node should do with it; `ready_at` is
+    when a server first answered.
+    """
 
     __tablename__ = "replicas"
     __table_args__ = (UniqueConstraint("gang_id", "attempt", "rank"),)
@@ -116,6 +121,7 @@ class Replica(Stated, Base):
     log_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
+    ready_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(nullable=False)
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012

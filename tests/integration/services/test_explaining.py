@@ -32,7 +32,7 @@ def test_a_job_that_backs_off_says_how_its_last_attempt_ended(cluster: Cluster) 
     answer = _why(cluster, "brittle")
     assert answer.code == "backing_off"
     assert answer.sentence.startswith("brittle: its last attempt failed")
-    past = "attempt 1 ended (error, exit code 3): rank 0: ended: error"
+    past = "attempt 1 ended (error, exit code 3): rank 0 on node a: ended: error"
     assert answer.sentence.endswith(f"; {past} (failures so far: 1 by itself)")
 
 
@@ -43,8 +43,46 @@ def test_a_serving_replica_that_backs_off_says_so_too(cluster: Cluster) -> None:
     cluster.finish("model", ExitReason.KILLED)
     cluster.cycle()
     answer = _why(cluster, "model")
-    assert "attempt 1 ended (killed, exit code 1): rank 0" in answer.sentence
+    assert "attempt 1 ended (killed, exit code 1): replica 0 on node a" in answer.sentence
     assert "1 by the infrastructure" in answer.sentence
+
+
+def test_a_running_job_says_which_attempt_it_is_and_why_the_last_one_ended(
+    cluster: Cluster,
+) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("brittle", retry={"limit": 3}))
+    cluster.steps(3)
+    cluster.finish("brittle", ExitReason.ERROR, code=3)
+    waiting = cluster.job("brittle").message
+    assert waiting.startswith(
+        "attempt 1 ended: rank 0 on node a: ended: error; attempt 2 can start"
+    )
+    cluster.cycle()
+    assert cluster.job("brittle").message == waiting, "a back-off does not wipe the cause away"
+    cluster.steps(4)
+    assert _why(cluster, "brittle").sentence == (
+        "brittle is running: 1 of 1 replicas run; it is in attempt 2: attempt 1 ended (error, "
+        "exit code 3): rank 0 on node a: ended: error (failures so far: 1 by itself)"
+    )
+    cluster.finish("brittle")
+    assert _why(cluster, "brittle").sentence == (
+        "brittle is succeeded: all replicas completed; it took 2 attempts"
+    )
+
+
+def test_a_job_that_waits_again_for_chips_keeps_its_cause(cluster: Cluster) -> None:
+    cluster.node("a", {BIG: 1})
+    cluster.submit(a_task("brittle", retry={"limit": 3}))
+    cluster.steps(3)
+    cluster.finish("brittle", ExitReason.ERROR, code=3)
+    cluster.submit(a_task("quick"))
+    cluster.cycle()
+    cluster.clock.advance(5)
+    cluster.cycle()
+    message = cluster.job("brittle").message
+    assert message.startswith("waits (")
+    assert "attempt 1 ended (error, exit code 3): rank 0 on node a" in message
 
 
 def test_a_preempted_job_that_waits_says_who_took_its_place(cluster: Cluster) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from control_plane.services.commit_checkpoint import commit_checkpoint
 from control_plane.services.read_jobs import get_job
 from control_plane.topics import CYCLE, node_topic
+from penstock.api.assignments import CheckpointCommit
 from penstock.api.states import ExitReason, JobState, ReplicaState
 from tests.fakes.cluster import ADMIN, Cluster, a_gang, a_task
 
@@ -176,3 +178,67 @@ def test_a_gang_succeeds_when_its_last_rank_has(cluster: Cluster) -> None:
     assert cluster.state("pair") is JobState.RUNNING
     cluster.finish("pair", rank=0)
     assert cluster.state("pair") is JobState.SUCCEEDED
+
+
+def test_the_rank_that_failed_is_to_blame_not_the_one_that_noticed_first(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_gang("pair", 2))
+    cluster.steps(4)
+    cluster.finish("pair", ExitReason.ERROR, rank=0, code=75)
+    assert cluster.state("pair") is JobState.STOPPING
+    assert cluster.gangs("pair")[0].message == "rank 0 lost contact with its peers"
+    cluster.finish("pair", ExitReason.OUT_OF_MEMORY, rank=1)
+    job, gang = cluster.job("pair"), cluster.gangs("pair")[0]
+    assert (job.state, job.exit_reason) == ("failed", "out_of_memory")
+    assert job.message == "rank 1 on node a: ended: out_of_memory"
+    assert (gang.own_failures, gang.infrastructure_failures) == (1, 0)
+
+
+def test_a_lost_peer_that_nobody_explains_costs_the_infrastructure_once(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_gang("pair", 2))
+    cluster.steps(4)
+    cluster.finish("pair", ExitReason.ERROR, rank=0, code=75)
+    cluster.tick()
+    gang = cluster.gangs("pair")[0]
+    assert (gang.state, gang.attempt) == ("queued", 1)
+    assert (gang.own_failures, gang.infrastructure_failures, gang.failures_in_a_row) == (0, 1, 1)
+
+
+def test_committing_the_same_step_again_and_again_is_no_progress(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("loop"))
+    for attempt in range(1, 7):
+        while cluster.state("loop") is not JobState.RUNNING:
+            cluster.step()
+        assert cluster.gangs("loop")[0].attempt == attempt
+        _commit(cluster, "loop", step=1)
+        cluster.finish("loop", ExitReason.KILLED)
+    job = cluster.job("loop")
+    assert job.state == "failed"
+    assert job.message.endswith("given up after 6 such faults in a row without getting further")
+
+
+def test_a_job_that_gets_further_each_time_goes_on_ever_more_slowly(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("slow", disconnect_grace=3600.0))
+    for attempt in range(1, 10):
+        cluster.steps(3)
+        assert cluster.gangs("slow")[0].attempt == attempt
+        _commit(cluster, "slow", step=attempt)
+        cluster.finish("slow", ExitReason.KILLED)
+        gang = cluster.gangs("slow")[0]
+        assert (gang.state, gang.infrastructure_failures) == (JobState.QUEUED, 1)
+        assert gang.not_before is not None
+        wait = gang.not_before - cluster.clock.now()
+        assert wait.total_seconds() == 2 ** (attempt - 1)
+        cluster.clock.advance(wait.total_seconds())
+
+
+def _commit(cluster: Cluster, name: str, step: int) -> None:
+    (replica,) = cluster.replicas(name)
+    commit = CheckpointCommit(
+        replica_id=replica.id, epoch=replica.attempt, step=step, uri=f"memory://{step}",
+        manifest_sha256="a" * 64,
+    )  # fmt: skip
+    commit_checkpoint(cluster.deps, replica.node_id, commit)

@@ -121,6 +121,46 @@ def test_a_server_is_wanted_however_often_its_nodes_fail(cluster: Cluster) -> No
     assert cluster.gangs("chat")[0].attempt == 3
 
 
+def test_a_server_that_never_answers_is_given_up_and_its_endpoint_says_why(
+    cluster: Cluster,
+) -> None:
+    cluster.node("a")
+    cluster.submit(a_server("chat"))
+    for attempt in range(1, 7):
+        _start_without_answering(cluster, "chat", attempt)
+        cluster.finish("chat", ExitReason.ERROR)
+        if attempt < 6:
+            cluster.sweep()
+            endpoint = cluster.endpoint("chat")
+            assert endpoint.state == "pending"
+            assert endpoint.message == (
+                f"0 of 1 replicas are ready; attempt {attempt} ended: replica 0 on node a: ended: "
+                "error"
+            )
+    cause = "replica 0 on node a: ended: error; given up after 6 failed starts in a row"
+    job = cluster.job("chat")
+    assert (job.state, job.exit_reason, job.message) == ("failed", "error", cause)
+    endpoint = cluster.endpoint("chat")
+    assert endpoint.state == "closed"
+    assert endpoint.message == f"the serving job chat is failed: {cause}"
+
+
+def _start_without_answering(cluster: Cluster, name: str, attempt: int) -> None:
+    """Waits for the attempt; its process runs and its port stays silent."""
+    for _ in range(60):
+        cluster.clock.advance(1)
+        cluster.tick(start=False)
+        cluster.cycle()
+        for agent in cluster.agents.values():
+            agent.poll()
+            for process in list(agent.live()):
+                agent.run(process.id)
+            agent.report()
+        if cluster.gangs(name)[0].attempt == attempt:
+            return
+    raise AssertionError(f"attempt {attempt} never began")
+
+
 def _count_failures(cluster: Cluster, own: int, infrastructure: int) -> None:
     gang_id = cluster.gangs("chat")[0].id
 
@@ -141,4 +181,6 @@ def test_a_serving_job_says_how_many_of_its_replicas_run(cluster: Cluster) -> No
     cluster.steps(3)
     assert cluster.job("model").message == "2 of 2 replicas run"
     cluster.finish("model", ExitReason.KILLED)
-    assert cluster.job("model").message == "1 of 2 replicas run"
+    assert cluster.job("model").message == (
+        "1 of 2 replicas run; attempt 1 ended: replica 0 on node a: ended: killed"
+    )

@@ -12,9 +12,11 @@ from control_plane.domain.node import health_after_silence
 from control_plane.domain.retries import (
     INFRASTRUCTURE,
     INFRASTRUCTURE_LIMIT,
+    SERVER_START_LIMIT,
+    Attempt,
     Failures,
+    Limits,
     backoff_s,
-    got_somewhere,
     judge,
 )
 from penstock.api.states import ExitReason, NodeHealth, Outcome
@@ -43,7 +45,7 @@ def test_a_lease_is_over_only_after_expiry_and_margin() -> None:
 
 @given(st.sampled_from(sorted(INFRASTRUCTURE)), st.integers(0, 5))
 def test_infrastructure_never_consumes_the_users_retries(reason: ExitReason, own: int) -> None:
-    outcome, after = judge(reason, Failures(own, 0), own_limit=0)
+    outcome, after = judge(reason, Failures(own, 0), Limits())
     assert outcome is Outcome.RETRY
     assert after.own == own
 
@@ -51,36 +53,55 @@ def test_infrastructure_never_consumes_the_users_retries(reason: ExitReason, own
 def test_faults_in_a_row_end_within_a_minute() -> None:
     failures, waited_s, attempts = Failures(), 0.0, 1
     while True:
-        outcome, failures = judge(ExitReason.KILLED, failures, own_limit=0)
+        outcome, failures = judge(ExitReason.KILLED, failures, Limits())
         if outcome is Outcome.FAILED:
             break
-        waited_s, attempts = waited_s + backoff_s(failures), attempts + 1
+        waited_s, attempts = waited_s + backoff_s(failures.in_a_row), attempts + 1
     assert attempts == INFRASTRUCTURE_LIMIT + 1
     assert waited_s < 60
 
 
-def test_training_that_gets_somewhere_goes_on_for_ever_through_rare_faults() -> None:
+def test_long_training_goes_on_for_ever_through_rare_faults() -> None:
     failures = Failures(own=1)
     for _ in range(100):
-        outcome, failures = judge(ExitReason.LOST, failures, own_limit=1, got_somewhere=True)
-        assert (outcome, failures) == (Outcome.RETRY, Failures(1, 1))
-    assert [got_somewhere(599, False), got_somewhere(600, False), got_somewhere(1, True)] == [
-        False, True, True,
-    ]  # fmt: skip
+        outcome, failures = judge(ExitReason.LOST, failures, Limits(1), Attempt(ran_s=600))
+        assert (outcome, failures) == (Outcome.RETRY, Failures(1, 1, 1))
+    assert judge(ExitReason.LOST, Failures(0, 5, 5), Limits(), Attempt(599))[0] is Outcome.FAILED
+
+
+def test_work_that_gets_further_each_time_but_dies_at_once_goes_on_ever_more_slowly() -> None:
+    failures, waits = Failures(), []
+    for _ in range(12):
+        outcome, failures = judge(ExitReason.KILLED, failures, Limits(), Attempt(3, advanced=True))
+        assert (outcome, failures.infrastructure) == (Outcome.RETRY, 1)
+        waits.append(backoff_s(failures.in_a_row))
+    assert (waits[0], waits[-1]) == (1, 300)
+    assert waits == sorted(waits)
+
+
+def test_a_server_that_cannot_start_is_given_up_and_one_that_has_answered_is_not() -> None:
+    limits, failures = Limits(SERVER_START_LIMIT, infrastructure=None), Failures()
+    for _ in range(SERVER_START_LIMIT):
+        outcome, failures = judge(ExitReason.ERROR, failures, limits)
+        assert outcome is Outcome.RETRY
+    assert judge(ExitReason.ERROR, failures, limits)[0] is Outcome.FAILED
+    outcome, after = judge(ExitReason.ERROR, failures, limits, Attempt(answered=True))
+    assert (outcome, after.own, after.in_a_row) == (Outcome.RETRY, 1, SERVER_START_LIMIT + 1)
+    assert judge(ExitReason.KILLED, Failures(0, 99), limits)[0] is Outcome.RETRY
 
 
 def test_the_users_failures_end_at_the_users_limit() -> None:
-    outcome, after = judge(ExitReason.ERROR, Failures(), own_limit=1)
+    outcome, after = judge(ExitReason.ERROR, Failures(), Limits(1))
     assert (outcome, after.own) == (Outcome.RETRY, 1)
-    assert judge(ExitReason.ERROR, after, own_limit=1)[0] is Outcome.FAILED
+    assert judge(ExitReason.ERROR, after, Limits(1))[0] is Outcome.FAILED
 
 
 def test_a_timeout_is_final() -> None:
-    assert judge(ExitReason.TIMEOUT, Failures(), own_limit=9)[0] is Outcome.FAILED
+    assert judge(ExitReason.TIMEOUT, Failures(), Limits(9))[0] is Outcome.FAILED
 
 
 def test_backoff_doubles_up_to_five_minutes() -> None:
-    waits = [backoff_s(Failures(own=number)) for number in (1, 2, 3, 20, 10_000)]
+    waits = [backoff_s(number) for number in (1, 2, 3, 20, 10_000)]
     assert waits == [1, 2, 4, 300, 300]
 
 
