@@ -2,39 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
 from starlette.responses import JSONResponse
+
+from penstock.violations import nearest
+
+INVALID: Final = "invalid_request_error"
+SERVER: Final = "server_error"
+MAX_NAMED: Final = 20
 
 
 class GatewayError(Exception):
-    """What an OpenAI client is told."""
+    """What an OpenAI client is told. `param` is the field of the request that is wrong."""
 
     def __init__(
-        self, status: int, message: str, kind: str, code: str, retry_after_s: int | None = None
-    ) -> None:
+        self, status: int, message: str, kind: str, code: str, *, param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(message)
         self.status = status
         self.message = message
         self.kind = kind
         self.code = code
-        self.retry_after_s = retry_after_s
+        self.param = param
+        self.headers = dict(headers or {})
 
     def response(self) -> JSONResponse:
-        body = {"message": self.message, "type": self.kind, "param": None, "code": self.code}
-        headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
-        return JSONResponse({"error": body}, status_code=self.status, headers=headers)
+        body = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
+        return JSONResponse({"error": body}, status_code=self.status, headers=self.headers)
 
 
-def unknown_model(model: str, known: list[str]) -> GatewayError:
-    there_are = f"there are: {', '.join(sorted(known))}" if known else "no endpoint is open"
+def no_token() -> GatewayError:
     return GatewayError(
-        404, f"The model {model[:200]!r} does not exist; {there_are}.",
-        "invalid_request_error", "model_not_found",
+        401, "A valid API token is needed: Authorization: Bearer …", INVALID, "invalid_api_key",
+        headers={"WWW-Authenticate": 'Bearer realm="penstock"'},
+    )  # fmt: skip
+
+
+def unknown_path(path: str, known: Collection[str]) -> GatewayError:
+    return GatewayError(
+        404, f"There is no path {path[:200]}{_guess(path, known)}; paths: {_names(known)}.",
+        INVALID, "unknown_url",
+    )  # fmt: skip
+
+
+def wrong_method(method: str, path: str, allowed: str) -> GatewayError:
+    return GatewayError(
+        405, f"{path[:200]} takes {allowed}, not {method[:40]}.", INVALID, "method_not_allowed",
+        headers={"Allow": allowed},
+    )  # fmt: skip
+
+
+def unknown_model(model: str, known: Collection[str]) -> GatewayError:
+    there_are = f"there are: {_names(known)}" if known else "no endpoint is open"
+    return GatewayError(
+        404, f"The model {model[:200]!r} does not exist{_guess(model, known)}; {there_are}.",
+        INVALID, "model_not_found", param="model",
+    )  # fmt: skip
+
+
+def unknown_chip_type(chip_type: str, known: Collection[str]) -> GatewayError:
+    return GatewayError(
+        404, f"There is no chip type {chip_type[:200]!r}{_guess(chip_type, known)}; "
+        "see `penstock chip types`.", INVALID, "chip_type_not_found",
     )  # fmt: skip
 
 
 def too_slow(path: str) -> GatewayError:
     return GatewayError(
-        504, f"The replica took too long to answer {path}.", "server_error", "replica_too_slow"
+        504, f"The replica took too long to answer {path}.", SERVER, "replica_too_slow"
     )
 
 
@@ -42,5 +80,23 @@ def not_ready(model: str, chip_type: str | None) -> GatewayError:
     where = f" on {chip_type}" if chip_type else ""
     return GatewayError(
         503, f"No replica of {model!r}{where} is ready; see `penstock endpoint list`.",
-        "server_error", "model_not_ready", retry_after_s=2,
+        SERVER, "model_not_ready", headers={"Retry-After": "2"},
     )  # fmt: skip
+
+
+def database_away() -> GatewayError:
+    return GatewayError(
+        503, "The database does not answer; try again.", SERVER, "database_unavailable",
+        headers={"Retry-After": "2"},
+    )  # fmt: skip
+
+
+def _guess(word: str, known: Collection[str]) -> str:
+    close = nearest(word, known)
+    return f"; did you mean {close}?" if close else ""
+
+
+def _names(known: Collection[str]) -> str:
+    names: Sequence[str] = sorted(known)
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more

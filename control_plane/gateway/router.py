@@ -4,24 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import httpx
+import structlog
 from fastapi import APIRouter, Request
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from control_plane.errors import Unauthenticated
-from control_plane.gateway.errors import GatewayError, not_ready, unknown_model
+from control_plane.gateway.errors import (
+    INVALID,
+    GatewayError,
+    database_away,
+    no_token,
+    not_ready,
+    unknown_chip_type,
+    unknown_model,
+    unknown_path,
+    wrong_method,
+)
 from control_plane.gateway.proxy import Ask, Proxy
 from control_plane.gateway.relay import unless_gone
 from control_plane.gateway.routes import Routes
 from control_plane.hub import Hub
 from control_plane.services.deps import Caller, Deps
+from control_plane.services.read_routes import OpenModel, known_types
 from control_plane.services.tokens import authenticate
 from penstock.api.states import Role
 
+log = structlog.get_logger()
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+PREFIXES = ("/v1", "/at/{chip_type}/v1")
 MAX_BODY_BYTES = 8 * 2**20
 BODY_DEADLINE_S = 30.0
 CLIENT_LEFT = 499
@@ -59,60 +79,115 @@ class Gateway:
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["openai"], include_in_schema=False)
-        for prefix in ("/v1", "/at/{chip_type}/v1"):
-            router.add_api_route(f"{prefix}/models", self._models, methods=["GET"])
+        for prefix in PREFIXES:
+            add = partial(router.add_api_route, methods=["GET"])
+            add(f"{prefix}/models", _answering(self._models))
+            add(f"{prefix}/models/{{model:path}}", _answering(self._model))
             for operation in OPERATIONS:
                 path = f"{prefix}/{operation}"
-                router.add_api_route(path, self._forward, methods=["POST"])
+                router.add_api_route(path, _answering(self._forward), methods=["POST"])
+        for prefix in (*PREFIXES, "/at"):
+            for path in (prefix, f"{prefix}/{{rest:path}}"):
+                router.routes.append(Route(path, _Astray(), include_in_schema=False))
         return router
 
     async def _models(self, request: Request) -> Response:
-        try:
-            caller = await self._caller(request)
-        except GatewayError as error:
-            return error.response()
-        chip_type = request.path_params.get("chip_type")
-        models = [
-            {"id": m.model, "object": "model", "created": m.created_at_s, "owned_by": "penstock"}
-            for m in await self._routes.all(caller.sees)
-            if any(chip_type in (None, route.chip_type) for route in m.routes)
+        caller = await self._caller(request)
+        chip_type = await self._chip_type(request)
+        found = [
+            _document_of(model)
+            for model in await self._routes.all(caller.sees)
+            if any(chip_type in (None, route.chip_type) for route in model.routes)
         ]
-        return JSONResponse({"object": "list", "data": models})
+        return JSONResponse({"object": "list", "data": found})
+
+    async def _model(self, request: Request) -> Response:
+        caller = await self._caller(request)
+        await self._chip_type(request)
+        return JSONResponse(_document_of(await self._find(request.path_params["model"], caller)))
 
     async def _forward(self, request: Request) -> Response:
-        try:
-            caller = await self._caller(request)
-            body = await _body(request)
-            document = _document(body)
-            name = document["model"]
-            model = await self._routes.find(name, caller.sees)
-            if model is None:
-                known = [m.model for m in await self._routes.all(caller.sees)]
-                raise unknown_model(name, known)
-            chip_type = request.path_params.get("chip_type")
-            if not model.routes:
-                raise not_ready(name, chip_type)
-            path = "/v1/" + request.url.path.partition("/v1/")[2]
-            ask = _ask(path, body, document, chip_type, caller)
-            answer = await unless_gone(self._proxy.forward(model, ask), request.receive)
-            return answer or Response(status_code=CLIENT_LEFT)
-        except GatewayError as error:
-            return error.response()
+        caller = await self._caller(request)
+        chip_type = await self._chip_type(request)
+        body = await _body(request)
+        document = _document(body)
+        name = document["model"]
+        model = await self._find(name, caller)
+        if not model.routes:
+            raise not_ready(name, chip_type)
+        path = "/v1/" + request.url.path.partition("/v1/")[2]
+        ask = _ask(path, body, document, chip_type, caller)
+        answer = await unless_gone(self._proxy.forward(model, ask), request.receive)
+        return answer or Response(status_code=CLIENT_LEFT)
+
+    async def _find(self, name: str, caller: Caller) -> OpenModel:
+        model = await self._routes.find(name, caller.sees)
+        if model is None:
+            raise unknown_model(name, [one.model for one in await self._routes.all(caller.sees)])
+        return model
+
+    async def _chip_type(self, request: Request) -> str | None:
+        """What `/at/{chip_type}` names; None without. A type that there could be is none that
+        is unknown: its replicas may still come.
+        """
+        chip_type: str | None = request.path_params.get("chip_type")
+        if chip_type is None or await self._routes.has_type(chip_type):
+            return chip_type
+        known = await asyncio.to_thread(known_types, self._deps)
+        if chip_type not in known:
+            raise unknown_chip_type(chip_type, known)
+        return chip_type
 
     async def _caller(self, request: Request) -> Caller:
         if not self._auth:
             return Caller("none", "anonymous", Role.ADMIN, None, None)
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            raise no_token()
         try:
-            if scheme.lower() != "bearer" or not secret:
-                raise Unauthenticated("no token")
             known = await asyncio.to_thread(authenticate, self._deps, secret.strip())
-            return known.caller
         except Unauthenticated:
-            raise GatewayError(
-                401, "A valid API token is needed: Authorization: Bearer …",
-                "invalid_request_error", "invalid_api_key",
-            ) from None  # fmt: skip
+            raise no_token() from None
+        return known.caller
+
+
+class _Astray:
+    """Answers for every path and method below ours that no route has."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        prefix = path[: path.find("/v1")] if path.startswith("/at/") and "/v1" in path else ""
+        operation = path.removeprefix(f"{prefix}/v1/")
+        if operation == "models" or operation.startswith("models/"):
+            error = wrong_method(scope["method"], path, "GET")
+        elif operation in OPERATIONS:
+            error = wrong_method(scope["method"], path, "POST")
+        else:
+            known = [f"{prefix}/v1/{one}" for one in ("models", *OPERATIONS)]
+            error = unknown_path(path, known)
+        await error.response()(scope, receive, send)
+
+
+def _answering(handle: Handler) -> Handler:
+    """The handler with every error that it may end with as an answer."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handle(request)
+        except GatewayError as error:
+            return error.response()
+        except SQLAlchemyError as error:
+            log.warning("database_error", kind=type(error).__name__, error=str(error)[:500])
+            return database_away().response()
+
+    return answer
+
+
+def _document_of(model: OpenModel) -> dict[str, Any]:
+    return {
+        "id": model.model, "object": "model", "created": model.created_at_s,
+        "owned_by": "penstock",
+    }  # fmt: skip
 
 
 async def _body(request: Request) -> bytes:
@@ -123,7 +198,7 @@ async def _body(request: Request) -> bytes:
     except TimeoutError as error:
         raise GatewayError(
             408, f"The body did not arrive within {BODY_DEADLINE_S:.0f} s.",
-            "invalid_request_error", "body_too_slow",
+            INVALID, "body_too_slow",
         ) from error  # fmt: skip
 
 
@@ -134,7 +209,7 @@ async def _parts(request: Request) -> AsyncIterator[bytes]:
         if length > MAX_BODY_BYTES:
             raise GatewayError(
                 413, f"The body is longer than {MAX_BODY_BYTES} bytes.",
-                "invalid_request_error", "body_too_large",
+                INVALID, "body_too_large",
             )  # fmt: skip
         yield part
 
@@ -157,11 +232,11 @@ def _document(body: bytes) -> dict[str, Any]:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise GatewayError(
-            400, f"The body is not JSON: {error}.", "invalid_request_error", "invalid_json"
+            400, f"The body is not JSON: {error}.", INVALID, "invalid_json"
         ) from error
     if not isinstance(document, dict) or not isinstance(document.get("model"), str):
         raise GatewayError(
             400, "The body must be an object with a string `model`.",
-            "invalid_request_error", "model_missing",
+            INVALID, "model_missing", param="model",
         )  # fmt: skip
     return document

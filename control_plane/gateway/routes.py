@@ -35,6 +35,11 @@ class Routes:
         await self._refresh()
         return [m for m in self._models if project_id in (None, m.project_id)]
 
+    async def has_type(self, chip_type: str) -> bool:
+        """Whether a replica on a chip of that type answers for any endpoint."""
+        await self._refresh()
+        return any(chip_type == it.chip_type for model in self._models for it in model.routes)
+
     async def refresh_now(self) -> None:
         """Reads again: a replica of the table did not answer."""
         self._read_at = float("-inf")

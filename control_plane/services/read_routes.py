@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from control_plane.services.check_spec import chip_types
 from control_plane.services.deps import Deps
 from control_plane.store.models import Endpoint, Replica
 from penstock.api.states import NodeHealth, ReplicaState
@@ -47,6 +48,12 @@ def read_routes(deps: Deps) -> tuple[OpenModel, ...]:
         )
         for endpoint in endpoints
     )  # fmt: skip
+
+
+def known_types(deps: Deps) -> list[str]:
+    """The chip types that there are, were, or could be."""
+    with deps.store.read() as tx:
+        return chip_types(tx)
 
 
 def _answers(replica: Replica) -> bool:

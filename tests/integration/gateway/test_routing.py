@@ -39,11 +39,19 @@ def test_a_base_url_may_name_the_chip_type(front: Front) -> None:
         answers = [client.post(f"/at/{kind}/v1/completions", json=ASK).json() for _ in range(3)]
         assert {it["by"] for it in answers} == {replica.name}
         assert replica.seen.paths == ["/v1/completions"] * 3
-    answer = client.post("/at/emulated-none/v1/completions", json=ASK)
+    answer = client.post("/at/nvidia-a100/v1/completions", json=ASK)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_not_ready")
     models = client.get(f"/at/{BIG}/v1/models").json()["data"]
     assert [it["id"] for it in models] == ["chat"]
-    assert client.get("/at/emulated-none/v1/models").json()["data"] == []
+    assert client.get("/at/nvidia-a100/v1/models").json()["data"] == [], "it may still join"
+
+
+def test_a_model_can_be_looked_up_alone(front: Front) -> None:
+    front.serve("chat", BIG)
+    client = front.client()
+    (listed,) = client.get("/v1/models").json()["data"]
+    for path in ("/v1/models/chat", f"/at/{BIG}/v1/models/chat"):
+        assert client.get(path).json() == listed
 
 
 def test_requests_under_way_are_spread_by_speed(front: Front) -> None:
