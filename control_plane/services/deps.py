@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from control_plane.clock import Clock
 from control_plane.errors import Denied
 from control_plane.launchers.base import Launcher
+from control_plane.store.snapshot_reader import Pool, PoolReader
 from control_plane.store.unit_of_work import Store, Transaction
 from penstock.api.states import Role
 
@@ -55,6 +57,11 @@ class Deps:
     storage: str
     launcher: Launcher
     rules: Rules = Rules()
+    pool: PoolReader = field(default_factory=PoolReader)
+
+    def read_pool(self, tx: Transaction, now: datetime) -> Pool:
+        """The pool as `tx` sees it, for the planner."""
+        return self.pool.read(tx, now, self.rules.suspect_after_s)
 
     def run(self, work: Callable[[Transaction], ResultT], *, serial: bool = True) -> ResultT:
         """Commits `work`, then (and only then) publishes the hints that it gathered."""

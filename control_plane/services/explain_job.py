@@ -12,7 +12,6 @@ from control_plane.services.hide_names import hide_names
 from control_plane.services.last_attempt import last_attempt
 from control_plane.services.wait_document import wait_document
 from control_plane.store.models import Gang, Job
-from control_plane.store.snapshot_reader import read_pool
 from penstock.api.plans import Explanation, Removal
 from penstock.api.states import JobState, JobType
 from scheduler.explain import explain
@@ -37,7 +36,7 @@ def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
         )  # fmt: skip
         if not _waits(job, gangs):
             return answer
-        pool = read_pool(tx, now, deps.rules.suspect_after_s)
+        pool = deps.read_pool(tx, now)
         snapshot = hide_names(tx, pool.snapshot, caller)
         pasts = {it.id: last_attempt(it) for it in gangs}
     return _of_plan(answer, gangs, pasts, snapshot, make_plan(snapshot, POLICY, now))

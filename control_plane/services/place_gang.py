@@ -1,51 +1,35 @@
-"""Commits one placement: replicas, leases and the gang's new attempt, under version guards."""
+"""Commits one placement: replicas, leases and the gang's new attempt, under its caller's guards."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from control_plane.domain.lease import expires_at
 from control_plane.ids import new_id
 from control_plane.services.moves import move_gang
-from control_plane.services.settle import settle_job
 from control_plane.store.models import Chip, Gang, Job, Lease, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import JobState, LeaseState, ReplicaState
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """What the scheduler chose for one rank."""
-
-    rank: int
-    node_id: str
-    chips: Mapping[str, int]
-    cores_milli: int
-    memory_bytes: int
+from scheduler.model import Seat
 
 
 def place_gang(
-    tx: Transaction, job: Job, gang: Gang, seats: Sequence[Seat], now: datetime
-) -> list[Replica]:
-    """Starts the gang's next attempt on the seats. The caller guards versions; chips are
-    checked against the leases once more by `run_cycle`.
+    tx: Transaction, job: Job, gang: Gang, seats: Sequence[Seat], chips: Mapping[str, Chip],
+    now: datetime,
+) -> list[Replica]:  # fmt: skip
+    """Starts the gang's next attempt on the seats. The caller guards the versions of the gang and
+    of its nodes, tells the nodes, and settles the job.
     """
     gang.attempt += 1
     gang.master = gang.wait = gang.outcome = gang.not_before = None
     gang.exit_code = gang.exit_reason = None
-    chips = tx.nodes.many_chips({chip for seat in seats for chip in seat.chips})
     replicas = [_replica(job, gang, seat, len(seats), chips, now) for seat in seats]
     for replica in replicas:
         tx.replicas.add(replica)
         tx.leases.add(_lease(job, replica, now))
-    nodes = {seat.node_id for seat in seats}
-    tx.nodes.bump_generation(nodes)
     message = f"attempt {gang.attempt} placed: {describe(replicas)}"
     move_gang(tx, job, gang, JobState.STARTING, "placed", message, now)
-    tx.session.flush()
-    settle_job(tx, job, now)
     return replicas
 
 

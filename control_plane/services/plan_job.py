@@ -11,7 +11,7 @@ from control_plane.services.deps import Caller, Deps
 from control_plane.services.hide_names import hide_names
 from control_plane.services.submit_job import find_project, make_job
 from control_plane.services.wait_document import wait_document
-from control_plane.store.snapshot_reader import Pool, read_pool
+from control_plane.store.snapshot_reader import Pool
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.plans import PlanAnswer, PlannedReplica, Removal
 from penstock.api.specs import JobSpec
@@ -34,7 +34,7 @@ def plan_job(deps: Deps, caller: Caller, spec: JobSpec) -> PlanAnswer:
     try:
         with deps.store.write() as tx:
             job_id = _submit(tx, deps, caller, spec)
-            pool = read_pool(tx, now, deps.rules.suspect_after_s)
+            pool = deps.read_pool(tx, now)
             pool = replace(pool, snapshot=hide_names(tx, pool.snapshot, caller))
             raise _Undo
     except _Undo:

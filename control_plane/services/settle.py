@@ -98,9 +98,11 @@ def finish_gang(tx: Transaction, job: Job, gang: Gang, now: datetime) -> None:
     move_gang(tx, job, gang, target, reason, message, now)
 
 
-def settle_job(tx: Transaction, job: Job, now: datetime) -> None:
-    """Moves the job to the state that its gangs add up to."""
-    gangs = tx.jobs.gangs(job.id)
+def settle_job(
+    tx: Transaction, job: Job, now: datetime, gangs: Sequence[Gang] | None = None
+) -> None:
+    """Moves the job to the state that its gangs add up to; `gangs` are all of them, if at hand."""
+    gangs = gangs or tx.jobs.gangs(job.id)
     target = job_domain.derive([JobState(gang.state) for gang in gangs])
     gang = _speaker(gangs, target)
     message = gang.message

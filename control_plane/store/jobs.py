@@ -16,6 +16,7 @@ from control_plane.store.paging import Slice, page_of
 from penstock.api.states import JobState
 
 LIVE_STATES = tuple(sorted(LIVE))
+PLACED = (JobState.STARTING, JobState.RUNNING, JobState.STOPPING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,22 @@ class QueuedGang:
     created_at: datetime
     type: str
     spec: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedGang:
+    """What a cycle needs of a gang that holds chips, and of its job."""
+
+    id: str
+    job_id: str
+    state: str
+    since: datetime
+    version: int
+    job_name: str
+    project: str
+    queue: str
+    priority: int
+    type: str
 
 
 class Jobs:
@@ -137,10 +154,22 @@ class Jobs:
         )  # fmt: skip
         return [QueuedGang(*row) for row in rows]
 
-    def gangs_in(self, states: Collection[JobState]) -> Sequence[Gang]:
-        return self._session.scalars(
-            select(Gang).where(Gang.state.in_(tuple(states))).order_by(Gang.id)
-        ).all()
+    def has_queued_gang(self) -> bool:
+        query = select(Gang.id).where(Gang.state == JobState.QUEUED).limit(1)
+        return self._session.scalar(query) is not None
+
+    def placed_gangs(self) -> Sequence[PlacedGang]:
+        """All of them, as plain values."""
+        rows = self._session.execute(
+            select(
+                Gang.id, Gang.job_id, Gang.state, Gang.since, Gang.version,
+                Job.name, Job.project, Job.queue, Job.priority, Job.type,
+            )
+            .join(Job, Job.id == Gang.job_id)
+            .where(Gang.state.in_(PLACED))
+            .order_by(Gang.id)
+        )  # fmt: skip
+        return [PlacedGang(*row) for row in rows]
 
     def has_due_gang(self, now: datetime) -> bool:
         """Whether a queued gang's back-off has just ended without anybody telling."""
@@ -155,11 +184,12 @@ class Jobs:
             .order_by(Checkpoint.step.desc(), Checkpoint.epoch.desc())
         ).all()
 
-    def last_commits(self, job_ids: Collection[str]) -> dict[str, datetime]:
-        """job → when its newest checkpoint was committed."""
+    def last_commits(self) -> dict[str, datetime]:
+        """Placed job → when its newest checkpoint was committed."""
+        placed = select(Gang.job_id).where(Gang.state.in_(PLACED))
         rows = self._session.execute(
             select(Checkpoint.job_id, func.max(Checkpoint.committed_at))
-            .where(Checkpoint.job_id.in_(tuple(job_ids)))
+            .where(Checkpoint.job_id.in_(placed))
             .group_by(Checkpoint.job_id)
         )
         return {row[0]: row[1] for row in rows}

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from control_plane.store.models import Lease
+from control_plane.store.models import Lease, Replica
 from penstock.api.states import LeaseState
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a cycle needs of a held lease and its replica; no more columns than that."""
+
+    replica_id: str
+    job_id: str
+    gang_id: str
+    node_id: str
+    queue: str
+    chips: list[dict[str, Any]]
+    cores_milli: int
+    memory_bytes: int
+    replica_state: str
+    desired: str
 
 
 class Leases:
@@ -22,6 +40,16 @@ class Leases:
         return self._session.scalars(
             select(Lease).where(Lease.state == LeaseState.HELD).order_by(Lease.id)
         ).all()
+
+    def holds(self) -> Sequence[Hold]:
+        """All that is held, as plain values: a cycle over a full pool is bound by this read."""
+        columns = (
+            Lease.replica_id, Lease.job_id, Replica.gang_id, Lease.node_id, Lease.queue,
+            Lease.chips, Lease.cores_milli, Lease.memory_bytes, Replica.state, Replica.desired,
+        )  # fmt: skip
+        query = select(*columns).join(Replica, Replica.id == Lease.replica_id)
+        rows = self._session.execute(query.where(Lease.state == LeaseState.HELD).order_by(Lease.id))
+        return [Hold(*row) for row in rows]
 
     def held_on(self, node_id: str) -> Sequence[Lease]:
         return self._session.scalars(

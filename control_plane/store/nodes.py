@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,22 @@ from sqlalchemy.orm import Session
 
 from control_plane.store.models import Chip, Node
 from control_plane.topics import node_topic
+from penstock.api.states import NodeIntent
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a cycle needs of a node; no more columns than that."""
+
+    id: str
+    name: str
+    version: int
+    health: str
+    intent: str
+    labels: dict[str, Any]
+    cores_milli: int
+    memory_bytes: int
+    last_heartbeat_at: datetime | None
 
 
 class Nodes:
@@ -51,6 +68,20 @@ class Nodes:
             query = query.where(Chip.node_id == node_id)
         return self._session.scalars(query).all()
 
+    def chips_of(self, node_ids: Collection[str]) -> Sequence[Chip]:
+        """Chips present now, of so many nodes."""
+        query = select(Chip).where(Chip.present, Chip.node_id.in_(tuple(node_ids)))
+        return self._session.scalars(query.order_by(Chip.node_id, Chip.type, Chip.index)).all()
+
+    def hosts(self) -> Sequence[Host]:
+        """Nodes that are not retired, as plain values: what a cycle needs of them."""
+        columns = (
+            Node.id, Node.name, Node.version, Node.health, Node.intent, Node.labels,
+            Node.cores_milli, Node.memory_bytes, Node.last_heartbeat_at,
+        )  # fmt: skip
+        query = select(*columns).where(Node.intent != NodeIntent.RETIRED).order_by(Node.name)
+        return [Host(*row) for row in self._session.execute(query)]
+
     def known_chips(self, node_id: str) -> dict[str, Chip]:
         """Every chip the node ever reported, by key."""
         rows = self._session.scalars(select(Chip).where(Chip.node_id == node_id))
@@ -79,15 +110,16 @@ class Nodes:
             )
             self._hints.update(node_topic(node_id) for node_id in node_ids)
 
-    def bump_version(self, node_id: str, version: int) -> bool:
-        """Takes the node's version; False if its capacity changed since `version` was read."""
-        taken = self._session.execute(
-            update(Node)
-            .where(Node.id == node_id, Node.version == version)
-            .values(version=version + 1)
-            .returning(Node.id)
-        ).scalar()
-        return taken is not None
+    def take(self, versions: Mapping[str, int]) -> Set[str]:
+        """Raises the versions of the nodes that still are at these, and says which they are. For
+        serial transactions: nobody else changes a version meanwhile.
+        """
+        rows = self._session.execute(select(Node.id, Node.version).where(Node.id.in_(versions)))
+        same = {node_id for node_id, version in rows if versions[node_id] == version}
+        if same:
+            raised = update(Node).where(Node.id.in_(same)).values(version=Node.version + 1)
+            self._session.execute(raised)
+        return same
 
     def add(self, row: Node | Chip) -> None:
         self._session.add(row)

@@ -34,11 +34,6 @@ class Replicas:
             .order_by(Replica.id)
         ).all()
 
-    def live(self) -> Sequence[Replica]:
-        return self._session.scalars(
-            select(Replica).where(Replica.state.in_(LIVE_STATES)).order_by(Replica.id)
-        ).all()
-
     def of_attempt(self, gang_id: str, attempt: int) -> Sequence[Replica]:
         return self._session.scalars(
             select(Replica)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from control_plane.domain.replica import LIVE
 from control_plane.store import models
+from control_plane.store.chip_facts import ChipFacts, NodeFacts
 from control_plane.store.gang_reader import gang_of
+from control_plane.store.jobs import PlacedGang
+from control_plane.store.leases import Hold
+from control_plane.store.nodes import Host
 from control_plane.store.unit_of_work import Transaction
-from penstock.api.states import ChipHealth, JobState, JobType, NodeHealth, NodeIntent
+from penstock.api.states import JobState, JobType, NodeHealth, NodeIntent
 from penstock.api.vendors import vendor_table
 from scheduler import model as plan
 from scheduler.model import ChipId, GangId, HostShare, JobId, NodeId
-
-_PLACED = (JobState.STARTING, JobState.RUNNING, JobState.STOPPING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +42,39 @@ class Pool:
     waits: Mapping[str, Wait]
 
 
-def read_pool(tx: Transaction, now: datetime, suspect_after_s: float) -> Pool:
-    """Everything that a cycle decides on, in one consistent read. A node that was silent for
-    `suspect_after_s` takes nothing new, even while nobody has called it suspect yet.
-    """
-    heard_since = now - timedelta(seconds=suspect_after_s)
-    leases = tx.leases.held()
-    held = _Held.of(leases, _leaving(tx, leases))
-    queued, gangs = tx.jobs.queued_gangs(), tx.jobs.gangs_in(_PLACED)
-    jobs = {job.id: job for job in tx.jobs.many({gang.job_id for gang in gangs})}
-    siblings = _placed_types(leases)
-    nodes = [node for node in tx.nodes.all() if node.intent != NodeIntent.RETIRED]
-    snapshot = plan.Snapshot(
-        nodes=tuple(_nodes(tx, nodes, held, heard_since)),
-        queued=tuple(gang_of(gang, siblings.get(gang.job_id, {})) for gang in queued),
-        running=tuple(_running(tx, gangs, jobs, leases, now)),
-        queues=tuple(_queue(row, held) for row in tx.queues.all()),
-        speeds=_speeds(tx),
-        vendors=frozenset(vendor_table()),
-    )
-    waits = {
-        gang.id: Wait(gang.job_id, gang.index, (gang.wait or {}).get("code"), gang.not_before)
-        for gang in queued
-    }
-    return Pool(snapshot, {node.id: node.version for node in nodes}, waits)
+class PoolReader:
+    """Reads the pool as it is, and remembers of its chips what does not change."""
+
+    def __init__(self) -> None:
+        self._facts = ChipFacts()
+
+    def read(self, tx: Transaction, now: datetime, suspect_after_s: float) -> Pool:
+        """Everything that a cycle decides on, in one consistent read. A node that was silent for
+        `suspect_after_s` takes nothing new, even while nobody has called it suspect yet.
+        """
+        heard_since = now - timedelta(seconds=suspect_after_s)
+        hosts, holds, queued = tx.nodes.hosts(), tx.leases.holds(), tx.jobs.queued_gangs()
+        versions = {host.id: host.version for host in hosts}
+        facts, held, siblings = self._facts.of(tx, versions), _Held.of(holds), _placed_types(holds)
+        snapshot = plan.Snapshot(
+            nodes=tuple(_node(host, facts[host.id], held, heard_since) for host in hosts),
+            queued=tuple(gang_of(gang, siblings.get(gang.job_id, {})) for gang in queued),
+            running=tuple(_running(tx, holds, now)),
+            queues=tuple(_queue(row, held) for row in tx.queues.all()),
+            speeds=_speeds(tx, facts.values()),
+            vendors=frozenset(vendor_table()),
+        )
+        waits = {
+            gang.id: Wait(gang.job_id, gang.index, (gang.wait or {}).get("code"), gang.not_before)
+            for gang in queued
+        }
+        return Pool(snapshot, versions, waits)
 
 
 @dataclass(slots=True)
 class _Held:
     """What leases hold of chips, hosts and queues, and how much of that is being given back."""
 
-    leaving: set[str]
     chips: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     cores: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     memory: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
@@ -78,68 +83,56 @@ class _Held:
     )
 
     @classmethod
-    def of(cls, leases: Iterable[models.Lease], leaving: set[str]) -> _Held:
-        held = cls(leaving)
-        for lease in leases:
-            held._add(lease)
+    def of(cls, holds: Iterable[Hold]) -> _Held:
+        held = cls()
+        for hold in holds:
+            held._add(hold)
         return held
 
-    def _add(self, lease: models.Lease) -> None:
-        leaving = lease.replica_id in self.leaving
+    def _add(self, hold: Hold) -> None:
         entries = [
-            (self.cores[lease.node_id], lease.cores_milli),
-            (self.memory[lease.node_id], lease.memory_bytes),
+            (self.cores[hold.node_id], hold.cores_milli),
+            (self.memory[hold.node_id], hold.memory_bytes),
         ]
-        for chip in lease.chips:
+        for chip in hold.chips:
             entries.append((self.chips[chip["chip_id"]], chip["milli"]))
-            entries.append((self.queues[lease.queue, chip["type"]], chip["milli"]))
+            entries.append((self.queues[hold.queue, chip["type"]], chip["milli"]))
+        leaving = _is_leaving(hold)
         for entry, amount in entries:
             entry[0] += amount
             entry[1] += amount if leaving else 0
 
 
-def _leaving(tx: Transaction, leases: Sequence[models.Lease]) -> set[str]:
-    """Replicas whose leases will end: told to stop, or ended without a release yet."""
-    staying = {replica.id for replica in tx.replicas.live() if replica.desired == "run"}
-    return {lease.replica_id for lease in leases} - staying
+def _is_leaving(hold: Hold) -> bool:
+    """Whether it will end soon: the replica was told to stop, or ended without a release yet."""
+    return hold.desired != "run" or hold.replica_state not in LIVE
 
 
-def _nodes(
-    tx: Transaction, nodes: Sequence[models.Node], held: _Held, heard_since: datetime
-) -> Iterable[plan.Node]:
-    chips: dict[str, list[plan.Chip]] = defaultdict(list)
-    for row in tx.nodes.chips():
-        chips[row.node_id].append(_chip(row, held))
-    for node in nodes:
-        cores, memory = held.cores[node.id], held.memory[node.id]
-        yield plan.Node(
-            id=NodeId(node.id), name=node.name, closed=_closed(node, heard_since),
-            cores_milli=node.cores_milli, free_cores_milli=node.cores_milli - cores[0],
-            releasing_cores_milli=cores[1], memory_bytes=node.memory_bytes,
-            free_memory_bytes=node.memory_bytes - memory[0], releasing_memory_bytes=memory[1],
-            chips=tuple(chips[node.id]), labels=dict(node.labels),
-        )  # fmt: skip
+def _node(host: Host, facts: NodeFacts, held: _Held, heard_since: datetime) -> plan.Node:
+    cores, memory = held.cores.get(host.id, (0, 0)), held.memory.get(host.id, (0, 0))
+    return plan.Node(
+        id=NodeId(host.id), name=host.name, closed=_closed(host, heard_since),
+        cores_milli=host.cores_milli, free_cores_milli=host.cores_milli - cores[0],
+        releasing_cores_milli=cores[1], memory_bytes=host.memory_bytes,
+        free_memory_bytes=host.memory_bytes - memory[0], releasing_memory_bytes=memory[1],
+        chips=tuple(_chip(chip, held) for chip in facts.chips), labels=host.labels,
+    )  # fmt: skip
 
 
-def _closed(node: models.Node, heard_since: datetime) -> plan.Closed | None:
-    if node.intent != NodeIntent.SCHEDULABLE:
-        return plan.Closed(node.intent)
-    if node.health != NodeHealth.READY:
-        return plan.Closed(node.health)
-    heard = node.last_heartbeat_at is not None and node.last_heartbeat_at >= heard_since
+def _closed(host: Host, heard_since: datetime) -> plan.Closed | None:
+    if host.intent != NodeIntent.SCHEDULABLE:
+        return plan.Closed(host.intent)
+    if host.health != NodeHealth.READY:
+        return plan.Closed(host.health)
+    heard = host.last_heartbeat_at is not None and host.last_heartbeat_at >= heard_since
     return None if heard else plan.Closed.SUSPECT
 
 
-def _chip(row: models.Chip, held: _Held) -> plan.Chip:
-    taken, releasing = held.chips[row.id]
-    return plan.Chip(
-        id=ChipId(row.id), node_id=NodeId(row.node_id), index=row.index, type=row.type,
-        vendor=row.vendor, memory_bytes=row.memory_bytes,
-        dtypes=frozenset(row.report.get("dtypes", ())), emulated=row.emulated,
-        stands_for=row.report.get("stands_for"), healthy=row.health != ChipHealth.UNHEALTHY,
-        free_milli=max(0, plan.WHOLE - taken), releasing_milli=releasing,
-        cores_milli=row.cores_milli,
-    )  # fmt: skip
+def _chip(chip: plan.Chip, held: _Held) -> plan.Chip:
+    if chip.id not in held.chips:
+        return chip
+    taken, releasing = held.chips[chip.id]
+    return replace(chip, free_milli=max(0, plan.WHOLE - taken), releasing_milli=releasing)
 
 
 def _queue(row: models.Queue, held: _Held) -> plan.Queue:
@@ -151,58 +144,49 @@ def _queue(row: models.Queue, held: _Held) -> plan.Queue:
     )  # fmt: skip
 
 
-def _speeds(tx: Transaction) -> plan.Speeds:
-    rates: dict[str, dict[str, plan.Rate]] = {}
-    for chip in tx.nodes.chips():
-        known = rates.setdefault(chip.type, {})
-        for key, rate in chip.report.get("rates", {}).items():
-            known[key] = plan.Rate(rate["value"], rate["origin"])
+def _speeds(tx: Transaction, facts: Iterable[NodeFacts]) -> plan.Speeds:
+    rates: dict[str, dict[str, plan.Rate]] = defaultdict(dict)
+    for node in facts:
+        for chip_type, known in node.rates.items():
+            rates[chip_type].update(known)
     measured = {
         (row.work_class, row.chip_type): plan.Rate(row.value, row.origin) for row in tx.speeds.all()
     }
     return plan.Speeds(measured=measured, rates=rates)
 
 
-def _placed_types(leases: Sequence[models.Lease]) -> Mapping[str, dict[str, int]]:
+def _placed_types(holds: Iterable[Hold]) -> Mapping[str, dict[str, int]]:
     """job → chip type → number of its replicas there."""
     placed: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for lease in leases:
-        for kind in {chip["type"] for chip in lease.chips}:
-            placed[lease.job_id][kind] += 1
+    for hold in holds:
+        for kind in {chip["type"] for chip in hold.chips}:
+            placed[hold.job_id][kind] += 1
     return placed
 
 
-def _running(
-    tx: Transaction, gangs: Sequence[models.Gang], jobs: Mapping[str, models.Job],
-    leases: Sequence[models.Lease], now: datetime,
-) -> Iterable[plan.RunningGang]:  # fmt: skip
-    replicas = tx.replicas.many({lease.replica_id for lease in leases})
-    by_gang: dict[str, list[models.Lease]] = defaultdict(list)
-    for lease in leases:
-        by_gang[replicas[lease.replica_id].gang_id].append(lease)
-    saved = tx.jobs.last_commits({gang.job_id for gang in gangs})
-    for gang in gangs:
+def _running(tx: Transaction, holds: Iterable[Hold], now: datetime) -> Iterable[plan.RunningGang]:
+    by_gang: dict[str, list[Hold]] = defaultdict(list)
+    for hold in holds:
+        by_gang[hold.gang_id].append(hold)
+    saved = tx.jobs.last_commits()
+    for gang in tx.jobs.placed_gangs():
         last = max(gang.since, saved.get(gang.job_id, gang.since))
-        lost_work_s = (now - last).total_seconds()
-        yield _running_gang(gang, jobs[gang.job_id], by_gang[gang.id], lost_work_s)
+        yield _running_gang(gang, by_gang[gang.id], (now - last).total_seconds())
 
 
-def _running_gang(
-    gang: models.Gang, job: models.Job, leases: Sequence[models.Lease], lost_work_s: float
-) -> plan.RunningGang:
+def _running_gang(gang: PlacedGang, holds: Sequence[Hold], lost_work_s: float) -> plan.RunningGang:
     chips: dict[ChipId, int] = defaultdict(int)
     hosts: dict[NodeId, HostShare] = {}
-    for lease in leases:
-        for chip in lease.chips:
+    for hold in holds:
+        for chip in hold.chips:
             chips[ChipId(chip["chip_id"])] += chip["milli"]
-        before = hosts.get(NodeId(lease.node_id), HostShare(0, 0))
-        hosts[NodeId(lease.node_id)] = HostShare(
-            before.cores_milli + lease.cores_milli, before.memory_bytes + lease.memory_bytes
+        before = hosts.get(NodeId(hold.node_id), HostShare(0, 0))
+        hosts[NodeId(hold.node_id)] = HostShare(
+            before.cores_milli + hold.cores_milli, before.memory_bytes + hold.memory_bytes
         )
     return plan.RunningGang(
-        id=GangId(gang.id), job_id=JobId(job.id), job_name=job.name, queue=job.queue,
-        priority=job.priority, started_at=gang.since, type=plan.JobType(JobType(job.type)),
-        project=job.project, releasing=gang.state == JobState.STOPPING,
-        chips=dict(chips), hosts=hosts,
+        id=GangId(gang.id), job_id=JobId(gang.job_id), job_name=gang.job_name, queue=gang.queue,
+        priority=gang.priority, started_at=gang.since, type=plan.JobType(JobType(gang.type)),
+        project=gang.project, releasing=gang.state == JobState.STOPPING, chips=dict(chips), hosts=hosts,
         lost_work_s=lost_work_s, version=gang.version,
     )  # fmt: skip

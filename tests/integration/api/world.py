@@ -10,8 +10,10 @@ from typing import Any, Final
 from starlette.testclient import TestClient
 
 from control_plane.services.deps import Deps
-from control_plane.services.place_gang import Seat, place_gang
+from control_plane.services.place_gang import place_gang
+from control_plane.services.settle import settle_job
 from control_plane.store.unit_of_work import Transaction
+from scheduler.model import ChipId, NodeId, Seat
 
 GIB: Final = 2**30
 TASK: Final[dict[str, Any]] = {"type": "task", "task": {"command": ["true"]}}
@@ -109,8 +111,11 @@ def _place(
     job = tx.jobs.get(job_id)
     assert job is not None
     gang = tx.jobs.gangs(job_id)[0]
-    seats = [
-        Seat(rank, node_id, dict.fromkeys(chip_ids[rank::ranks], milli), 500, GIB // 4)
-        for rank in range(ranks)
-    ]
-    return [row.id for row in place_gang(tx, job, gang, seats, deps.clock.now())]
+    held = [{ChipId(it): milli for it in chip_ids[rank::ranks]} for rank in range(ranks)]
+    seats = [Seat(rank, NodeId(node_id), held[rank], 500, GIB // 4) for rank in range(ranks)]
+    now = deps.clock.now()
+    replicas = place_gang(tx, job, gang, seats, tx.nodes.many_chips(chip_ids), now)
+    tx.nodes.bump_generation([node_id])
+    tx.session.flush()
+    settle_job(tx, job, now)
+    return [row.id for row in replicas]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -22,6 +22,8 @@ from control_plane.store.models import (
     Node,
     Replica,
 )
+from control_plane.store.snapshot_reader import PoolReader
+from control_plane.store.unit_of_work import Transaction
 from penstock.api.specs import JobSpec
 from penstock.api.states import JobState
 from tests.fakes.cluster import Cluster
@@ -43,7 +45,9 @@ def broken(cluster: Cluster, memory: Memory | None = None) -> list[str]:
     """
     with cluster.deps.store.read() as tx:
         rows = _Rows(tx.session)
+        seen = list(_seen(cluster, tx))
     return [
+        *seen,
         *_capacity(rows),
         *_truth(cluster, rows),
         *_attempts(rows),
@@ -54,6 +58,13 @@ def broken(cluster: Cluster, memory: Memory | None = None) -> list[str]:
         *(_new_leases(rows, memory) if memory is not None else ()),
         *_names(rows),
     ]
+
+
+def _seen(cluster: Cluster, tx: Transaction) -> Iterator[str]:
+    """What is remembered of the pool between cycles is what a first look would see."""
+    now, deps = cluster.clock.now(), cluster.deps
+    if deps.read_pool(tx, now) != replace(deps, pool=PoolReader()).read_pool(tx, now):
+        yield "the pool as remembered differs from the pool as it is"
 
 
 class _Rows:

@@ -1,0 +1,75 @@
+"""What chips are, apart from who holds them: read once, and again when their node changed.
+
+Whatever changes a chip's row raises its node's version in the same transaction, but for samples,
+which decide nothing. So facts are good for as long as the version is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from control_plane.store import models
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.states import ChipHealth
+from scheduler import model as plan
+from scheduler.model import ChipId, NodeId
+
+_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """One node's chips, none of them held, and what its chip types declare or were measured at:
+    chip type → kind of rate → rate.
+    """
+
+    version: int
+    chips: tuple[plan.Chip, ...] = ()
+    rates: Mapping[str, Mapping[str, plan.Rate]] = field(default_factory=dict)
+
+
+class ChipFacts:
+    """Remembers facts by node. Any number of threads may ask."""
+
+    def __init__(self) -> None:
+        self._known: Mapping[str, NodeFacts] = {}
+
+    def of(self, tx: Transaction, versions: Mapping[str, int]) -> Mapping[str, NodeFacts]:
+        """The facts of nodes at these versions, which `tx` has read. Forgets all other nodes."""
+        known = self._known
+        missing = [
+            node for node, at in versions.items() if node not in known or known[node].version != at
+        ]
+        found = _read(tx, missing, versions)
+        self._known = {node: found.get(node) or known[node] for node in versions}
+        return self._known
+
+
+def _read(
+    tx: Transaction, nodes: Sequence[str], versions: Mapping[str, int]
+) -> Mapping[str, NodeFacts]:
+    rows: dict[str, list[models.Chip]] = defaultdict(list)
+    for start in range(0, len(nodes), _AT_ONCE):
+        for row in tx.nodes.chips_of(nodes[start : start + _AT_ONCE]):
+            rows[row.node_id].append(row)
+    return {node: _facts(versions[node], rows[node]) for node in nodes}
+
+
+def _facts(version: int, rows: Iterable[models.Chip]) -> NodeFacts:
+    rates: dict[str, dict[str, plan.Rate]] = defaultdict(dict)
+    for row in rows:
+        for kind, rate in row.report.get("rates", {}).items():
+            rates[row.type][kind] = plan.Rate(rate["value"], rate["origin"])
+    return NodeFacts(version, tuple(_chip(row) for row in rows), rates)
+
+
+def _chip(row: models.Chip) -> plan.Chip:
+    return plan.Chip(
+        id=ChipId(row.id), node_id=NodeId(row.node_id), index=row.index, type=row.type,
+        vendor=row.vendor, memory_bytes=row.memory_bytes,
+        dtypes=frozenset(row.report.get("dtypes", ())), emulated=row.emulated,
+        stands_for=row.report.get("stands_for"), healthy=row.health != ChipHealth.UNHEALTHY,
+        cores_milli=row.cores_milli,
+    )  # fmt: skip
