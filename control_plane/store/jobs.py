@@ -160,16 +160,12 @@ class Jobs:
 
     def placed_gangs(self) -> Sequence[PlacedGang]:
         """All of them, as plain values."""
-        rows = self._session.execute(
-            select(
-                Gang.id, Gang.job_id, Gang.state, Gang.since, Gang.version,
-                Job.name, Job.project, Job.queue, Job.priority, Job.type,
-            )
-            .join(Job, Job.id == Gang.job_id)
-            .where(Gang.state.in_(PLACED))
-            .order_by(Gang.id)
+        columns: tuple[Any, ...] = (
+            Gang.id, Gang.job_id, Gang.state, Gang.since, Gang.version,
+            Job.name, Job.project, Job.queue, Job.priority, Job.type,
         )  # fmt: skip
-        return [PlacedGang(*row) for row in rows]
+        query = select(*columns).join(Job, Job.id == Gang.job_id).where(Gang.state.in_(PLACED))
+        return [PlacedGang(*row) for row in self._session.execute(query.order_by(Gang.id))]
 
     def has_due_gang(self, now: datetime) -> bool:
         """Whether a queued gang's back-off has just ended without anybody telling."""

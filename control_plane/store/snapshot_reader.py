@@ -187,6 +187,6 @@ def _running_gang(gang: PlacedGang, holds: Sequence[Hold], lost_work_s: float) -
     return plan.RunningGang(
         id=GangId(gang.id), job_id=JobId(gang.job_id), job_name=gang.job_name, queue=gang.queue,
         priority=gang.priority, started_at=gang.since, type=plan.JobType(JobType(gang.type)),
-        project=gang.project, releasing=gang.state == JobState.STOPPING, chips=dict(chips), hosts=hosts,
-        lost_work_s=lost_work_s, version=gang.version,
+        project=gang.project, releasing=gang.state == JobState.STOPPING, chips=dict(chips),
+        hosts=hosts, lost_work_s=lost_work_s, version=gang.version,
     )  # fmt: skip

@@ -79,6 +79,7 @@ class FakeAgent:
     node_id: str
     inventory: Inventory
     credential: str = ""
+    told: Inventory = field(init=False)
     online: bool = True
     loses_replies: bool = False
     stubborn: bool = False
@@ -93,6 +94,9 @@ class FakeAgent:
     beats: list[HeartbeatRequest] = field(default_factory=list)
     lists: list[tuple[AssignmentList, int]] = field(default_factory=list)
     _ports: int = 20000
+
+    def __post_init__(self) -> None:
+        self.told = self.inventory  # it enrolled with it
 
     def tick(self) -> None:
         """Enforces deadlines; then, if the control plane can be reached, talks to it."""
@@ -112,11 +116,15 @@ class FakeAgent:
             if it.live
         )
         generation = self.desired.generation if self.desired is not None else 0
-        request = HeartbeatRequest(instance=self.instance, generation=generation, replicas=held)
+        news = self.inventory if self.inventory != self.told else None
+        request = HeartbeatRequest(
+            instance=self.instance, generation=generation, replicas=held, inventory=news
+        )
         self.beats.append(request)
         reply = record_heartbeat(self.deps, self.node_id, request)
         if self.loses_replies:
             return
+        self.told = self.inventory
         self._renew(reply.leases, sent_ns)
         for replica_id in reply.stop:
             self._stop(replica_id, ExitReason.STOPPED)

@@ -21,8 +21,8 @@ from control_plane.services.record_heartbeat import record_heartbeat
 from control_plane.services.roll_up_usage import roll_up_usage
 from control_plane.store.models import Usage
 from control_plane.store.unit_of_work import Store
-from penstock.api.states import ExitReason, JobState, NodeIntent
-from tests.fakes.cluster import BIG, SMALL, Cluster, a_gang, a_server
+from penstock.api.states import ChipHealth, ExitReason, JobState, NodeIntent
+from tests.fakes.cluster import BIG, SMALL, Cluster, a_gang, a_server, an_inventory
 from tests.fakes.failing_store import Crash, FailingStore
 from tests.fakes.node_agent import FakeAgent
 from tests.integration.services.invariants import Memory, broken
@@ -171,6 +171,15 @@ class CloudMachine(RuleBasedStateMachine):
                 agent.stubborn = True
             case "reboot":
                 agent.reboot()
+
+    @rule(node=nodes, kind=st.sampled_from(["fewer", "all", "sick"]))
+    def offer(self, node: str, kind: str) -> None:
+        """A node's chips vanish, come back, or turn sick; it tells with its next heartbeat."""
+        agent = self.cluster.agents[node]
+        every = an_inventory(NODES[node])
+        first = every.chips[0].model_copy(update={"health": ChipHealth.UNHEALTHY})
+        chips = {"fewer": every.chips[1:], "all": every.chips, "sick": (first, *every.chips[1:])}
+        agent.inventory = every.model_copy(update={"chips": chips[kind]})
 
     @rule(node=nodes, which=st.integers(0, 20), kind=st.sampled_from(["report", "beat", "list"]))
     def repeat(self, node: str, which: int, kind: str) -> None:
