@@ -187,7 +187,7 @@ def test_only_chips_that_new_work_could_get_count_as_free(cluster: Cluster) -> N
     cluster.clock.advance(60)
     cluster.sweep()
     assert counts() == (2, 0, 0)
-    free = [it.free_milli for it in list_chips(cluster.deps, ADMIN, 10, None).items]
+    free = [it.free_milli for it in list_chips(cluster.deps, ADMIN, 10, None, retired=True).items]
     assert free == [0, 0, 0]
 
 
