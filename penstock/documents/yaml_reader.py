@@ -1,4 +1,4 @@
-"""The YAML side of `penstock.documents`: YAML 1.2's plain values, with positions.
+"""YAML 1.2's plain values, with positions.
 
 No tags, no timestamps, no `yes` for true; an alias may be used, but not to blow up a document.
 """
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from penstock.documents import (
+from penstock.documents.model import (
     MAX_DEPTH,
     Document,
     DocumentError,
