@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from agents.backoff import Backoff
 from agents.client import ControlPlane, Denied, Refused, Unreachable
 from agents.state import identity
 from agents.state.identity import Identity
+from penstock.addresses import is_loopback
 from penstock.api.assignments import EnrolReply, EnrolRequest, Inventory
 
 log = structlog.get_logger()
@@ -65,15 +65,6 @@ def check_transport(server: str, insecure: bool) -> None:
             f"the node's credential would cross the network to {url.hostname} unencrypted: use "
             f"https, with --ca-file for a CA of your own, or say --insecure if this network is safe"
         )
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def own_address(server: str) -> str:

@@ -17,6 +17,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI, Response
 
+from control_plane.api.address import Listening
 from control_plane.api.app import build_api
 from control_plane.clock import SharedClock, SystemClock
 from control_plane.daemon.scheduler import SchedulerDaemon
@@ -124,7 +125,10 @@ def build_app(parts: Parts) -> FastAPI:
     """The HTTP application; its lifespan runs the daemon, the gateway and the worker."""
     settings = parts.settings
     gateway = Gateway(parts.deps, parts.hub, auth=settings.auth)
-    app = build_api(parts.deps, parts.hub, auth=settings.auth, lifespan=_lifespan(parts, gateway))
+    app = build_api(
+        parts.deps, parts.hub, auth=settings.auth, lifespan=_lifespan(parts, gateway),
+        listening=Listening(settings.host, settings.public_url),
+    )  # fmt: skip
     app.include_router(gateway.router())
     app.add_middleware(RequestMeter, observe=parts.metrics.request)
     exposition = partial(_exposition, parts.metrics)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from penstock.addresses import is_loopback
+from penstock.api.ids import URL_PATTERN
 
 Part = Literal["api", "scheduler", "worker"]
 
@@ -20,6 +22,12 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path("~/.penstock"), description="database, storage and tokens")
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8470, ge=0, le=65535, description="0: any free one")
+    public_url: str | None = Field(
+        default=None,
+        pattern=URL_PATTERN,
+        description="address by which nodes reach this server, for the commands it hands out, "
+        "for example behind a proxy; default: as it was asked",
+    )
     database_url: str | None = Field(
         default=None, description="default: SQLite in home; postgresql+psycopg://… in production"
     )
@@ -94,13 +102,3 @@ def load_settings(
     """The environment's settings with what the command line says instead."""
     given = {"home": home, "host": host, "port": port, "auth": auth}
     return Settings(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address. Names other than localhost: no."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

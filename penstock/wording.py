@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from penstock.api.ids import NAME_PATTERN
+from penstock.api.ids import NAME_PATTERN, URL_PATTERN
 
 UNKNOWN_KIND: Final = "is not a value that may stand here"
 """For kinds of errors that no type of ours raises; a test holds the types against the table."""
@@ -55,6 +55,7 @@ _PATTERNS: Final[Mapping[str, str]] = {
     r"^[a-z0-9][a-z0-9._-]{0,127}$": f"must be a name of {_REF}, beginning with a letter or digit",
     r"^[A-Za-z_][A-Za-z0-9_]{0,127}$": "must be the name of a variable: letters, digits and "
     "underscores, not beginning with a digit",
+    URL_PATTERN: "must be an address such as https://penstock.example:8470",
     r"^https?://": "must begin with http:// or https://",
     r"^[0-9a-f]{64}$": "must be a SHA-256: 64 hexadecimal digits in lower case",
     r"^[\x21-\x7e]+$": "must be printable ASCII without spaces",

@@ -24,6 +24,7 @@ from control_plane.api import (
     queues,
     replicas,
 )
+from control_plane.api.address import Listening
 from control_plane.api.error_handlers import add_error_handlers
 from control_plane.api.gate import Gate
 from control_plane.api.middleware import RequestFrame
@@ -33,6 +34,7 @@ from control_plane.hub import Hub
 from control_plane.services.deps import Deps
 from penstock import __version__
 
+LOOPBACK: Final = Listening()
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
     jobs.router,
@@ -54,6 +56,7 @@ def build_api(
     hub: Hub,
     *,
     auth: bool = True,
+    listening: Listening = LOOPBACK,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
 ) -> FastAPI:
     """The API over these collaborators; starts nothing.
@@ -65,6 +68,7 @@ def build_api(
         openapi_url="/openapi.json", redirect_slashes=False,
     )  # fmt: skip
     app.state.deps = deps
+    app.state.listening = listening
     app.state.gate = Gate(deps, auth=auth)
     app.state.streams = Streams(hub)
     for router in ROUTERS:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Header, Path, Query
 from starlette.requests import Request
 
+from control_plane.api.address import Listening
 from control_plane.api.failures import Malformed
 from control_plane.api.gate import Gate
 from control_plane.api.streams import Streams
@@ -32,6 +33,11 @@ async def get_gate(request: Request) -> Gate:
 async def get_streams(request: Request) -> Streams:
     streams: Streams = request.app.state.streams
     return streams
+
+
+async def get_listening(request: Request) -> Listening:
+    listening: Listening = request.app.state.listening
+    return listening
 
 
 async def viewer(request: Request) -> Caller:
@@ -75,6 +81,7 @@ POLICIES: Final[dict[Callable[..., Any], Role | str]] = {
 D = Annotated[Deps, Depends(get_deps)]
 Doors = Annotated[Gate, Depends(get_gate)]
 Flows = Annotated[Streams, Depends(get_streams)]
+ListensAt = Annotated[Listening, Depends(get_listening)]
 Viewer = Annotated[Caller, Depends(viewer)]
 Member = Annotated[Caller, Depends(member)]
 Admin = Annotated[Caller, Depends(admin)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import Response
 
 from control_plane.api.deps import (
@@ -11,6 +12,7 @@ from control_plane.api.deps import (
     D,
     IfMatch,
     Limit,
+    ListensAt,
     Ref,
     Retired,
     Viewer,
@@ -75,9 +77,14 @@ def retire(ref: Ref, caller: Admin, deps: D, if_match: IfMatch = None) -> Respon
 @router.post(
     "/join-tokens", operation_id="create_join_token", status_code=201, response_model=JoinToken
 )
-def join_token(body: JoinTokenRequest, caller: Admin, deps: D) -> Response:
-    """A single-use token with which one agent enrols, shown this once."""
-    return secret_reply(create_join_token(deps, caller, body), 201)
+def join_token(
+    body: JoinTokenRequest, caller: Admin, deps: D, request: Request, at: ListensAt
+) -> Response:
+    """A single-use token with which one agent enrols, shown this once, and the command to run on
+    the new node. `note` says so where other machines cannot reach the server as it is.
+    """
+    server = at.address(request, body.server)
+    return secret_reply(create_join_token(deps, caller, body, server), 201)
 
 
 def _moved(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import timedelta
 
 from control_plane.errors import Conflict
@@ -10,6 +11,7 @@ from control_plane.services.deps import Caller, Deps
 from control_plane.store.listing import projects_page
 from control_plane.store.models import JoinToken, Project
 from control_plane.store.unit_of_work import Transaction
+from penstock.addresses import host_of, is_loopback
 from penstock.api.base import Page
 from penstock.api.nodes import JoinToken as JoinTokenView
 from penstock.api.states import Role
@@ -43,8 +45,13 @@ def list_projects(deps: Deps, caller: Caller, limit: int, cursor: str | None) ->
         return Page[ProjectView](items=[_view(row) for row in found.rows], next=found.next)
 
 
-def create_join_token(deps: Deps, caller: Caller, request: JoinTokenRequest) -> JoinTokenView:
-    """A single-use token for one agent, shown this once. Administrators only."""
+def create_join_token(
+    deps: Deps, caller: Caller, request: JoinTokenRequest, server: str
+) -> JoinTokenView:
+    """A single-use token for one agent, shown this once, and the command that uses it.
+
+    `server` is the address by which the new node is to reach us. Administrators only.
+    """
     caller.require(Role.ADMIN)
     secret = new_secret("psj")
     now = deps.clock.now()
@@ -60,8 +67,36 @@ def create_join_token(deps: Deps, caller: Caller, request: JoinTokenRequest) -> 
         tx.events.append("join", row.id, None, "join_token.created", message, now)
 
     deps.run(work)
-    command = f"penstock node join --token {secret}"
-    return JoinTokenView(token=secret, expires_at=expires_at, command=command)
+    return JoinTokenView(
+        token=secret, expires_at=expires_at, command=_command(server, secret, request.node_name),
+        note=_note(server),
+    )  # fmt: skip
+
+
+def _command(server: str, secret: str, name: str | None) -> str:
+    words = ["penstock", "--server", server, "node", "join", "--token", secret]
+    words += ["--name", name] if name else []
+    return shlex.join([*words, *(["--insecure"] if _is_readable(server) else [])])
+
+
+def _note(server: str) -> str | None:
+    if is_loopback(host_of(server)):
+        return (
+            f"{server} is reached from the server's own machine only: for another one, start the "
+            "server with `penstock up --host ADDRESS`, or say with --server or "
+            "PENSTOCK_SERVER_PUBLIC_URL by which address the node reaches it"
+        )
+    if _is_readable(server):
+        return (
+            "over plain http everybody on the way can read the node's credential: put TLS before "
+            "the server where you do not trust the network"
+        )
+    return None
+
+
+def _is_readable(server: str) -> bool:
+    """Whether the network sees what is said to this address."""
+    return server.startswith("http:") and not is_loopback(host_of(server))
 
 
 def _view(row: Project) -> ProjectView:

@@ -24,3 +24,4 @@ PREFIXES: Final = (
 )  # fmt: skip
 ID_PATTERN: Final = r"^[a-z]+_[0-9a-f]{32}$"
 NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
+URL_PATTERN: Final = r"^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[\w.~/-]*)?$"

@@ -49,4 +49,5 @@ class JoinToken(View):
 
     token: str
     expires_at: datetime
-    command: str
+    command: str = Field(description="to be run on the machine that is to join")
+    note: str | None = Field(default=None, description="what stands against running it elsewhere")

@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic import Field
 
 from penstock.api.base import Strict, View
+from penstock.api.ids import URL_PATTERN
 from penstock.api.quantities import DurationS, JoinTimeS
 from penstock.api.specs import Name
 from penstock.api.states import Role
@@ -39,6 +40,13 @@ class NewToken(Token):
 class JoinTokenRequest(Strict):
     expires_in: JoinTimeS = 900.0
     node_name: Name | None = Field(default=None, description="the one node it may enrol")
+    server: str | None = Field(
+        default=None,
+        max_length=2048,
+        pattern=URL_PATTERN,
+        description="address by which you reach this server, for the command; default: as the "
+        "request came",
+    )
 
 
 class ProjectRequest(Strict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 import ssl
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from penstock import __version__
+from penstock.addresses import host_of, is_loopback
 from penstock.client.errors import ClientError, ConnectionFailed, api_error
 from penstock.client.requests import (
     RETRYABLE_STATUS,
@@ -54,7 +54,7 @@ class Connection:
             "timeout": httpx.Timeout(self.timeout_s, connect=min(5.0, self.timeout_s)),
             "verify": self._trust(),
             # A proxy of the environment must not see what goes to this machine itself.
-            "trust_env": not is_loopback(urlsplit(self.server).hostname or ""),
+            "trust_env": not is_loopback(host_of(self.server)),
             "limits": httpx.Limits(max_connections=64, max_keepalive_connections=16),
         }
 
@@ -144,13 +144,3 @@ def next_page(request: Request, cursor: str | None) -> Request | None:
     if not cursor or ("cursor", cursor) in request.params:
         return None
     return replace(request, params=(*kept, ("cursor", cursor)))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the host is this machine's own loopback."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -235,7 +235,11 @@ class _Handler(BaseHTTPRequestHandler):
         if role != Role.ADMIN:
             raise _Refused(_problem(403, "denied", "only an administrator may do this"))
         if noun == "join-tokens":
-            made = JoinToken(token="jt_fake", expires_at=SINCE, command="python -m agents")
+            told = body.get("server", "http://127.0.0.1:8470")
+            made = JoinToken(
+                token="jt_fake", expires_at=SINCE, note="reached from here only",
+                command=f"penstock --server {told} node join --token jt_fake",
+            )  # fmt: skip
             return self._send(201, made)
         if noun == "projects":
             return self._page([Project(id=f"project_{1:032x}", name="default", created_at=SINCE)])

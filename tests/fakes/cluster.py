@@ -40,6 +40,7 @@ from scheduler.policies.base import Policy
 from tests.fakes.node_agent import FakeAgent
 
 GIB = 2**30
+SERVER = "http://127.0.0.1:8470"
 ADMIN = Caller("token_0", "root", Role.ADMIN, None, None)
 BIG, SMALL = "emulated-a100", "emulated-910b"
 
@@ -79,7 +80,7 @@ class Cluster:
             self.agents[name].beat()
             return self.agents[name]
         offered = an_inventory({BIG: 2} if chips is None else chips, **fields)
-        token = create_join_token(self.deps, ADMIN, JoinTokenRequest()).token
+        token = create_join_token(self.deps, ADMIN, JoinTokenRequest(), SERVER).token
         reply = enrol_node(self.deps, EnrolRequest(join_token=token, name=name, inventory=offered))
         agent = FakeAgent(
             self.deps, self.clock, name, reply.node_id, offered, credential=reply.credential

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
+from penstock.addresses import host_of, is_loopback
 from penstock.api.states import NodeHealth, NodeIntent
 from penstock.cli import columns
 from penstock.cli.config import resolve
@@ -23,7 +23,6 @@ from penstock.cli.output import data_text, show_list, show_one
 from penstock.cli.session import Session, session_of
 from penstock.cli.text import clean
 from penstock.client import routes
-from penstock.client.connection import is_loopback
 
 
 def register(group: typer.Typer) -> None:
@@ -145,26 +144,25 @@ def join(
         given = Join(token, name, emulate, ca_file, insecure)
         session.console.result(join_this_machine(session, given))
         return
-    body = {"expires_in": expires_in, **({"node_name": name} if name else {})}
-    made = session.http().document(routes.create("join-tokens", body))
+    made = session.http().document(routes.create("join-tokens", _wanted(session, name, expires_in)))
     if output in (Format.JSON, Format.YAML):
         session.console.result(data_text(session.console, made, output))
         return
     if not quiet:
         session.console.note(f"run this on the new node before {made['expires_at']}:")
+    session.console.result(made["token"] if quiet else made["command"])
+    if not quiet and made.get("note"):
+        session.console.note(f"warning: {made['note']}")
+
+
+def _wanted(session: Session, name: str | None, expires_in: str) -> dict[str, str]:
+    """The server is told by which address it was reached, which a proxy may hide from it; over
+    loopback it knows better.
+    """
     server = resolve(session.settings).server
-    session.console.result(made["token"] if quiet else join_command(server, made["token"], name))
-    if not quiet and is_loopback(urlsplit(server).hostname or ""):
-        session.console.note(
-            f"warning: {server} is reached from this machine only; for another one, start the "
-            "server with `penstock up --host ADDRESS` and give that address with --server"
-        )
-
-
-def join_command(server: str, token: str, name: str | None) -> str:
-    """What to type on the machine that is to join."""
-    named = f" --name {name}" if name else ""
-    return f"penstock --server {server} node join --token {token}{named}"
+    told = None if is_loopback(host_of(server)) else server
+    wanted = {"expires_in": expires_in, "node_name": name, "server": told}
+    return {key: value for key, value in wanted.items() if value}
 
 
 def _is_last(session: Session, node: str) -> bool:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from penstock.addresses import is_loopback
 from penstock.api.states import NodeIntent
 from penstock.cli.config import DEFAULT_PORT, Context, child_environment
 from penstock.cli.failures import CliError, ExitCode
@@ -19,7 +20,6 @@ from penstock.cli.local import processes
 from penstock.cli.local.home import Daemon, Home
 from penstock.cli.session import open_http
 from penstock.client import routes
-from penstock.client.connection import is_loopback
 from penstock.client.errors import ApiError, ConnectionFailed
 from penstock.client.http import Http
 from penstock.client.requests import RetryPolicy

@@ -140,13 +140,11 @@ def test_a_secret_is_alone_on_stdout_so_that_it_can_be_kept(cli: Cli) -> None:
     assert cli("node", "join", "-q").out == "jt_fake\n"
 
 
-def test_a_join_command_carries_server_and_name_and_loopback_is_warned_of(
-    cli: Cli, server: FakeServer
-) -> None:
-    result = cli("node", "join", "--name", "nn")
-    assert result.out.startswith(f"penstock --server {server.url} node join --token jt_fake")
-    assert result.out.endswith(" --name nn\n")
-    assert "reached from this machine only" in result.err
+def test_a_join_command_is_the_servers_own_with_what_stands_against_it(cli: Cli) -> None:
+    result = cli("node", "join")
+    assert result.out == "penstock --server http://127.0.0.1:8470 node join --token jt_fake\n"
+    assert "warning: reached from here only" in result.err
+    assert "warning" not in cli("node", "join", "-q").err
 
 
 def test_the_last_node_is_not_retired_unasked(cli: Cli) -> None:

@@ -17,13 +17,30 @@ from penstock.api.assignments import EnrolRequest, HeartbeatReply, HeartbeatRequ
 from penstock.api.chips import ChipSample
 from penstock.api.states import ChipHealth, JobState, NodeIntent
 from penstock.api.tokens import JoinTokenRequest
-from tests.fakes.cluster import ADMIN, BIG, Cluster, a_task, an_inventory
+from tests.fakes.cluster import ADMIN, BIG, SERVER, Cluster, a_task, an_inventory
 
 NUM_THREADS = 6
 
 
+@pytest.mark.parametrize(
+    "server,ending,note",
+    [
+        ("http://127.0.0.1:8470", "", "penstock up --host ADDRESS"),
+        ("http://10.0.0.5:8470", " --insecure", "over plain http"),
+        ("https://penstock.example", "", None),
+    ],
+)
+def test_a_join_command_works_where_it_is_pasted_or_says_why_not(
+    cluster: Cluster, server: str, ending: str, note: str | None
+) -> None:
+    made = create_join_token(cluster.deps, ADMIN, JoinTokenRequest(node_name="n"), server)
+    words = f"penstock --server {server} node join --token {made.token} --name n"
+    assert made.command == words + ending
+    assert (note in made.note) if note and made.note else made.note is None
+
+
 def test_a_join_token_is_used_once_however_many_try_at_once(cluster: Cluster) -> None:
-    token = create_join_token(cluster.deps, ADMIN, JoinTokenRequest()).token
+    token = create_join_token(cluster.deps, ADMIN, JoinTokenRequest(), SERVER).token
 
     def enrol(number: int) -> bool:
         request = EnrolRequest(
@@ -39,14 +56,14 @@ def test_a_join_token_is_used_once_however_many_try_at_once(cluster: Cluster) ->
 
 
 def test_a_join_token_ends_with_its_time(cluster: Cluster) -> None:
-    token = create_join_token(cluster.deps, ADMIN, JoinTokenRequest(expires_in=60)).token
+    token = create_join_token(cluster.deps, ADMIN, JoinTokenRequest(expires_in=60), SERVER).token
     cluster.clock.advance(61)
     with pytest.raises(Unauthenticated, match="expired"):
         _enrol(cluster, token, "a")
 
 
 def test_a_token_that_was_refused_for_its_name_is_not_used_up(cluster: Cluster) -> None:
-    token = create_join_token(cluster.deps, ADMIN, JoinTokenRequest(node_name="a")).token
+    token = create_join_token(cluster.deps, ADMIN, JoinTokenRequest(node_name="a"), SERVER).token
     with pytest.raises(Conflict, match="is for the node a"):
         _enrol(cluster, token, "b")
     assert _enrol(cluster, token, "a")
@@ -54,7 +71,7 @@ def test_a_token_that_was_refused_for_its_name_is_not_used_up(cluster: Cluster) 
 
 def test_a_live_nodes_name_is_not_taken_over(cluster: Cluster) -> None:
     cluster.node("a")
-    token = create_join_token(cluster.deps, ADMIN, JoinTokenRequest()).token
+    token = create_join_token(cluster.deps, ADMIN, JoinTokenRequest(), SERVER).token
     with pytest.raises(Conflict, match="is alive"):
         _enrol(cluster, token, "a")
 
@@ -63,7 +80,7 @@ def test_a_node_set_up_anew_gets_a_new_identity_and_the_old_one_ends(cluster: Cl
     old = cluster.node("a")
     cluster.clock.advance(16)
     cluster.sweep()
-    token = create_join_token(cluster.deps, ADMIN, JoinTokenRequest()).token
+    token = create_join_token(cluster.deps, ADMIN, JoinTokenRequest(), SERVER).token
     credential = _enrol(cluster, token, "a")
     assert authenticate_node(cluster.deps, credential) == old.node_id
     with pytest.raises(Unauthenticated):
@@ -78,7 +95,7 @@ def test_a_retired_node_does_not_come_back_but_its_name_is_free_for_a_new_one(
     cluster.intend("a", NodeIntent.RETIRED)
     with pytest.raises(Unauthenticated):
         authenticate_node(cluster.deps, old.credential)
-    token = create_join_token(cluster.deps, ADMIN, JoinTokenRequest()).token
+    token = create_join_token(cluster.deps, ADMIN, JoinTokenRequest(), SERVER).token
     new_id = authenticate_node(cluster.deps, _enrol(cluster, token, "a"))
     assert new_id == cluster.node_row("a").id != old.node_id
     retired = cluster.node_row(old.node_id)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.addresses import is_loopback
 from penstock.client import routes
-from penstock.client.connection import Connection, is_loopback, next_page
+from penstock.client.connection import Connection, next_page
 from penstock.client.errors import api_error
 from penstock.client.requests import Failure, Request, RetryPolicy, retry_after_s
 
