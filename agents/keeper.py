@@ -28,6 +28,7 @@ from agents.converge import (
     converge,
     newest,
 )
+from agents.last_words import with_last_words
 from agents.outbox import Outbox
 from agents.ports import NoPort, Ports, port_of
 from agents.roster import Held, Roster
@@ -86,7 +87,7 @@ class Keeper:
             state = ReplicaState.STARTING if seen.exit else seen.state
             held = Held(
                 kept.assignment, kept.address, kept.token, state, adopted=False,
-                shipped=kept.shipped, result=kept.result,
+                shipped=kept.shipped, result=kept.result, failure=kept.failure,
             )  # fmt: skip
             self.roster.add(held)
             log.info("replica_recovered", replica_id=held.id, state=seen.state)
@@ -229,8 +230,7 @@ class Keeper:
         """Tells that a replica has ended: after `ended` was called for it."""
         held = self.roster.get(replica_id)
         if held is not None and held.exit is not None:
-            size = self.runtime.log_size(replica_id)
-            record = held.exit.model_copy(update={"log_bytes": size})
+            record = with_last_words(held.exit, held.failure, self.runtime, replica_id)
             self.tell(held, exit=record, message=record.message)
 
     def reported(self) -> tuple[HeldReplica, ...]:

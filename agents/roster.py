@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.converge import Local, chips_of
 from agents.runtimes.base import StopOrder
-from penstock.api.assignments import Assignment, ExitRecord, HeldReplica
+from penstock.api.assignments import Assignment, ExitRecord, Failure, HeldReplica
 from penstock.api.jobs import Progress
 from penstock.api.states import ReplicaState
 
@@ -29,6 +29,7 @@ class Held:
     exit_accepted: bool = False
     ready: bool | None = None
     result: Mapping[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
     progress: Progress | None = None
     shipped: int = 0
     log_done: bool = False

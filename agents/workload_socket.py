@@ -22,7 +22,7 @@ from agents.client import ControlPlane, Denied, Refused, Unreachable
 from agents.keeper import Keeper
 from agents.notes import Note, Notes
 from agents.roster import Held
-from penstock.api.assignments import CheckpointCommit, SpeedReport
+from penstock.api.assignments import CheckpointCommit, Failure, SpeedReport
 from penstock.api.jobs import Progress
 from penstock.wording import sentence
 
@@ -68,7 +68,7 @@ class WorkloadSocket:
             held = self._speaker(message)
             answers: dict[str, Answer] = {
                 "progress": self._progress, "speed": self._speed, "result": self._result,
-                "ready": self._ready, "commit_checkpoint": self._commit,
+                "failed": self._failed, "ready": self._ready, "commit_checkpoint": self._commit,
             }  # fmt: skip
             answer = answers.get(str(message.get("op")))
             if answer is None:
@@ -128,6 +128,17 @@ class WorkloadSocket:
             return _no("unavailable", f"the result could not be kept: {error}")
         held = self.keeper.roster.change(held.id, result=merged)
         self.keeper.tell(held, result=result)
+        return {"ok": True}
+
+    async def _failed(self, held: Held, message: Message) -> Message:
+        """Kept on disk, too; told with the end, of which it is the reason."""
+        said = {name: message.get(name) for name in ("code", "message")}
+        failure = Failure.model_validate(said)
+        try:
+            self.keeper.runtime.note_failure(held.id, failure)
+        except OSError as error:
+            return _no("unavailable", f"the failure could not be kept: {error}")
+        self.keeper.roster.change(held.id, failure=failure)
         return {"ok": True}
 
     async def _ready(self, held: Held, message: Message) -> Message:

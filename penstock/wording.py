@@ -56,6 +56,8 @@ _PATTERNS: Final[Mapping[str, str]] = {
     r"^[A-Za-z_][A-Za-z0-9_]{0,127}$": "must be the name of a variable: letters, digits and "
     "underscores, not beginning with a digit",
     URL_PATTERN: "must be an address such as https://penstock.example:8470",
+    r"^[a-z][a-z0-9_]{0,63}$": "must be a code: lower-case letters, digits and underscores, "
+    "beginning with a letter",
     r"^https?://": "must begin with http:// or https://",
     r"^[0-9a-f]{64}$": "must be a SHA-256: 64 hexadecimal digits in lower case",
     r"^[\x21-\x7e]+$": "must be printable ASCII without spaces",

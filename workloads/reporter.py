@@ -18,8 +18,9 @@ from penstock.api.assignments import SpeedReport
 from penstock.api.jobs import Progress
 
 CALL_TIMEOUT_S: Final = 10.0
+MAX_MESSAGE: Final = 4000
 RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
-TRIED_AGAIN: Final = frozenset({"result", "ready", "commit_checkpoint"})
+TRIED_AGAIN: Final = frozenset({"result", "failed", "ready", "commit_checkpoint"})
 TRY_AGAIN: Final = frozenset({"unavailable", "timeout"})
 
 Message = dict[str, Any]
@@ -69,6 +70,10 @@ class Reporter:
         """The job's own result, merged into what the job shows; delivered before `close` ends."""
         self._put("result", {"result": result})
 
+    def failed(self, code: str, message: str) -> None:
+        """Why this replica cannot go on, for its user; delivered before `close` ends."""
+        self._put("failed", {"code": code, "message": message[:MAX_MESSAGE]})
+
     def commit(self, step: int, uri: str, manifest_sha256: str) -> None:
         """Makes a written checkpoint real, in the background; later commits wait for earlier."""
         message = {
@@ -94,7 +99,9 @@ class Reporter:
                 raise CommitRefused(self._shared.refused)
 
     def drain(self, timeout_s: float) -> bool:
-        """Waits until commits and the result have arrived; false if they have not in time."""
+        """Waits until commits, the result and a failure have arrived; false if they have not in
+        time.
+        """
         with self._changed:
             return self._changed.wait_for(self._is_drained, timeout_s)
 
@@ -114,6 +121,8 @@ class Reporter:
 
     def _is_drained(self) -> bool:
         shared = self._shared
+        if "failed" in shared.latest:
+            return False
         if shared.fenced is not None or shared.refused is not None:
             return True
         return not shared.commits and "result" not in shared.latest
@@ -131,13 +140,15 @@ class Reporter:
         self._connection.close()
 
     def _next(self) -> Message | None:
-        """Commits first, then the newest of each kind; null once closing."""
+        """A failure first, then commits, then the newest of each kind; null once closing."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._shared.closing or self._shared.commits or self._shared.latest
             )
             if self._shared.closing:
                 return None
+            if "failed" in self._shared.latest:
+                return self._shared.latest["failed"]
             if self._shared.commits:
                 return self._shared.commits[0]
             return next(iter(self._shared.latest.values()))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from penstock.api.assignments import Assignment, ExitRecord
+from penstock.api.assignments import Assignment, ExitRecord, Failure
 from penstock.api.states import ExitReason, ReplicaState
 
 
@@ -51,6 +51,7 @@ class Kept:
     token: str
     shipped: int = 0
     result: Mapping[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,9 @@ class Runtime(Protocol):
 
     def note_result(self, replica_id: str, result: Mapping[str, Any]) -> None:
         """Keeps the replica's result until it is forgotten. Raises OSError."""
+
+    def note_failure(self, replica_id: str, failure: Failure) -> None:
+        """Keeps why the replica says it cannot go on until it is forgotten. Raises OSError."""
 
     def use(self, replica_id: str) -> Use:
         """What the replica has used."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agents.runtimes.base import Hint, Kept, Launch, Sighting, StartError, StopOrder, Use
-from penstock.api.assignments import ExitRecord
+from penstock.api.assignments import ExitRecord, Failure
 from penstock.api.states import ExitReason, ReplicaState
 
 
@@ -37,6 +37,7 @@ class FakeReplica:
     shipped: int = 0
     order: StopOrder | None = None
     result: Mapping[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
 
 
 class FakeRuntime:
@@ -110,7 +111,14 @@ class FakeRuntime:
 
     def kept(self) -> tuple[Kept, ...]:
         return tuple(
-            Kept(it.launch.assignment, it.launch.address, it.launch.token, it.shipped, it.result)
+            Kept(
+                it.launch.assignment,
+                it.launch.address,
+                it.launch.token,
+                it.shipped,
+                it.result,
+                it.failure,
+            )
             for it in self.replicas.values()
         )
 
@@ -126,6 +134,9 @@ class FakeRuntime:
 
     def note_result(self, replica_id: str, result: Mapping[str, Any]) -> None:
         self.replicas[replica_id].result = dict(result)
+
+    def note_failure(self, replica_id: str, failure: Failure) -> None:
+        self.replicas[replica_id].failure = failure
 
     def use(self, replica_id: str) -> Use:
         return Use()

@@ -20,7 +20,8 @@ from agents.runtimes.environment import Recipe, command_of, environment_of
 from agents.runtimes.limits.demand import demand_of
 from agents.runtimes.limits.limiter import Limiter
 from agents.runtimes.supervisor import ending, files, processes
-from agents.state.replicas import RESULT, SCRATCH, SHIPPED, WORK, ReplicaFolders
+from agents.state.replicas import FAILURE, RESULT, SCRATCH, SHIPPED, WORK, ReplicaFolders
+from penstock.api.assignments import Failure
 from penstock.api.chips import ChipReport
 from penstock.api.states import ReplicaState
 
@@ -111,6 +112,9 @@ class ProcessRuntime:
 
     def note_result(self, replica_id: str, result: Mapping[str, Any]) -> None:
         files.write_json(str(self.folders.path(replica_id)), RESULT, dict(result))
+
+    def note_failure(self, replica_id: str, failure: Failure) -> None:
+        files.write_json(str(self.folders.path(replica_id)), FAILURE, failure.model_dump())
 
     def use(self, replica_id: str) -> Use:
         return self.limiter.use(replica_id, self._supervisor_pid(replica_id))

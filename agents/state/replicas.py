@@ -16,11 +16,12 @@ from pydantic import ValidationError
 
 from agents.runtimes.base import Kept, Launch
 from agents.runtimes.supervisor import files
-from penstock.api.assignments import Assignment, ExitRecord
+from penstock.api.assignments import Assignment, ExitRecord, Failure
 
 ASSIGNMENT: Final = "assignment.json"
 SHIPPED: Final = "shipped.json"
 RESULT: Final = "result.json"
+FAILURE: Final = "failure.json"
 WORK: Final = "work.json"
 SCRATCH: Final = "scratch"
 _UNFINISHED: Final = ".new-"
@@ -66,6 +67,7 @@ class ReplicaFolders:
         folder = str(self.path(replica_id))
         document = files.read_json(folder, ASSIGNMENT)
         shipped = files.read_json(folder, SHIPPED) or {}
+        failure = files.read_json(folder, FAILURE)
         if document is None:
             return None
         try:
@@ -75,6 +77,7 @@ class ReplicaFolders:
                 token=document["token"],
                 shipped=int(shipped.get("offset", 0)),
                 result=files.read_json(folder, RESULT) or {},
+                failure=Failure.model_validate(failure) if failure is not None else None,
             )
         except (ValidationError, KeyError):
             return None

@@ -15,6 +15,7 @@ from control_plane.errors import Conflict
 from control_plane.hub import Hub
 from control_plane.services.deps import Deps
 from control_plane.services.expire_leases import expire_leases
+from control_plane.services.give_up_servers import give_up_servers
 from control_plane.services.lead import resign, try_to_lead
 from control_plane.services.reconcile import reconcile
 from control_plane.services.run_cycle import run_cycle
@@ -115,6 +116,7 @@ class SchedulerDaemon:
         assert self._leads_since is not None
         expire_leases(self._deps)
         watch_nodes(self._deps, self._leads_since)
+        give_up_servers(self._deps)
         reconcile(self._deps)
         self._swept_at = time.monotonic()
 

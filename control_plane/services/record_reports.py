@@ -15,7 +15,7 @@ from control_plane.store.models import Job, Replica
 from control_plane.store.unit_of_work import Transaction
 from control_plane.topics import ROUTES, job_topic
 from penstock.api.assignments import Observation, Refusal, ReportReply, ReportRequest
-from penstock.api.states import JobType, LeaseState, ReplicaState
+from penstock.api.states import ExitReason, JobState, JobType, LeaseState, ReplicaState
 
 MAX_RESULT_BYTES = 64 * 1024
 
@@ -82,7 +82,9 @@ def _apply(tx: Transaction, replica: Replica, seen: Observation, now: datetime) 
     else:
         if seen.state is ReplicaState.RUNNING:
             replica.started_at = replica.started_at or now
-        move_replica(tx, replica, seen.state, seen.state, seen.message or str(seen.state), now)
+        why = _why_stopped(tx, replica) if seen.state is ReplicaState.STOPPING else None
+        message = f"stopping: {why}" if why else seen.message or str(seen.state)
+        move_replica(tx, replica, seen.state, seen.state, message, now)
     return True
 
 
@@ -141,11 +143,33 @@ def _apply_exit(tx: Transaction, replica: Replica, seen: Observation, now: datet
     replica.ended_at = ended
     replica.started_at = replica.started_at or _began(replica, record, ended)
     replica.ready = False
-    message = record.get("message") or f"exit code {record.get('code')}"
-    move_replica(tx, replica, ReplicaState.EXITED, record["reason"], message, now)
+    reason, message = _told(tx, replica, record)
+    move_replica(tx, replica, ReplicaState.EXITED, reason, message, now)
     release(tx, replica, LeaseState.RELEASED, now)
     tx.nodes.bump_generation([replica.node_id])
     tx.hints.add(ROUTES)
+
+
+def _told(tx: Transaction, replica: Replica, record: dict[str, Any]) -> tuple[str, str]:
+    """Reason and sentence of an end: the workload's own word, why it was stopped, or what its
+    supervisor saw with the last line of its log.
+    """
+    if record.get("failure"):
+        return record["failure"]["code"], record["failure"]["message"]
+    message = record.get("message") or f"exit code {record.get('code')}"
+    if record["reason"] == ExitReason.STOPPED and (why := _why_stopped(tx, replica)):
+        message = f"stopped: {why}"
+    if record.get("last_line"):
+        message += f'; last line of its log: "{record["last_line"]}"'
+    return record["reason"], message
+
+
+def _why_stopped(tx: Transaction, replica: Replica) -> str | None:
+    """Why its whole gang is being stopped, where it is."""
+    gang = tx.jobs.gang(replica.gang_id)
+    if gang is None or gang.attempt != replica.attempt or gang.state != JobState.STOPPING:
+        return None
+    return gang.message
 
 
 def _ended(replica: Replica, seen: Observation, now: datetime) -> datetime:

@@ -63,7 +63,10 @@ def judge_replica(
     """The verdict on an attempt that failed by this replica's end."""
     exit_reason = _exit_reason(replica)
     reason = replica.reason if exit_reason is ExitReason.ERROR else exit_reason
-    return judge_cause(tx, job, gang, replica, Cause(exit_reason, reason, replica.message), now)
+    message = replica.message
+    if exit_reason is ExitReason.PEER_LOST and not (replica.exit or {}).get("failure"):
+        message += "; with this code it says that the fault was not its own"
+    return judge_cause(tx, job, gang, replica, Cause(exit_reason, reason, message), now)
 
 
 def judge_cause(

@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from control_plane.domain.replica import LIVE
-from control_plane.store.models import Gang, Replica
-from penstock.api.states import ReplicaState
+from control_plane.store.models import Gang, Job, Replica
+from penstock.api.states import JobType, ReplicaState
 
 LIVE_STATES = tuple(sorted(LIVE))
 
@@ -31,6 +31,20 @@ class Replicas:
         return self._session.scalars(
             select(Replica)
             .where(Replica.node_id == node_id, Replica.state.in_(LIVE_STATES))
+            .order_by(Replica.id)
+        ).all()
+
+    def unanswering(self) -> Sequence[Replica]:
+        """Running replicas of serving jobs that have not been ready yet."""
+        return self._session.scalars(
+            select(Replica)
+            .join(Job, Job.id == Replica.job_id)
+            .where(
+                Job.type == JobType.SERVE,
+                Replica.state == ReplicaState.RUNNING,
+                Replica.desired == "run",
+                Replica.ready_at.is_(None),
+            )
             .order_by(Replica.id)
         ).all()
 

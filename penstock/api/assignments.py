@@ -8,16 +8,23 @@ older epoch is refused. All of it may be repeated, late or out of order without 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from penstock.api.base import Strict, View
 from penstock.api.chips import ChipReport, ChipSample
 from penstock.api.jobs import Progress
 from penstock.api.specs import Name
 from penstock.api.states import ExitReason, ReplicaState
+from penstock.safe_text import one_line
+
+
+def _one_line(most: int) -> Callable[[Any], Any]:
+    """What jobs say of themselves is cut and cleaned rather than refused."""
+    return lambda value: one_line(value, most) if isinstance(value, str) else value
 
 
 class Inventory(Strict):
@@ -150,8 +157,15 @@ class HeartbeatReply(View):
     server_time: datetime
 
 
+class Failure(Strict):
+    """Why a workload cannot go on, by its own word: a code, and a sentence for its user."""
+
+    code: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
+    message: Annotated[str, BeforeValidator(_one_line(1000))] = Field(min_length=1)
+
+
 class ExitRecord(Strict):
-    """How a replica ended, as its supervisor wrote it down."""
+    """How a replica ended, as its supervisor wrote it down, with its last words."""
 
     code: int | None = Field(default=None, description="128 + signal where a signal ended it")
     signal: int | None = None
@@ -163,6 +177,10 @@ class ExitRecord(Strict):
     wall_s: float | None = Field(default=None, ge=0)
     log_bytes: int | None = Field(
         default=None, ge=0, description="length of its whole output: tells when a log is complete"
+    )
+    failure: Failure | None = Field(default=None, description="the workload's own word")
+    last_line: Annotated[str, BeforeValidator(_one_line(300))] = Field(
+        default="", description="last line of its output, where it failed without a word"
     )
 
 

@@ -153,6 +153,11 @@ class ServeSpec(Strict):
     command: tuple[str, ...] | None = Field(
         default=None, description="another engine; it must listen on $PENSTOCK_PORT"
     )
+    ready_within: DurationS = Field(
+        default=900.0,
+        description="a replica that has not answered GET /health with 200 so long after its "
+        "start is ended, as a failed start",
+    )
 
 
 class TaskSpec(Strict):

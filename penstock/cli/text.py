@@ -6,12 +6,8 @@ import codecs
 import re
 from typing import Final
 
-# Controls, and the marks that reorder text: a job's name must not drive the reader's terminal.
-_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_ESCAPES: Final = re.compile(
-    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[P^_X][^\x1b]*(?:\x1b\\)?|\x1b\[[0-?]*[ -/]*[@-~]"
-    r"|\x1b[@-_]?"
-)
+from penstock.safe_text import ESCAPES, UNSAFE
+
 _STYLE: Final = re.compile(r"\x1b\[[0-9;:]*m")
 # The unsafe ones but for tabs, line feeds and the escapes that were found harmless.
 _DROPPED: Final = re.compile(
@@ -30,7 +26,7 @@ STATE_COLORS: Final = {
 
 def clean(text: str) -> str:
     """One line without control characters: what is dangerous is shown as its escape."""
-    return _UNSAFE.sub(lambda match: _escape(match[0]), text)
+    return UNSAFE.sub(lambda match: _escape(match[0]), text)
 
 
 def clean_output(text: str) -> str:
@@ -38,7 +34,7 @@ def clean_output(text: str) -> str:
     if "\r" in text:  # of what a progress bar drew over itself, the last
         lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
         text = "\n".join(lines)
-    kept = _ESCAPES.sub(lambda match: match[0] if _STYLE.fullmatch(match[0]) else "", text)
+    kept = ESCAPES.sub(lambda match: match[0] if _STYLE.fullmatch(match[0]) else "", text)
     return _DROPPED.sub("", kept)
 
 
@@ -59,7 +55,7 @@ class OutputCleaner:
 
 def escape_json(text: str) -> str:
     """JSON in which what could drive a terminal is written as escapes; the value is the same."""
-    return _UNSAFE.sub(
+    return UNSAFE.sub(
         lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text
     )
 

@@ -21,6 +21,7 @@ from control_plane.services.cancel_job import cancel_job
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.enrol_node import enrol_node
 from control_plane.services.expire_leases import expire_leases
+from control_plane.services.give_up_servers import give_up_servers
 from control_plane.services.lead import try_to_lead
 from control_plane.services.projects import create_join_token
 from control_plane.services.reconcile import reconcile
@@ -114,6 +115,7 @@ class Cluster:
     def sweep(self) -> None:
         expire_leases(self.deps)
         watch_nodes(self.deps, self.listening_since)
+        give_up_servers(self.deps)
         reconcile(self.deps)
 
     def tick(self, *, start: bool = True) -> None:
@@ -147,12 +149,14 @@ class Cluster:
 
     def finish(
         self, ref: str, reason: ExitReason = ExitReason.COMPLETED, rank: int = 0,
-        code: int | None = None,
+        code: int | None = None, **said: Any,
     ) -> None:  # fmt: skip
-        """A rank of the job's present attempt ends by itself, and its agent tells."""
+        """A rank of the job's present attempt ends by itself, and its agent tells; `said` are its
+        last words, as fields of the exit record.
+        """
         replica = next(it for it in self.replicas(ref) if it.rank == rank)
         agent = self.agent_of(replica)
-        agent.exit(replica.id, reason, code)
+        agent.exit(replica.id, reason, code, **said)
         if agent.online:
             agent.report()
 

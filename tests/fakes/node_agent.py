@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from agents.converge import (
     Adopt,
@@ -179,9 +180,11 @@ class FakeAgent:
         if process.ready != ready:
             process.ready, process.told = ready, None
 
-    def exit(self, replica_id: str, reason: ExitReason, code: int | None = None) -> None:
-        """The process ends by itself."""
-        self._end(self.processes[replica_id], reason, code)
+    def exit(
+        self, replica_id: str, reason: ExitReason, code: int | None = None, **said: Any
+    ) -> None:
+        """The process ends by itself; `said` are fields of its exit record."""
+        self._end(self.processes[replica_id], reason, code, **said)
 
     def reboot(self) -> None:
         """The machine starts anew: its processes are gone and nothing of them is ever told."""
@@ -240,11 +243,13 @@ class FakeAgent:
         else:
             self._end(process, reason)
 
-    def _end(self, process: Process, reason: ExitReason, code: int | None = None) -> None:
+    def _end(
+        self, process: Process, reason: ExitReason, code: int | None = None, **said: Any
+    ) -> None:
         process.state, process.ready = ReplicaState.EXITED, False
         process.exit = ExitRecord(
             code=CODES.get(reason, 1) if code is None else code, reason=reason,
-            message=f"ended: {reason}", ended_at=self.clock.now(),
+            ended_at=self.clock.now(), **{"message": f"ended: {reason}", **said},
         )  # fmt: skip
 
     def _observation(self, process: Process) -> Observation:

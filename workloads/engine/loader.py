@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from workloads.engine.model_files import ModelFiles, ModelRefused, open_model
 from workloads.engine.options import ServeWork
 from workloads.engine.tokenizer import TextTokenizer, load_tokenizer
+from workloads.failures import told_os_error
 from workloads.models.config import LlamaConfig, config_from_hf
 from workloads.models.llama import Llama
 
@@ -41,6 +42,13 @@ class LoadedModel:
 
 def load_model(work: ServeWork, device: str) -> LoadedModel:
     """Loads what `work` names onto the torch device; raises ModelRefused with the reason."""
+    try:
+        return _load(work, device)
+    except OSError as error:
+        raise ModelRefused(f"{work.model_uri} cannot be read: {told_os_error(error)}") from error
+
+
+def _load(work: ServeWork, device: str) -> LoadedModel:
     with open_model(work.model_uri, work.kind, work.manifest_sha256) as files:
         config = read_config(files.documents["config.json"])
         tokenizer = load_tokenizer(files)
@@ -77,8 +85,8 @@ def read_config(document: Mapping[str, Any]) -> LlamaConfig:
         config = config_from_hf(document)
     except KeyError as error:
         raise ModelRefused(f"config.json: {error.args[0]} is missing") from error
-    except (TypeError, ValueError) as error:
-        raise ModelRefused(str(error)) from error
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise ModelRefused(f"config.json: {str(error).removeprefix('config.json: ')}") from error
     if not 0 < config.num_hidden_layers <= MOST_LAYERS:
         raise ModelRefused(f"config.json: num_hidden_layers {config.num_hidden_layers} is absurd")
     return config

@@ -53,9 +53,12 @@ def open_model(
     uri: str, kind: Literal["checkpoint", "huggingface"], manifest_sha256: str | None
 ) -> Iterator[ModelFiles]:
     """The files of the model at `uri`, local while the context lasts; raises ModelRefused."""
-    filesystem, root = fsspec.core.url_to_fs(uri)
+    filesystem, root = _locate(uri)
     if not filesystem.isdir(root):
-        raise ModelRefused(f"{uri}: no such folder")
+        if not filesystem.exists(root):
+            where = " on this node" if "file" in filesystem.protocol else ""
+            raise ModelRefused(f"the model folder {uri} does not exist{where}")
+        raise ModelRefused(f"the model {uri} is a file: the folder that it lies in is wanted")
     names = {PurePosixPath(path).name for path in filesystem.ls(root, detail=False)}
     with tempfile.TemporaryDirectory(prefix="penstock-model-") as scratch:
         source = _Source(filesystem, root, names, Path(scratch))
@@ -63,6 +66,14 @@ def open_model(
             yield _checkpoint(source, manifest_sha256)
         else:
             yield _huggingface(source)
+
+
+def _locate(uri: str) -> tuple[Any, str]:
+    try:
+        filesystem, root = fsspec.core.url_to_fs(uri)
+    except (ValueError, ImportError) as error:
+        raise ModelRefused(f"the model {uri} is out of reach of this node: {error}") from error
+    return filesystem, str(root)
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -87,7 +98,7 @@ class _Source:
 
     def local(self, name: str) -> Path:
         if name != PurePosixPath(name).name or name not in self.names:
-            raise ModelRefused(f"{self.root}: {name} is missing")
+            raise ModelRefused(f"the model folder {self.root} is incomplete: {name} is missing")
         if "file" in self.filesystem.protocol:
             return Path(self.root) / name
         self.filesystem.get_file(f"{self.root}/{name}", str(self.scratch / name))
@@ -133,6 +144,7 @@ def _huggingface(source: _Source) -> ModelFiles:
                 f"{name}: auto_map asks for code from the model's folder, which is never run; "
                 "remove auto_map if the model works without it"
             )
+    source.local(CONFIG)  # what makes a folder a model is missed first
     return _files(source, _weight_names(source), None)
 
 
@@ -140,7 +152,7 @@ def _weight_names(source: _Source) -> Iterable[str]:
     if MODEL in source.names:
         return (MODEL,)
     if INDEX not in source.names:
-        raise ModelRefused(f"{source.root}: neither {MODEL} nor {INDEX} is there")
+        raise ModelRefused(f"the model folder {source.root} holds neither {MODEL} nor {INDEX}")
     shards = source.document(INDEX).get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise ModelRefused(f"{INDEX}: weight_map is missing or empty")

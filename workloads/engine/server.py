@@ -24,6 +24,7 @@ from workloads.engine.options import ServeWork
 from workloads.engine.reporting import AgentReports
 from workloads.engine.sequence import Piece
 from workloads.engine.service import Service, State
+from workloads.failures import failure_of
 from workloads.reporter import Reporter
 from workloads.settings import Settings
 
@@ -100,9 +101,11 @@ class ServingProcess:
             built.engine.run()
         except ModelRefused as error:
             log.error("model_refused", model_uri=self._work.model_uri, reason=str(error))
+            self._reporter.failed("model_refused", str(error))
             self._post(self._on_failed)
-        except Exception:  # process loop: nothing is left to serve, the process ends and says why
+        except Exception as error:  # process loop: nothing is left to serve, it ends and says why
             log.exception("engine_failed")
+            self._reporter.failed(*failure_of(error))
             self._post(self._on_failed)
 
     def _publish(self, pieces: list[Piece]) -> None:

@@ -92,6 +92,8 @@ def load_dataset(storage: str, sha256: str) -> Dataset:
         dataset = _read(uri)
     except FileNotFoundError:
         raise CheckpointError(f"{uri} is missing: the job's token arrays") from None
+    except (SafetensorError, KeyError) as error:
+        raise CheckpointError(f"{uri} is damaged: the job's token arrays: {error}") from None
     if dataset.sha256 != sha256:
         raise CheckpointError(f"{uri} was modified: its hash is {dataset.sha256}")
     return dataset
@@ -105,6 +107,16 @@ def num_samples(tokens_N: Tokens, seq_len: int) -> int:
             f"train.data: {len(tokens_N)} tokens are less than one sample of {seq_len + 1}"
         )
     return count
+
+
+def check_size(dataset: Dataset, seq_len: int) -> None:
+    """Raises ValueError where there is too little text to learn from, or to evaluate on later."""
+    for side, tokens_N in (("to learn from", dataset.train_N), ("held out", dataset.held_out_N)):
+        if len(tokens_N) <= seq_len:
+            raise ValueError(
+                f"train.data: too little text: {len(tokens_N)} tokens {side} are less than one "
+                f"sample of {seq_len + 1}"
+            )
 
 
 def windows(tokens_N: Tokens, indices: Sequence[int], seq_len: int) -> Tokens:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import traceback
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any, Final
 
@@ -11,6 +13,7 @@ import torch
 from penstock.api.jobs import Progress
 from penstock.api.specs import TrainSpec
 from workloads.engine.transport import PeerLost, Rendezvous, Transport, connect
+from workloads.failures import failure_of
 from workloads.reporter import CommitRefused, Reporter, StaleEpoch
 from workloads.settings import Settings
 from workloads.training.balance import Balancer
@@ -27,6 +30,11 @@ EXIT_PEER_LOST: Final = 75
 EXIT_STOPPED: Final = 128 + signal.SIGTERM
 STOP_DRAIN_S: Final = 5.0
 END_DRAIN_S: Final = 600.0
+_CODES: Final[Mapping[type[Exception], str]] = {
+    CheckpointError: "bad_checkpoint",
+    StaleEpoch: "stale_epoch",
+    CommitRefused: "commit_refused",
+}
 LEAST_SIZE_FOR_THREADS: Final = 512
 
 
@@ -34,16 +42,25 @@ def run_training(settings: Settings) -> int:
     """Runs this rank to its end and returns the exit code.
 
     0: trained to the last step. 143: stopped by SIGTERM, checkpoint written. 75: another rank
-    was lost. 1: the job itself cannot go on; the reason is the last line printed.
+    was lost. 1: the job itself cannot go on; the reason is the last line printed, and the agent is
+    told.
     """
     reporter = Reporter(settings.agent_socket, settings.replica_id, settings.agent_token)
     try:
         code = _attempt(settings, reporter)
     except PeerLost as error:
         say(f"rank {settings.rank} lost contact with the gang: {error}")
+        reporter.failed("peer_lost", f"lost contact with the gang: {error}")
         code = EXIT_PEER_LOST
     except (CheckpointError, StaleEpoch, CommitRefused, ValueError) as error:
         say(f"rank {settings.rank} cannot go on: {error}")
+        reporter.failed(_CODES.get(type(error), "bad_input"), str(error))
+        code = EXIT_FAILED
+    except (OSError, MemoryError, RuntimeError) as error:
+        traceback.print_exc()
+        told, message = failure_of(error)
+        say(f"rank {settings.rank} cannot go on: {message}")
+        reporter.failed(told, message)
         code = EXIT_FAILED
     return _end(reporter, code)
 

@@ -11,7 +11,13 @@ from penstock.api.specs import ShareStep, TrainSpec
 from workloads.engine.transport import Transport
 from workloads.settings import Settings
 from workloads.training.checkpoint import Written, read_manifest
-from workloads.training.dataset import Dataset, load_dataset, prepare_dataset, store_dataset
+from workloads.training.dataset import (
+    Dataset,
+    check_size,
+    load_dataset,
+    prepare_dataset,
+    store_dataset,
+)
 from workloads.training.manifest import CheckpointError, Manifest, render_manifest, sha256_hex
 
 MUST_NOT_CHANGE = ("model", "data", "data_limit", "seed", "batch_size")
@@ -54,6 +60,7 @@ def find_start(settings: Settings, spec: TrainSpec, resume: Resume | None) -> St
     if resume is None:
         limit, vocab = spec.data_limit, spec.model.vocab_size
         dataset = prepare_dataset(spec.data, limit, vocab, settings.cache_dir)
+        check_size(dataset, spec.model.max_seq_len)
         store_dataset(settings.storage, dataset)
         return Start(0, dataset)
     manifest = read_manifest(resume.uri, resume.manifest_sha256)

@@ -51,9 +51,9 @@ def classify(ending: Ending) -> tuple[str, str]:
     if ending.stop is not None:
         return ending.stop.reason, ending.stop.message
     if number == signal.SIGKILL:
-        return "killed", "SIGKILL ended it; Penstock did not send it"
+        return "killed", "SIGKILL ended it, and Penstock did not send it"
     if number is not None:
-        return "error", f"{_name(number)} ended it"
+        return "error", f"{_name(number)} ended it{_meaning(number)}"
     if code != 0:
         return "error", f"exit code {code}"
     if ending.num_oom_kills:
@@ -100,3 +100,12 @@ def _name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _meaning(number: int) -> str:
+    """What the signal is called in words, such as `segmentation fault`."""
+    try:
+        words = signal.strsignal(number)
+    except ValueError:
+        return ""
+    return f" ({words.lower()})" if words else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from control_plane.services.commit_checkpoint import commit_checkpoint
 from control_plane.services.read_jobs import get_job
 from control_plane.topics import CYCLE, node_topic
-from penstock.api.assignments import CheckpointCommit
+from penstock.api.assignments import CheckpointCommit, Failure
 from penstock.api.states import ExitReason, JobState, ReplicaState
 from tests.fakes.cluster import ADMIN, Cluster, a_gang, a_task
 
@@ -233,6 +233,49 @@ def test_a_job_that_gets_further_each_time_goes_on_ever_more_slowly(cluster: Clu
         wait = gang.not_before - cluster.clock.now()
         assert wait.total_seconds() == 2 ** (attempt - 1)
         cluster.clock.advance(wait.total_seconds())
+
+
+def test_a_failed_jobs_message_holds_the_last_line_of_its_log(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("broken"))
+    cluster.steps(3)
+    cluster.finish("broken", ExitReason.ERROR, message="exit code 1", last_line="KeyError: 'x'")
+    job = cluster.job("broken")
+    assert (job.state, job.reason) == ("failed", "error")
+    assert job.message == ("rank 0 on node a: exit code 1; last line of its log: \"KeyError: 'x'\"")
+
+
+def test_what_a_workload_says_of_its_failure_is_the_reason(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("broken"))
+    cluster.steps(3)
+    said = Failure(code="bad_input", message="the data folder /x does not exist")
+    cluster.finish("broken", ExitReason.ERROR, failure=said)
+    job = cluster.job("broken")
+    assert (job.reason, job.exit_reason) == ("bad_input", "error")
+    assert job.message == "rank 0 on node a: the data folder /x does not exist"
+
+
+def test_memory_that_a_workload_says_it_lacks_is_told_as_such(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("big"))
+    cluster.steps(3)
+    said = Failure(code="out_of_memory", message="out of memory: tried to allocate 2 GiB")
+    cluster.finish("big", ExitReason.ERROR, failure=said)
+    assert cluster.job("big").exit_reason == "out_of_memory"
+
+
+def test_a_replica_that_was_stopped_says_why(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_gang("pair", 2))
+    cluster.steps(4)
+    stopped = max(cluster.replicas("pair"), key=lambda it: it.rank)
+    cluster.finish("pair", ExitReason.ERROR, rank=0)
+    cluster.tick()
+    with cluster.deps.store.read() as tx:
+        row = tx.replicas.get(stopped.id)
+    assert row is not None
+    assert (row.reason, row.message) == ("stopped", "stopped: rank 0 on node a: ended: error")
 
 
 def _commit(cluster: Cluster, name: str, step: int) -> None:

@@ -145,6 +145,43 @@ def test_a_server_that_never_answers_is_given_up_and_its_endpoint_says_why(
     assert endpoint.message == f"the serving job chat is failed: {cause}"
 
 
+def test_a_server_that_runs_and_does_not_answer_in_time_counts_as_a_failed_start(
+    cluster: Cluster,
+) -> None:
+    cluster.node("a")
+    serve = {"model": "/models/tiny", "ready_within": "30s"}
+    cluster.submit(a_server("chat", serve=serve))
+    _start_without_answering(cluster, "chat", 1)
+    for _ in range(29):
+        cluster.clock.advance(1)
+        cluster.tick(start=False)
+        cluster.sweep()
+    assert cluster.state("chat") is JobState.RUNNING
+    cluster.clock.advance(1.1)
+    cluster.sweep()
+    gang = cluster.gangs("chat")[0]
+    assert (gang.state, gang.reason, gang.own_failures) == ("stopping", "not_ready", 1)
+    assert gang.message == (
+        "replica 0 on node a: it did not answer GET /health with 200 within 30 s of its start"
+    )
+    cluster.tick(start=False)
+    assert cluster.gangs("chat")[0].state == "queued"
+
+
+def test_a_server_that_has_answered_once_has_all_the_time(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_server("chat", serve={"model": "/models/tiny", "ready_within": "30s"}))
+    cluster.steps(3)
+    (replica,) = cluster.replicas("chat")
+    cluster.agent_of(replica).run(replica.id, ready=False)
+    for _ in range(60):
+        cluster.clock.advance(1)
+        cluster.tick(start=False)
+        cluster.sweep()
+    assert cluster.gangs("chat")[0].attempt == 1
+    assert cluster.state("chat") is JobState.RUNNING
+
+
 def _start_without_answering(cluster: Cluster, name: str, attempt: int) -> None:
     """Waits for the attempt; its process runs and its port stays silent."""
     for _ in range(60):

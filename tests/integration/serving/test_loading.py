@@ -255,13 +255,13 @@ def test_unreadable_json_is_refused_by_name(huggingface: Path, name: str, conten
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelRefused, match="no such folder"):
+    with pytest.raises(ModelRefused, match=r"folder .*nowhere does not exist on this"):
         load(tmp_path / "nowhere")
 
 
 def test_a_folder_without_weights_is_refused(huggingface: Path) -> None:
     (huggingface / "model.safetensors").unlink()
-    with pytest.raises(ModelRefused, match=r"neither .* nor .* is there"):
+    with pytest.raises(ModelRefused, match=r"holds neither .* nor .*"):
         load(huggingface)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from agents.boottime import boottime_ns
 from agents.workload_socket import WorkloadSocket
+from penstock.api.assignments import Failure
 from tests.fakes.agent_parts import Bench, a_list, an_assignment
 
 SHA = "a" * 64
@@ -67,6 +68,25 @@ def test_a_result_is_kept_before_it_is_acknowledged() -> None:
     talk.say({"op": "result", "result": {"loss": 1.5}}, {"op": "result", "result": {"sha": "x"}})
     assert talk.bench.runtime.replicas["replica_1"].result == {"loss": 1.5, "sha": "x"}
     assert talk.told("result") == [{"loss": 1.5, "sha": "x"}]
+
+
+def test_a_failure_is_kept_and_told_with_the_end() -> None:
+    talk = Conversation()
+    said = {"op": "failed", "code": "model_refused", "message": "no\x1b[31m such\nfolder"}
+    assert talk.say(said) == [{"ok": True}]
+    kept = talk.bench.runtime.replicas["replica_1"].failure
+    assert kept == Failure(code="model_refused", message="no such folder")
+    assert talk.bench.keeper.outbox.take() is None
+    talk.bench.runtime.end("replica_1", 1)
+    talk.bench.keeper.sweep()
+    (record,) = talk.told("exit")
+    assert record.failure == kept
+
+
+@pytest.mark.parametrize("said", [{}, {"code": "Bad Code", "message": "x"}, {"code": "x"}])
+def test_a_failure_without_code_or_words_is_refused(said: dict[str, Any]) -> None:
+    (reply,) = Conversation().say({"op": "failed", **said})
+    assert (reply["ok"], reply["code"]) == (False, "invalid")
 
 
 def test_ready_is_told_once() -> None:

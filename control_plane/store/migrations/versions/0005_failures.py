@@ -16,3 +16,4 @@ def upgrade() -> None:
     op.add_column("gangs", counted)
     op.add_column("gangs", document("last_end", null=True))
     op.add_column("replicas", moment("ready_at", null=True))
+    op.execute(sa.text("UPDATE replicas SET ready_at = started_at WHERE ready"))

@@ -62,7 +62,7 @@ def test_a_memory_limit_that_was_passed_is_named(limit_bytes: int | None, words:
 def test_a_signal_is_named_and_counted_as_a_shell_would() -> None:
     assert code_and_signal(signal.SIGKILL) == (137, 9)
     assert code_and_signal(exited(3)) == (3, None)
-    assert classify(Ending(signal.SIGSEGV))[1] == "SIGSEGV ended it"
+    assert classify(Ending(signal.SIGSEGV))[1] == "SIGSEGV ended it (segmentation fault)"
 
 
 @given(
