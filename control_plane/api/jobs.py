@@ -49,6 +49,10 @@ MAX_LABELS = 16
 MADE_BEFORE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"model": Job, "description": "this Idempotency-Key made this job before"}
 }
+Because = Annotated[
+    str | None,
+    Query(min_length=1, max_length=200, description="why, for the message of the job"),
+]
 Labels = Annotated[
     list[str], Query(alias="label", max_length=MAX_LABELS, description="KEY=VALUE, repeatable")
 ]
@@ -108,9 +112,9 @@ def get(ref: Ref, caller: Viewer, deps: D) -> Response:
 
 
 @router.post("/jobs/{ref}/cancel", operation_id="cancel_job", status_code=202, response_model=Job)
-def cancel(ref: Ref, caller: Member, deps: D) -> Response:
+def cancel(ref: Ref, caller: Member, deps: D, because: Because = None) -> Response:
     """Ends a job. The job's state tells how far that is; asking again changes nothing."""
-    job = get_job(deps, caller, cancel_job(deps, caller, ref))
+    job = get_job(deps, caller, cancel_job(deps, caller, ref, because))
     return reply(job, 202, version=job.etag)
 
 

@@ -14,11 +14,14 @@ from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ExitReason, JobState, Outcome, Role
 
 
-def cancel_job(deps: Deps, caller: Caller, ref: str) -> str:
-    """The job's id. A job that ended otherwise cannot be cancelled any more: Conflict."""
+def cancel_job(deps: Deps, caller: Caller, ref: str, because: str | None = None) -> str:
+    """The job's id. A job that ended otherwise cannot be cancelled any more: Conflict.
+
+    `because` goes into the job's message, for whoever wonders later.
+    """
     caller.require(Role.MEMBER)
     now = deps.clock.now()
-    message = f"cancelled by {caller.name}"
+    message = f"cancelled by {caller.name}" + (f": {because}" if because else "")
 
     def work(tx: Transaction) -> str:
         job = find_job(tx, caller, ref)

@@ -39,8 +39,9 @@ class AsyncJobs:
     async def get(self, ref: str) -> Job:
         return parse(Job, await self._http.send(routes.read("jobs", ref)))
 
-    async def cancel(self, ref: str) -> Job:
-        return parse(Job, await self._http.send(routes.act("jobs", ref, "cancel")))
+    async def cancel(self, ref: str, *, because: str | None = None) -> Job:
+        """Ends a job; `because` goes into its message."""
+        return parse(Job, await self._http.send(routes.cancel_job(ref, because)))
 
     async def retry(self, ref: str, *, idempotency_key: str | None = None) -> Job:
         """A new job like this one, linked by `retry_of`."""

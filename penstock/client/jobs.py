@@ -39,8 +39,9 @@ class Jobs:
     def get(self, ref: str) -> Job:
         return parse(Job, self._http.send(routes.read("jobs", ref)))
 
-    def cancel(self, ref: str) -> Job:
-        return parse(Job, self._http.send(routes.act("jobs", ref, "cancel")))
+    def cancel(self, ref: str, *, because: str | None = None) -> Job:
+        """Ends a job; `because` goes into its message."""
+        return parse(Job, self._http.send(routes.cancel_job(ref, because)))
 
     def retry(self, ref: str, *, idempotency_key: str | None = None) -> Job:
         """A new job like this one, linked by `retry_of`."""

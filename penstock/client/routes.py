@@ -24,6 +24,11 @@ def act(*parts: str) -> Request:
     return Request("POST", _path(*parts))
 
 
+def cancel_job(ref: str, because: str | None = None) -> Request:
+    """POST of the end of a job; `because` goes into its message. It may be repeated."""
+    return Request("POST", _path("jobs", ref, "cancel"), _params({"because": because}))
+
+
 def submit_job(spec: Mapping[str, Any], idempotency_key: str | None = None) -> Request:
     """POST /jobs. The key makes it safe to send again after a lost answer."""
     return Request("POST", _path("jobs"), body=spec, headers=_key(idempotency_key))

@@ -3,84 +3,26 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 import pytest
 
-from agents.state.sockets import agent_id
-from penstock.client.synchronous import Client
 from tests.e2e import processes
+from tests.e2e.laptop import Laptop, a_laptop
 from tests.e2e.processes import eventually
-from tests.e2e.rig import PENSTOCK, ROOT
 
 FLEET = "emulated-a100:1,emulated-910b:1"
 MIB = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class Laptop:
-    """One home folder and the command."""
-
-    home: Path
-
-    def penstock(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_")}
-        return subprocess.run(
-            [*PENSTOCK, "--home", str(self.home), *arguments],
-            env={**kept, "PYTHONPATH": str(ROOT)}, cwd=self.home, capture_output=True, text=True,
-            timeout=90, check=False,
-        )  # fmt: skip
-
-    def must(self, *arguments: str) -> str:
-        done = self.penstock(*arguments)
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done.stdout
-
-    def record(self, name: str) -> psutil.Process:
-        """The process that a record of the home names."""
-        text = (self.home / f"{name}.json").read_text(encoding="utf-8")
-        return psutil.Process(int(_field(text, "pid")))
-
-    @property
-    def url(self) -> str:
-        return _field((self.home / "server.json").read_text(encoding="utf-8"), "url")
-
-    @property
-    def client(self) -> Client:
-        token = (self.home / "admin-token").read_text(encoding="utf-8").strip()
-        return Client(self.url, token)
-
-    def everything(self) -> list[psutil.Process]:
-        return processes.of_folder(self.home)
-
-    @property
-    def agent_id(self) -> str:
-        return agent_id(self.home / "agent")
-
-
-def _field(text: str, name: str) -> str:
-    return str(json.loads(text)[name])
-
-
 @pytest.fixture(scope="module")
 def laptop() -> Iterator[Laptop]:
-    home = Path(tempfile.mkdtemp(prefix="penstock-e2e-"))
-    made = Laptop(home)
-    try:
+    with a_laptop() as made:
         yield made
-    finally:
-        made.penstock("down")
-        processes.end_by_force(made.everything())
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def test_a_public_address_without_authentication_is_refused_and_nothing_is_started(
@@ -188,6 +130,8 @@ def test_down_leaves_no_process_no_port_no_lock_and_no_cgroup(laptop: Laptop) ->
 def test_what_waited_is_there_after_the_next_up(laptop: Laptop) -> None:
     laptop.must("up", "--port", "0", "--emulate", FLEET)
     with laptop.client as client:
-        assert client.jobs.get("endless").state == "cancelled"
+        ended = client.jobs.get("endless")
+        assert ended.state == "cancelled"
+        assert "`penstock down` took down the cloud on" in ended.message
         assert client.jobs.wait("waiting", 60).state == "succeeded"
     laptop.must("down")

@@ -1,4 +1,4 @@
-"""`penstock down`: ends the local cloud and leaves nothing of it running."""
+"""`penstock down`: ends the local cloud and leaves nothing of it running on this machine."""
 
 from __future__ import annotations
 
@@ -24,21 +24,15 @@ def down(
 ) -> None:
     """Stop the cloud on this machine.
 
-    Running jobs are cancelled; jobs that wait stay queued for the next `penstock up`.
+    Jobs that run here are cancelled. Jobs with a part on another node are left alone, and named:
+    they go on there until their disconnect_grace is over. Jobs that wait stay queued for the next
+    `penstock up`.
     """
-    from penstock.cli.config import Context
     from penstock.cli.local.home import Home
-    from penstock.cli.local.stopping import stop_daemons, stop_jobs, stop_replicas
+    from penstock.cli.local.stopping import take_down
 
     session = session_of(ctx)
     home = Home(session.settings.home)
     with home.locked():
-        server = home.server()
-        told = []
-        if server is not None and not keep_jobs:
-            names = stop_jobs(Context(server.url, home.admin_token()))
-            told += [f"stopped running jobs: {', '.join(names)}"] if names else []
-        told += stop_daemons(home)
-        if not keep_jobs and (left := stop_replicas(home)):
-            told.append(f"stopped {left} replicas that were still running")
+        told = take_down(home, keep_jobs=keep_jobs)
     session.console.result("\n".join(told) or f"nothing is running in {home.path}")

@@ -41,7 +41,7 @@ def cancel(
     worst = ExitCode.DONE
     for ref in jobs:
         try:
-            job = session.http().document(routes.act("jobs", ref, "cancel"))
+            job = session.http().document(routes.cancel_job(ref))
         except ApiError as error:
             session.console.error(render(error))
             worst = max(worst, exit_code_of(error))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from penstock.addresses import host_of, is_loopback
 from penstock.cli.config import DEFAULT_PORT, LOCAL, Context, read_contexts, write_contexts
 from penstock.cli.failures import CliError, ClosedPipe, ExitCode
 from penstock.cli.local import accelerators, processes, starting
@@ -36,6 +37,8 @@ class BringUp:
 
     def run(self, *, with_agent: bool) -> None:
         """All steps. Raises CliError when one fails; what was started by then stays."""
+        if with_agent:
+            _check_agent(self._home)
         had_token = self._home.admin_token() is not None
         server = self._server()
         try:
@@ -87,7 +90,11 @@ class BringUp:
             is_known = starting.has_enrolled(self._home) and not retired
             token = None if is_known else self._join_token(context)
             name = starting.node_name()
-            agent_wish = AgentWish(context.server, name, emulate, join_token=token)
+            # Plain http to an address of this machine's own stays on this machine.
+            agent_wish = AgentWish(
+                context.server, name, emulate, join_token=token,
+                insecure=not is_loopback(host_of(context.server)),
+            )  # fmt: skip
             agent = starting.start_agent(self._home, agent_wish)
         elif self._wish.emulate not in (None, _emulated_by(agent)):
             self._say(f"  --emulate is ignored, the agent runs already: to change chips, {_ANEW}")
@@ -160,6 +167,19 @@ def ignored_by_server(wish: Wish, server: Daemon) -> list[str]:
     if wish.host != DEFAULT_HOST and wish.host not in server.command:
         found.append(f"--host is ignored, the server keeps its address: to change it, {_ANEW}")
     return found
+
+
+def _check_agent(home: Home) -> None:
+    """Raises CliError where the agent of this home is a node of another cloud."""
+    url = home.foreign_cloud()
+    if url is not None:
+        raise CliError(
+            "agent_elsewhere", f"the agent of {home.path} is a node of the cloud at {url}",
+            hint="start a cloud in another folder with --home, or only a server with --no-agent; "
+            "to take this node away from there: `penstock down`, then remove "
+            f"{home.agent_dir}",
+            exit_code=ExitCode.FAILED,
+        )  # fmt: skip
 
 
 def _check_login(home: Home, context: Context) -> None:

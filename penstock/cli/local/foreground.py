@@ -7,10 +7,9 @@ import time
 from types import FrameType
 from typing import Final, NoReturn
 
-from penstock.cli.config import Context
 from penstock.cli.failures import CliError, ExitCode
 from penstock.cli.local.home import Home
-from penstock.cli.local.stopping import stop_daemons, stop_jobs, stop_replicas
+from penstock.cli.local.stopping import take_down
 from penstock.cli.session import Session
 
 _POLL_S: Final = 0.2
@@ -29,11 +28,8 @@ def stay(session: Session, home: Home) -> None:
             "server_ended", f"the server ended; see {home.log('server')}", exit_code=ExitCode.FAILED
         )
     finally:
-        server = home.server()
-        if server is not None:
-            stop_jobs(Context(server.url, home.admin_token()))
-        stop_daemons(home)
-        stop_replicas(home)
+        for line in take_down(home):
+            session.console.note(line)
 
 
 def _show_log(session: Session, home: Home) -> None:

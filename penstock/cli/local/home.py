@@ -76,9 +76,24 @@ class Home:
 
     def last_url(self) -> str | None:
         """Where the server was last, even after `down`."""
+        return _line(self.last_url_file)
+
+    def foreign_cloud(self) -> str | None:
+        """The address of the other cloud whose node the agent of this home is; None without."""
+        agent, server = self.last_agent(), self.server()
+        url = agent.url if agent is not None else self._joined()
+        return None if url in (self.last_url(), server.url if server else None) else url
+
+    def write_joined(self, url: str) -> None:
+        """Notes which cloud the agent joined by hand; forgotten with the agent's folder."""
+        write_private(self._joined_file, url + "\n")
+
+    def node_id(self) -> str | None:
+        """The id by which the cloud knows the agent of this home; None before it has enrolled."""
         try:
-            return self.last_url_file.read_text(encoding="utf-8").strip() or None
-        except (FileNotFoundError, UnicodeDecodeError):
+            document: Any = json.loads((self.agent_dir / "node.json").read_text(encoding="utf-8"))
+            return str(document["node_id"])
+        except (OSError, ValueError, TypeError, KeyError):
             return None
 
     def write_server(self, daemon: Daemon) -> None:
@@ -94,6 +109,13 @@ class Home:
             return self.admin_token_file.read_text(encoding="utf-8").strip() or None
         except FileNotFoundError:
             return None
+
+    @property
+    def _joined_file(self) -> Path:
+        return self.agent_dir / "joined"
+
+    def _joined(self) -> str | None:
+        return _line(self._joined_file)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -122,6 +144,14 @@ class Home:
                 f"{self.path} cannot be used as home: {(error.strerror or str(error)).lower()}",
                 hint="choose another with --home or PENSTOCK_HOME",
             ) from error
+
+
+def _line(path: Path) -> str | None:
+    """What the file says; nothing where it is not there or broken."""
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
 
 
 def _living(path: Path) -> Daemon | None:

@@ -43,4 +43,5 @@ def join_this_machine(session: Session, join: Join) -> str:
         )  # fmt: skip
         agent = starting.start_agent(home, wish)
         starting.await_enrolled(home, agent, TIMEOUT_S)
+        home.write_joined(server)
     return f"{wish.node} has joined {server}; its log: {home.log('agent')}"

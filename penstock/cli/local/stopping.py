@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import socket
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from penstock.cli.config import Context
 from penstock.cli.local import processes
 from penstock.cli.local.home import Home
 from penstock.cli.session import open_http
+from penstock.cli.text import clean
+from penstock.cli.units import duration
 from penstock.client import routes
 from penstock.client.errors import ApiError, ClientError
 from penstock.client.http import Http
@@ -17,22 +21,44 @@ from penstock.client.http import Http
 JOBS_GRACE_S: Final = 30.0
 PROCESS_GRACE_S: Final = 15.0
 _PLACED: Final = ("starting", "running", "stopping")
+_LIVE: Final = ("assigned", *_PLACED)
 
 
-def stop_jobs(context: Context) -> list[str]:
-    """Cancels the jobs that hold chips or run, and waits until they have ended. Their names.
+def take_down(home: Home, *, keep_jobs: bool = False) -> list[str]:
+    """Ends everything of this home. Says what it did, and what goes on elsewhere."""
+    foreign, server, told = home.foreign_cloud(), home.server(), []
+    if server is not None and not keep_jobs:
+        told += stop_jobs(home, Context(server.url, home.admin_token()))
+    told += stop_daemons(home)
+    if not keep_jobs and (left := stop_replicas(home)):
+        told.append(f"stopped {left} replicas that were still running")
+        if foreign is not None:
+            told.append(f"they were of the cloud at {foreign}, which starts them elsewhere")
+    return told
+
+
+def stop_jobs(home: Home, context: Context) -> list[str]:
+    """Cancels the jobs that run on this machine alone, and waits until they have ended. A sentence
+    about them, and one about each that has a part on another node and is left alone.
 
     Jobs that wait stay in the queue for the next start. A server that does not answer is passed
     over: what runs is then stopped by `stop_replicas`.
     """
+    because = f"`penstock down` took down the cloud on {socket.gethostname()}"
     try:
         with open_http(context) as http:
+            here, nodes = _own_node(http, home), _nodes_by_job(http)
             jobs = list(_placed(http))
-            for job in jobs:
-                _cancel(http, job["id"])
-            ids = {job["id"] for job in jobs}
+            ours = [job for job in jobs if nodes[job["id"]] <= {here}]
+            for job in ours:
+                _cancel(http, job["id"], because)
+            ids = {job["id"] for job in ours}
             processes.wait(lambda: ids.isdisjoint(it["id"] for it in _placed(http)), JOBS_GRACE_S)
-            return [job["name"] for job in jobs]
+            names = ", ".join(clean(job["name"]) for job in ours)
+            told = [f"stopped running jobs: {names}"] if ours else []
+            return told + [
+                _left_alone(job, here, nodes[job["id"]]) for job in jobs if job["id"] not in ids
+            ]
     except ClientError:
         return []
 
@@ -71,9 +97,42 @@ def _placed(http: Http) -> Iterator[dict[str, Any]]:
         yield from http.items(routes.read("jobs", params={"state": state, "limit": 500}))
 
 
-def _cancel(http: Http, job_id: str) -> None:
+def _own_node(http: Http, home: Home) -> str | None:
+    """The name of this machine's node; None where it has none in this cloud."""
+    node_id = home.node_id()
     try:
-        http.send(routes.act("jobs", job_id, "cancel"))
+        document = http.document(routes.read("nodes", node_id)) if node_id else {}
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return None
+    return document.get("name")
+
+
+def _nodes_by_job(http: Http) -> dict[str, set[str]]:
+    """Job id → names of the nodes on which it has live replicas."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for state in _LIVE:
+        params = {"state": state, "limit": 500}
+        for replica in http.items(routes.read("replicas", params=params)):
+            found[replica["job_id"]].add(replica["node"])
+    return found
+
+
+def _left_alone(job: Mapping[str, Any], here: str | None, nodes: set[str]) -> str:
+    there, grace = ", ".join(sorted(nodes - {here})), duration(job["spec"]["disconnect_grace"])
+    told = f"left {clean(job['name'])} alone, which runs on {clean(there)}"
+    if here in nodes:
+        return f"{told} and here: what was here ends, and the next `penstock up` starts it anew"
+    return (
+        f"{told}: it ends there after its disconnect_grace of {grace}, unless `penstock up` comes "
+        "before"
+    )
+
+
+def _cancel(http: Http, job_id: str, because: str) -> None:
+    try:
+        http.send(routes.cancel_job(job_id, because))
     except ApiError as error:
         if error.status not in (404, 409):  # it ended by itself meanwhile
             raise

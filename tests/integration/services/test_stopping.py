@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from control_plane.errors import Conflict
+from control_plane.services.cancel_job import cancel_job
 from penstock.api.states import ExitReason, JobState, NodeIntent, ReplicaState
-from tests.fakes.cluster import Cluster, a_gang, a_task
+from tests.fakes.cluster import ADMIN, Cluster, a_gang, a_task
 
 
 def test_a_waiting_job_is_cancelled_at_once(cluster: Cluster) -> None:
@@ -16,6 +17,20 @@ def test_a_waiting_job_is_cancelled_at_once(cluster: Cluster) -> None:
     cluster.node("a")
     cluster.steps(2)
     assert cluster.state("one") is JobState.CANCELLED
+
+
+def test_why_a_job_was_cancelled_is_in_its_message_and_its_events(cluster: Cluster) -> None:
+    cluster.node("a")
+    for name in ("one", "two"):
+        cluster.submit(a_task(name))
+        cancel_job(cluster.deps, ADMIN, name, "the machine is needed")
+        assert cluster.job(name).message == "cancelled by root: the machine is needed"
+    cluster.submit(a_task("running"))
+    cluster.steps(2)
+    cancel_job(cluster.deps, ADMIN, "running", "the machine is needed")
+    cluster.steps(3)
+    job = cluster.job("running")
+    assert (job.state, job.message) == ("cancelled", "cancelled by root: the machine is needed")
 
 
 def test_a_job_that_was_placed_but_never_started_is_declined(cluster: Cluster) -> None:
