@@ -11,6 +11,7 @@ from control_plane.launchers.base import Launch
 from control_plane.services.last_attempt import last_attempt
 from control_plane.services.place_gang import place_gang
 from control_plane.services.settle import settle_job, stop_gang
+from control_plane.store.listing import node_names
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.snapshot_reader import Pool
 from control_plane.store.unit_of_work import Transaction
@@ -73,6 +74,7 @@ def _place_all(
         {chip for it in placements for seat in it.seats for chip in seat.chips}
     )
     tx.events.remember(rows.jobs)
+    names = node_names(tx.session, {node for it in placements for node in _nodes_of(it)})
     ours = tx.nodes.take({node: versions[node] for it in placements for node in _nodes_of(it)})
     settled: set[str] = set()
     launched: set[str] = set()
@@ -81,7 +83,7 @@ def _place_all(
         if found is None:
             outcome.skipped += 1
             continue
-        replicas = place_gang(tx, *found, placement.seats, chips, now)
+        replicas = place_gang(tx, *found, placement.seats, chips, names, now)
         outcome.launches += [Launch(row.id, row.node_id, row.attempt) for row in replicas]
         outcome.placed.append(_placed(*found, replicas))
         settled.add(placement.job_id)

@@ -11,6 +11,7 @@ from control_plane.domain import lease as lease_domain
 from control_plane.domain import node as node_domain
 from control_plane.domain import replica as replica_domain
 from control_plane.domain.machine import IllegalMove, StateT, Table, check_move, route
+from control_plane.services.replica_words import node_name, who
 from control_plane.store.models import Chip, Endpoint, Gang, Job, Lease, Node, Replica
 from control_plane.store.unit_of_work import LostRace, Transaction
 from control_plane.topics import CYCLE, ROUTES
@@ -58,15 +59,18 @@ def move_gang(
 def move_replica(
     tx: Transaction, replica: Replica, to: ReplicaState, reason: str, message: str, now: datetime
 ) -> None:
-    """Moves a replica; told in its job's events."""
+    """Moves a replica; told in its job's events, with where it is and on what it runs."""
+    told = f"{who(tx, replica)}: {message}"
     for state in _way(replica_domain.ALLOWED, ReplicaState(replica.state), to):
         _set(replica, state, reason, message, now)
         data = {
             "replica": replica.id, "rank": replica.rank, "attempt": replica.attempt,
-            "node": replica.node_id, "reason": reason,
+            "gang": replica.gang_index, "node": replica.node_id,
+            "node_name": node_name(tx, replica), "reason": reason,
+            "chip_types": sorted({chip["type"] for chip in replica.chips}),
         }  # fmt: skip
         tx.events.append(
-            "job", replica.job_id, replica.project_id, f"replica.{state}", message, now, data
+            "job", replica.job_id, replica.project_id, f"replica.{state}", told, now, data
         )
 
 
@@ -116,9 +120,11 @@ def end_lease(tx: Transaction, lease: Lease, to: LeaseState, now: datetime) -> N
     if not tx.leases.end(lease.id, to, now, unrenewed):
         raise LostRace(lease.id)
     tx.hints.add(CYCLE)
+    replica = tx.replicas.get(lease.replica_id)
+    whose = f" of {who(tx, replica)}" if replica is not None else ""
     tx.events.append(
-        "job", lease.job_id, lease.project_id, f"lease.{to}", f"lease {to}", now,
-        {"replica": lease.replica_id, "epoch": lease.epoch},
+        "job", lease.job_id, lease.project_id, f"lease.{to}", f"lease{whose} {to}", now,
+        {"replica": lease.replica_id, "epoch": lease.epoch, "node": lease.node_id},
     )  # fmt: skip
 
 

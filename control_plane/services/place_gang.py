@@ -8,6 +8,7 @@ from datetime import datetime
 from control_plane.domain.lease import expires_at
 from control_plane.ids import new_id
 from control_plane.services.moves import move_gang
+from control_plane.services.replica_words import chips_of, nodes_of
 from control_plane.store.models import Chip, Gang, Job, Lease, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import JobState, LeaseState, ReplicaState
@@ -16,10 +17,10 @@ from scheduler.model import Seat
 
 def place_gang(
     tx: Transaction, job: Job, gang: Gang, seats: Sequence[Seat], chips: Mapping[str, Chip],
-    now: datetime,
+    names: Mapping[str, str], now: datetime,
 ) -> list[Replica]:  # fmt: skip
     """Starts the gang's next attempt on the seats. The caller guards the versions of the gang and
-    of its nodes, tells the nodes, and settles the job.
+    of its nodes, tells the nodes, and settles the job. `chips` and `names` (of nodes) are by id.
     """
     gang.attempt += 1
     gang.master = gang.wait = gang.outcome = gang.not_before = None
@@ -28,19 +29,10 @@ def place_gang(
     for replica in replicas:
         tx.replicas.add(replica)
         tx.leases.add(_lease(job, replica, now))
-    message = f"attempt {gang.attempt} placed: {describe(replicas)}"
+    where = f"{chips_of(replicas)} on {nodes_of(replicas, names)}"
+    message = f"attempt {gang.attempt} placed: {where}"
     move_gang(tx, job, gang, JobState.STARTING, "placed", message, now)
     return replicas
-
-
-def describe(replicas: Sequence[Replica]) -> str:
-    """The chips of an attempt in words, for example `1 × emulated-a100, 2 × emulated-910b`."""
-    counts: dict[str, int] = {}
-    for replica in replicas:
-        for chip in replica.chips:
-            counts[chip["type"]] = counts.get(chip["type"], 0) + 1
-    words = [f"{count} × {kind}" for kind, count in sorted(counts.items())]
-    return ", ".join(words) or f"{len(replicas)} × host cores only"
 
 
 def _replica(

@@ -114,7 +114,7 @@ def _place(
     held = [{ChipId(it): milli for it in chip_ids[rank::ranks]} for rank in range(ranks)]
     seats = [Seat(rank, NodeId(node_id), held[rank], 500, GIB // 4) for rank in range(ranks)]
     now = deps.clock.now()
-    replicas = place_gang(tx, job, gang, seats, tx.nodes.many_chips(chip_ids), now)
+    replicas = place_gang(tx, job, gang, seats, tx.nodes.many_chips(chip_ids), {}, now)
     tx.nodes.bump_generation([node_id])
     tx.session.flush()
     settle_job(tx, job, now)
