@@ -16,7 +16,7 @@ from agents.exporter import Exporter
 from agents.foreign import ForeignUse
 from agents.hardware import host
 from agents.keeper import Keeper
-from agents.loops.logs import LogLoop
+from agents.loops.logs import CHUNK_BYTES, LogLoop
 from agents.loops.readiness import ReadinessLoop, http_probe
 from agents.loops.reports import ReportLoop
 from agents.node import Host, NodeWatch
@@ -53,7 +53,8 @@ def build(
     runtime.chips = lambda: node.inventory.chips
     ports = Ports(settings.first_port, settings.last_port, random)
     keeper = Keeper(runtime, node.inventory.address, ports, roster=roster)
-    reports, logs = ReportLoop(control_plane, keeper), LogLoop(control_plane, keeper)
+    reports = ReportLoop(control_plane, keeper)
+    logs = LogLoop(control_plane, keeper, min(CHUNK_BYTES, settings.log_cap_bytes // 8))
     workloads = WorkloadSocket(control_plane, keeper)
     keeper.ring, keeper.ended = reports.bell.set, _at_end(workloads, logs)
     return Agent(

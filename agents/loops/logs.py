@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from agents.client import ControlPlane, Denied, Refused, Unreachable
 from agents.keeper import Keeper
@@ -24,32 +24,49 @@ NOTE_EVERY_S: Final = 1.0
 
 @dataclass(slots=True)
 class LogLoop:
-    """Looks at every log each POLL_S; the end of a replica hurries its last words."""
+    """Looks at every log each POLL_S; the end of a replica hurries its last words.
+
+    `note_lag_bytes` bounds how much may be shipped before a replica's supervisor is told, which
+    holds the replica up once its cap is reached: a small part of that cap.
+    """
 
     control_plane: ControlPlane
     keeper: Keeper
+    note_lag_bytes: int = CHUNK_BYTES
+    clock: Callable[[], float] = time.monotonic
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     _not_before: float = 0.0
-    _noted_at: dict[str, float] = field(default_factory=dict)
+    _noted: dict[str, _Note] = field(default_factory=dict)
     _last_words: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def turn(self) -> None:
-        await asyncio.sleep(max(POLL_S, self._not_before - time.monotonic()))
+        await asyncio.sleep(max(POLL_S, self._not_before - self.clock()))
         while await self.ship(held.id for held in self.keeper.roster):
             pass
+        self.note_rest()
 
     async def ship(self, replica_ids: Iterable[str]) -> bool:
         """Sends one request with what these logs have; True when it should be called again."""
         async with self._busy:
-            if time.monotonic() < self._not_before:
+            if self.clock() < self._not_before:
                 return False
             chunks = self._chunks(replica_ids)
             if not chunks:
                 return False
             reply = await self.control_plane.logs(LogRequest(chunks=chunks))
             if reply.retry_after_s is not None:
-                self._not_before = time.monotonic() + reply.retry_after_s
+                self._not_before = self.clock() + reply.retry_after_s
             return self._note(chunks, reply)
+
+    def note_rest(self) -> None:
+        """What was too little to be noted at once is noted before long: a replica that is held up
+        writes nothing more that would be shipped.
+        """
+        for held in self.keeper.roster:
+            self._remember(held)
+        for replica_id in list(self._noted):
+            if self.keeper.roster.get(replica_id) is None:
+                del self._noted[replica_id]
 
     def ended(self, replica_id: str) -> None:
         """A replica's end is told after its last words, if these fit into one small request."""
@@ -97,18 +114,26 @@ class LogLoop:
                 continue
             held = self.keeper.roster.change(held.id, shipped=offset)
             done = not held.live and self._rest(held) <= 0
-            self.keeper.roster.change(held.id, log_done=done)
+            held = self.keeper.roster.change(held.id, log_done=done)
             more |= offset != chunk.offset and self._rest(held) > 0
-            self._remember(held, done)
+            self._remember(held)
         self.keeper.refused(reply.refused)
         self.keeper.converge()
         return more and reply.retry_after_s is None
 
-    def _remember(self, held: Held, done: bool) -> None:
+    def _remember(self, held: Held) -> None:
         """For a restarted agent, and for the supervisor, which bounds what is not shipped yet."""
-        now = time.monotonic()
-        if done:
-            self._noted_at.pop(held.id, None)
-        elif now - self._noted_at.get(held.id, 0.0) >= NOTE_EVERY_S:
-            self._noted_at[held.id] = now
+        now = self.clock()
+        last = self._noted.get(held.id, _Note(0, 0.0))
+        lag = abs(held.shipped - last.offset)
+        is_due = lag >= self.note_lag_bytes or now - last.at >= NOTE_EVERY_S
+        if lag and is_due and not held.log_done:
+            self._noted[held.id] = _Note(held.shipped, now)
             self.keeper.runtime.note_shipped(held.id, held.shipped)
+
+
+class _Note(NamedTuple):
+    """How far a supervisor was told that its log is shipped, and when (monotonic seconds)."""
+
+    offset: int
+    at: float

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -106,9 +107,11 @@ class ProcessRuntime:
             return b""
 
     def note_shipped(self, replica_id: str, offset: int) -> None:
+        """The supervisor first: on a full disk it is what makes room for the file."""
         folder = self.folders.path(replica_id)
-        files.write_json(str(folder), SHIPPED, {"offset": offset})
         files.send_line(str(folder / files.CONTROL), f"shipped {offset}")
+        with suppress(OSError):  # without it a restarted agent asks the control plane
+            files.write_json(str(folder), SHIPPED, {"offset": offset})
 
     def note_result(self, replica_id: str, result: Mapping[str, Any]) -> None:
         files.write_json(str(self.folders.path(replica_id)), RESULT, dict(result))

@@ -252,3 +252,18 @@ def test_every_state_of_a_long_replica_is_told(joined: Node) -> None:
     assert joined.fake.states("replica_1") == [
         ReplicaState.STARTING, ReplicaState.RUNNING, ReplicaState.STOPPING, ReplicaState.EXITED,
     ]  # fmt: skip
+
+
+def test_a_replica_that_prints_fast_into_a_small_log_loses_nothing_and_is_not_held_up(
+    node: Node,
+) -> None:
+    token = node.fake.join_token
+    node.start(PENSTOCK_AGENT_JOIN_TOKEN=token, PENSTOCK_AGENT_LOG_CAP_BYTES=str(1 << 20))
+    began = time.monotonic()
+    node.run("replica_1", "seq 1 2000000")
+    assert node.ended("replica_1").code == 0
+    text = counted(2_000_000)  # 15 MB
+    node.logged("replica_1", text)
+    took_s = time.monotonic() - began
+    print(f"{len(text) / 1e6:.1f} MB in {took_s:.1f} s")
+    assert took_s < 10

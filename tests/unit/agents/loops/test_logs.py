@@ -111,3 +111,22 @@ def test_a_big_rest_of_a_log_does_not_hold_up_the_end() -> None:
     asyncio.run(ReportLoop(bench.client, bench.keeper).send())
     assert bench.fake.exit_of("replica_1") is not None
     assert "replica_1" not in bench.fake.logs
+
+
+def test_what_is_shipped_is_noted_at_once_where_it_is_much_and_before_long_where_it_is_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench, loop = running(TEXT)
+    noted: list[int] = []
+    monkeypatch.setattr(bench.runtime, "note_shipped", lambda _, offset: noted.append(offset))
+    loop.clock = lambda: 100.0
+    ship_all(loop)
+    assert noted == [CHUNK_BYTES * number for number in range(1, 5)]
+    bench.runtime.write("replica_1", b"little")
+    ship_all(loop)
+    loop.note_rest()
+    assert noted[4:] == [], "a replica that says a little often costs one note a second"
+    loop.clock = lambda: 101.0
+    loop.note_rest()
+    loop.note_rest()
+    assert noted[4:] == [len(TEXT) + 6], "though nothing more was shipped"
