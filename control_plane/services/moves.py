@@ -11,7 +11,7 @@ from control_plane.domain import lease as lease_domain
 from control_plane.domain import node as node_domain
 from control_plane.domain import replica as replica_domain
 from control_plane.domain.machine import IllegalMove, StateT, Table, check_move, route
-from control_plane.services.replica_words import node_name, who
+from control_plane.services.replica_words import node_name, whose_chips
 from control_plane.store.models import Chip, Endpoint, Gang, Job, Lease, Node, Replica
 from control_plane.store.unit_of_work import LostRace, Transaction
 from control_plane.topics import CYCLE, ROUTES
@@ -60,7 +60,7 @@ def move_replica(
     tx: Transaction, replica: Replica, to: ReplicaState, reason: str, message: str, now: datetime
 ) -> None:
     """Moves a replica; told in its job's events, with where it is and on what it runs."""
-    told = f"{who(tx, replica)}: {message}"
+    told = f"{whose_chips(tx, replica)}: {message}"
     for state in _way(replica_domain.ALLOWED, ReplicaState(replica.state), to):
         _set(replica, state, reason, message, now)
         data = {
@@ -121,7 +121,7 @@ def end_lease(tx: Transaction, lease: Lease, to: LeaseState, now: datetime) -> N
         raise LostRace(lease.id)
     tx.hints.add(CYCLE)
     replica = tx.replicas.get(lease.replica_id)
-    whose = f" of {who(tx, replica)}" if replica is not None else ""
+    whose = f" of {whose_chips(tx, replica)}" if replica is not None else ""
     tx.events.append(
         "job", lease.job_id, lease.project_id, f"lease.{to}", f"lease{whose} {to}", now,
         {"replica": lease.replica_id, "epoch": lease.epoch, "node": lease.node_id},

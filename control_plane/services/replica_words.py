@@ -7,14 +7,22 @@ from typing import Final
 
 from control_plane.store.models import Replica
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.states import JobType
 
 _MOST_NODES: Final = 4
 
 
-def who(tx: Transaction, replica: Replica) -> str:
-    """For example `rank 1 on node-a (2 × emulated-a100)`. A serving job's replicas are counted."""
-    number = replica.gang_index or replica.rank
-    return f"rank {number} on {node_name(tx, replica)} ({chips_of([replica])})"
+def whose(tx: Transaction, replica: Replica) -> str:
+    """For example `rank 1 on node a`; the replicas of a serving job are counted instead."""
+    job = tx.jobs.get(replica.job_id)
+    serves = job is not None and job.type == JobType.SERVE
+    number = f"replica {replica.gang_index}" if serves else f"rank {replica.rank}"
+    return f"{number} on node {node_name(tx, replica)}"
+
+
+def whose_chips(tx: Transaction, replica: Replica) -> str:
+    """The same with its chips, for example `rank 1 on node a (2 × emulated-a100)`."""
+    return f"{whose(tx, replica)} ({chips_of([replica])})"
 
 
 def node_name(tx: Transaction, replica: Replica) -> str:

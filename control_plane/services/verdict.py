@@ -19,6 +19,7 @@ from control_plane.domain.retries import (
     Limits,
     judge,
 )
+from control_plane.services.replica_words import whose
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ExitReason, JobType, Outcome, ReplicaState
@@ -80,7 +81,7 @@ def judge_cause(
         answered=job.type == JobType.SERVE and replica.ready_at is not None,
     )
     outcome, after = judge(cause.exit_reason, before, _limits(job), attempt)
-    message = f"{_whose(tx, job, gang, replica)}: {cause.message}"
+    message = f"{whose(tx, replica)}: {cause.message}"
     if outcome is Outcome.FAILED:
         message += _given_up(job, cause.exit_reason, after)
     told = Cause(cause.exit_reason, cause.reason, message)
@@ -138,12 +139,6 @@ def _advanced(tx: Transaction, job: Job, gang: Gang) -> bool:
     start = int((job.resolved.get("resume") or {}).get("step", 0))
     before = max((it.step for it in commits if it.epoch < gang.attempt), default=start)
     return any(it.step > before for it in commits if it.epoch == gang.attempt)
-
-
-def _whose(tx: Transaction, job: Job, gang: Gang, replica: Replica) -> str:
-    node = tx.nodes.get(replica.node_id)
-    number = f"replica {gang.index}" if job.type == JobType.SERVE else f"rank {replica.rank}"
-    return f"{number} on node {node.name if node is not None else replica.node_id}"
 
 
 def _given_up(job: Job, reason: ExitReason, after: Failures) -> str:

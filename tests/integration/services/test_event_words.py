@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from control_plane.store.models import Event
-from penstock.api.states import ExitReason
-from tests.fakes.cluster import Cluster, a_gang, a_task
+from tests.fakes.cluster import Cluster, a_gang, a_server, a_task
 
 
 def test_every_event_of_a_replica_names_rank_node_and_chips(cluster: Cluster) -> None:
@@ -22,12 +21,12 @@ def test_every_event_of_a_replica_names_rank_node_and_chips(cluster: Cluster) ->
     for event in told:
         rank = event.data["rank"]
         node = names[where[rank]]
-        assert event.message.startswith(f"rank {rank} on {node} (1 × emulated-a100): ")
+        assert event.message.startswith(f"rank {rank} on node {node} (1 × emulated-a100): ")
         assert event.data["node"] == where[rank]
         assert (event.data["node_name"], event.data["chip_types"]) == (node, ["emulated-a100"])
     leases = {event.message for event in events if event.type == "lease.released"}
     assert leases == {
-        f"lease of rank {rank} on {names[where[rank]]} (1 × emulated-a100) released"
+        f"lease of rank {rank} on node {names[where[rank]]} (1 × emulated-a100) released"
         for rank in (0, 1)
     }
     (placed,) = [event.message for event in events if event.type == "job.starting"]
@@ -42,16 +41,16 @@ def test_a_lost_replica_is_named_too(cluster: Cluster) -> None:
     agent.online = False
     cluster.steps(2, 36)
     messages = {event.type: event.message for event in _events(cluster, job_id)}
-    assert messages["replica.lost"].startswith("rank 0 on far (1 × emulated-a100): ")
-    assert messages["lease.expired"] == "lease of rank 0 on far (1 × emulated-a100) expired"
+    assert messages["replica.lost"].startswith("rank 0 on node far (1 × emulated-a100): ")
+    assert messages["lease.expired"] == "lease of rank 0 on node far (1 × emulated-a100) expired"
 
 
-def test_what_the_job_itself_says_stays_short(cluster: Cluster) -> None:
-    cluster.node("a")
-    cluster.submit(a_task("one"))
-    cluster.steps(2)
-    cluster.finish("one", ExitReason.KILLED)
-    assert "rank 0 on" not in cluster.job("one").message
+def test_the_replicas_of_a_server_are_counted(cluster: Cluster) -> None:
+    cluster.node("a", {"emulated-a100": 2})
+    job_id = cluster.submit(a_server("two", 2))
+    cluster.steps(3)
+    told = {it.message for it in _events(cluster, job_id) if it.type == "replica.running"}
+    assert told == {f"replica {number} on node a (1 × emulated-a100): running" for number in (0, 1)}
 
 
 def _events(cluster: Cluster, job_id: str) -> list[Event]:
