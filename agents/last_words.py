@@ -11,7 +11,6 @@ from penstock.api.assignments import ExitRecord, Failure
 from penstock.api.states import ExitReason
 
 TAIL_BYTES: Final = 4096
-_UNEXPLAINED: Final = frozenset({ExitReason.ERROR, ExitReason.KILLED})
 
 
 def with_last_words(
@@ -20,9 +19,11 @@ def with_last_words(
     """The record with the length of the log; a replica that failed by itself says why."""
     size = runtime.log_size(replica_id)
     said = {**record.model_dump(), "log_bytes": size}
-    if record.reason in _UNEXPLAINED and failure is not None:
+    if record.reason is not ExitReason.ERROR:
+        pass  # its own words are not why
+    elif failure is not None:
         said["failure"] = failure.model_dump()
-    elif record.reason in _UNEXPLAINED:
+    else:
         start = max(0, size - TAIL_BYTES)
         said["last_line"] = last_line(runtime.read_log(replica_id, start, size - start))
     return ExitRecord.model_validate(said)

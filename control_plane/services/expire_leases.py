@@ -40,7 +40,7 @@ def _expire(tx: Transaction, deps: Deps, lease_id: str) -> None:
     replica = tx.replicas.get(lease.replica_id)
     if replica is None or replica.state not in LIVE:
         return
-    message = "its node has not been heard of until its lease ended"
+    message = "the node was not heard of until the lease ended"
     replica.ended_at, replica.ready = now, False
     move_replica(tx, replica, ReplicaState.LOST, ExitReason.LEASE_EXPIRED, message, now)
     tx.nodes.bump_generation([replica.node_id])

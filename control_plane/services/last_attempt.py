@@ -24,19 +24,24 @@ def last_attempt(gang: Gang) -> str:
     """For example `attempt 1 ended (error, exit code 1): rank 0 on node a: exit code 1 (failures so
     far: 1 by itself)`; empty before an attempt has ended.
     """
-    end: dict[str, Any] | None = gang.last_end
-    if end is None:
-        return ""
-    fate = _STOPPED.get(end["reason"]) or f"ended ({_ending(end)})"
-    return f"attempt {end['attempt']} {fate}: {end['message']}{_failures(gang)}"
+    end = gang.last_end
+    return "" if end is None else f"{_fate(end, f'ended ({_ending(end)})')}{_failures(gang)}"
+
+
+def end_of_attempt(gang: Gang) -> str:
+    """The same without reason and counts: `attempt 1 ended: rank 0 on node a: exit code 1`."""
+    return "" if gang.last_end is None else _fate(gang.last_end, "ended")
 
 
 def troubles(gangs: Iterable[Gang]) -> list[str]:
     """How these gangs' last attempts ended, the first few of them, for a line about their job."""
-    ends = [gang.last_end for gang in gangs if gang.last_end is not None]
-    told = [f"attempt {end['attempt']} ended: {end['message']}" for end in ends[:_TOLD]]
-    more = len(ends) - len(told)
-    return told + ([f"{more} more ended, too"] if more else [])
+    told = [words for gang in gangs if (words := end_of_attempt(gang))]
+    more = len(told) - _TOLD
+    return told[:_TOLD] + ([f"{more} more ended, too"] if more > 0 else [])
+
+
+def _fate(end: dict[str, Any], ended: str) -> str:
+    return f"attempt {end['attempt']} {_STOPPED.get(end['reason'], ended)}: {end['message']}"
 
 
 def _ending(end: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from control_plane.domain import job as job_domain
 from control_plane.domain import replica as replica_domain
 from control_plane.domain.retries import backoff_s
 from control_plane.services.end_job import end_job
-from control_plane.services.last_attempt import note_end, troubles
+from control_plane.services.last_attempt import end_of_attempt, note_end, troubles
 from control_plane.services.moves import move_gang, move_job
 from control_plane.services.verdict import (
     Verdict,
@@ -148,7 +148,7 @@ def _next_attempt(gang: Gang, delay_s: float) -> str:
     start = (
         f"can start from {gang.not_before:%H:%M:%S} UTC on" if delay_s else "waits for its place"
     )
-    return f"attempt {gang.attempt} ended: {gang.message}; attempt {gang.attempt + 1} {start}"
+    return f"{end_of_attempt(gang)}; attempt {gang.attempt + 1} {start}"
 
 
 def _blame_at_last(

@@ -47,7 +47,13 @@ def test_its_own_word_is_worth_more_than_its_last_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "code, reason", [(0, None), (143, ExitReason.STOPPED), (137, ExitReason.OUT_OF_MEMORY)]
+    "code, reason",
+    [
+        (0, None),
+        (143, ExitReason.STOPPED),
+        (137, ExitReason.OUT_OF_MEMORY),
+        (137, ExitReason.KILLED),
+    ],
 )
 def test_ends_that_need_no_words_get_none(code: int, reason: ExitReason | None) -> None:
     record = _end(code, reason, Failure(code="bad_input", message="said too early"))
