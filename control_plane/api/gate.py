@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from typing import Final
-from urllib.parse import urlsplit
 
 import anyio
 from starlette.requests import Request
@@ -15,6 +13,7 @@ from control_plane.ids import hash_secret
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.enrol_node import authenticate_node
 from control_plane.services.tokens import Authenticated, authenticate, check_alive
+from penstock.addresses import asked_from_here
 from penstock.api.states import Role
 
 REMEMBER_S: Final = 2.0
@@ -81,21 +80,9 @@ def bearer(request: Request) -> str:
 
 
 def _require_local(request: Request) -> None:
-    """Without tokens a web page must not reach us through a browser on this machine: neither
-    under a name that it made point here, nor from an origin that is not this machine.
-    """
-    named = [f"//{request.headers.get('host', '')}", request.headers.get("origin", "")]
-    if request.headers.get("sec-fetch-site") == "cross-site" or not all(map(_is_local, named)):
+    if not asked_from_here(request.headers):
         raise Denied(
             "authentication is off: only this machine may ask",
             code="not_local",
             hint="use http://127.0.0.1, or run with authentication",
         )
-
-
-def _is_local(url: str) -> bool:
-    try:
-        host = urlsplit(url).hostname
-        return host in (None, "localhost") or ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False

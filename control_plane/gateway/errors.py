@@ -41,9 +41,16 @@ def no_token() -> GatewayError:
     )  # fmt: skip
 
 
+def not_local() -> GatewayError:
+    return GatewayError(
+        403, "Authentication is off: only this machine may ask, as http://127.0.0.1.", INVALID,
+        "not_local",
+    )  # fmt: skip
+
+
 def unknown_path(path: str, known: Collection[str]) -> GatewayError:
     return GatewayError(
-        404, f"There is no path {path[:200]}{_guess(path, known)}; paths: {_names(known)}.",
+        404, f"There is no path {path[:200]}.{_guess(path, known)} Paths: {_names(known)}.",
         INVALID, "unknown_url",
     )  # fmt: skip
 
@@ -56,17 +63,17 @@ def wrong_method(method: str, path: str, allowed: str) -> GatewayError:
 
 
 def unknown_model(model: str, known: Collection[str]) -> GatewayError:
-    there_are = f"there are: {_names(known)}" if known else "no endpoint is open"
+    there_are = f"There are: {_names(known)}." if known else "No endpoint is open."
     return GatewayError(
-        404, f"The model {model[:200]!r} does not exist{_guess(model, known)}; {there_are}.",
+        404, f"The model {model[:200]!r} does not exist.{_guess(model, known)} {there_are}",
         INVALID, "model_not_found", param="model",
     )  # fmt: skip
 
 
 def unknown_chip_type(chip_type: str, known: Collection[str]) -> GatewayError:
     return GatewayError(
-        404, f"There is no chip type {chip_type[:200]!r}{_guess(chip_type, known)}; "
-        "see `penstock chip types`.", INVALID, "chip_type_not_found",
+        404, f"There is no chip type {chip_type[:200]!r}.{_guess(chip_type, known)} "
+        "See `penstock chip types`.", INVALID, "chip_type_not_found",
     )  # fmt: skip
 
 
@@ -93,7 +100,7 @@ def database_away() -> GatewayError:
 
 def _guess(word: str, known: Collection[str]) -> str:
     close = nearest(word, known)
-    return f"; did you mean {close}?" if close else ""
+    return f" Did you mean {close}?" if close else ""
 
 
 def _names(known: Collection[str]) -> str:

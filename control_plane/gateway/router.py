@@ -23,6 +23,7 @@ from control_plane.gateway.errors import (
     GatewayError,
     database_away,
     no_token,
+    not_local,
     not_ready,
     unknown_chip_type,
     unknown_model,
@@ -36,6 +37,7 @@ from control_plane.hub import Hub
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.read_routes import OpenModel, known_types
 from control_plane.services.tokens import authenticate
+from penstock.addresses import asked_from_here
 from penstock.api.states import Role
 
 log = structlog.get_logger()
@@ -140,6 +142,8 @@ class Gateway:
 
     async def _caller(self, request: Request) -> Caller:
         if not self._auth:
+            if not asked_from_here(request.headers):
+                raise not_local()
             return Caller("none", "anonymous", Role.ADMIN, None, None)
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():

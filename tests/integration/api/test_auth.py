@@ -20,7 +20,7 @@ from tests.integration.api.world import headers, join, new_project, new_token
 
 pytestmark = pytest.mark.integration
 
-OPEN = {"healthz", "readyz", "enrol_node"}
+OPEN = {"about", "about_api", "healthz", "readyz", "enrol_node"}
 VIEWERS_DO = {
     "whoami", "plan_job", "list_jobs", "get_job", "explain_job", "list_job_replicas",
     "list_checkpoints", "get_job_logs", "list_events", "list_job_events", "list_replicas",

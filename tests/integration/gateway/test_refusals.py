@@ -24,24 +24,24 @@ AT = f"/at/{BIG}"
 CASES: list[tuple[str, str, Any, int, str, str]] = [
     ("GET", "/v1", None, 404, "unknown_url", "/v1/chat/completions"),
     ("GET", "/v1/", None, 404, "unknown_url", "/v1/models"),
-    ("POST", "/v1/chat/completion", {}, 404, "unknown_url", "did you mean /v1/chat/completions?"),
-    ("GET", "/v1/modles", None, 404, "unknown_url", "did you mean /v1/models?"),
+    ("POST", "/v1/chat/completion", {}, 404, "unknown_url", "Did you mean /v1/chat/completions?"),
+    ("GET", "/v1/modles", None, 404, "unknown_url", "Did you mean /v1/models?"),
     ("POST", "/v1/images/generations", {}, 404, "unknown_url", "/v1/images/generations"),
     ("GET", "/at", None, 404, "unknown_url", "/v1/models"),
     ("GET", "/at/x", None, 404, "unknown_url", "no path /at/x"),
     ("POST", f"{AT}/v1/completionz", {}, 404, "unknown_url",
-     f"did you mean {AT}/v1/completions?"),
+     f"Did you mean {AT}/v1/completions?"),
     ("GET", "/v1/chat/completions", None, 405, "method_not_allowed", "takes POST, not GET"),
     ("DELETE", "/v1/models/chat", None, 405, "method_not_allowed", "takes GET, not DELETE"),
     ("PUT", f"{AT}/v1/models", {}, 405, "method_not_allowed", "takes GET, not PUT"),
     ("PATCH", "/v1/completions", None, 405, "method_not_allowed", "takes POST, not PATCH"),
-    ("GET", "/v1/models/chatt", None, 404, "model_not_found", "did you mean chat?"),
-    ("GET", "/v1/models/a/b%00c", None, 404, "model_not_found", "there are: chat"),
-    ("GET", f"{AT}/v1/models/chatt", None, 404, "model_not_found", "did you mean chat?"),
-    ("POST", "/v1/completions", {"model": "caht"}, 404, "model_not_found", "did you mean chat?"),
-    ("POST", "/v1/completions", {"model": "\ud800"}, 404, "model_not_found", "there are: chat"),
+    ("GET", "/v1/models/chatt", None, 404, "model_not_found", "Did you mean chat?"),
+    ("GET", "/v1/models/a/b%00c", None, 404, "model_not_found", "There are: chat"),
+    ("GET", f"{AT}/v1/models/chatt", None, 404, "model_not_found", "Did you mean chat?"),
+    ("POST", "/v1/completions", {"model": "caht"}, 404, "model_not_found", "Did you mean chat?"),
+    ("POST", "/v1/completions", {"model": "\ud800"}, 404, "model_not_found", "There are: chat"),
     ("GET", "/at/emulated-a10/v1/models", None, 404, "chip_type_not_found",
-     "did you mean emulated-a100?"),
+     "Did you mean emulated-a100?"),
     ("GET", "/at/emulated-a10/v1/models/chat", None, 404, "chip_type_not_found", "a100"),
     ("POST", "/at/emulated-a10/v1/completions", {"model": "chat"}, 404, "chip_type_not_found",
      "penstock chip types"),
@@ -91,6 +91,18 @@ def test_a_database_that_is_away_is_told_in_the_same_shape(
     answer = client.get("/v1/models")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert _error(answer.json())["code"] == "database_unavailable"
+
+
+def test_without_authentication_only_this_machine_may_ask(
+    tmp_path: Path, database_url: str
+) -> None:
+    parts = build(Settings(home=tmp_path, auth=False))
+    client = TestClient(build_app(parts), BASE_URL)
+    assert client.get("/v1/models").status_code == 200
+    for sent in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+        answer = client.get("/v1/models", headers=sent)
+        assert (answer.status_code, _error(answer.json())["code"]) == (403, "not_local")
+    parts.close()
 
 
 @pytest.fixture

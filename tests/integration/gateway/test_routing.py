@@ -101,7 +101,7 @@ def test_another_tenants_model_is_as_if_it_were_not(front: Front) -> None:
     for name in ("secret", endpoint.id):
         answer = client.post("/v1/completions", json={**ASK, "model": name})
         assert answer.status_code == 404
-        assert "there are" not in answer.json()["error"]["message"]
+        assert "There are" not in answer.json()["error"]["message"]
     assert client.get("/v1/models").json()["data"] == []
     assert replica.seen.bodies == []
 
