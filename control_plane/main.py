@@ -114,7 +114,7 @@ def build(settings: Settings) -> Parts:
     deps = Deps(
         store=Store(database), hints=hub,
         clock=SystemClock() if database.is_sqlite else SharedClock(database.time),
-        logs=LogStore(settings.storage_uri), storage=settings.storage_uri,
+        logs=LogStore(settings.storage_uri, settings.log_keep_bytes), storage=settings.storage_uri,
         launcher=AgentLauncher(hub.publish), rules=rules,
     )  # fmt: skip
     bootstrap(deps)

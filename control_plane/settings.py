@@ -58,6 +58,11 @@ class Settings(BaseSettings):
     retention_days: float = Field(
         default=30.0, gt=0, description="how long cycles, events and logs of ended jobs are kept"
     )
+    log_keep_bytes: int = Field(
+        default=16 << 30,
+        ge=2 << 20,
+        description="newest output of one replica that is kept; what is older is left out",
+    )
     webhook_allow_private: bool = Field(
         default=False, description="let webhooks reach private and loopback addresses"
     )

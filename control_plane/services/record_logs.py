@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from typing import Final
+
+import structlog
 
 from control_plane.errors import Invalid
 from control_plane.services.deps import Deps
@@ -13,6 +16,10 @@ from control_plane.store.models import Replica
 from control_plane.topics import log_topic
 from penstock.api.assignments import LogChunk, LogReply, LogRequest, Refusal
 from penstock.api.states import ReplicaState
+
+log = structlog.get_logger()
+
+RETRY_AFTER_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +33,14 @@ class _Write:
 def record_logs(deps: Deps, node_id: str, request: LogRequest) -> LogReply:
     """Writes the new part of each chunk, then moves the log's end.
 
-    A crash between the two leaves bytes that the next try writes again, the same.
+    A crash between the two leaves bytes that the next try writes again, the same. Where the storage
+    takes nothing, agents are asked to wait: they keep what they can, and replicas go on.
     """
     with deps.store.read() as tx:
         known = tx.replicas.many({chunk.replica_id for chunk in request.chunks})
     offsets: dict[str, int] = {}
     refused: list[Refusal] = []
+    retry_after_s: float | None = None
     for chunk in request.chunks:
         replica = known.get(chunk.replica_id)
         refusal = _refusal(replica, node_id, chunk)
@@ -40,10 +49,15 @@ def record_logs(deps: Deps, node_id: str, request: LogRequest) -> LogReply:
             continue
         assert replica is not None
         end = offsets.get(replica.id, replica.log_bytes)
-        offsets[replica.id] = _append(deps, replica, end, chunk)
+        try:
+            offsets[replica.id] = _append(deps, replica, end, chunk)
+        except OSError as error:
+            log.warning("log_not_written", replica_id=replica.id, error=str(error))
+            retry_after_s = RETRY_AFTER_S
+            break
     for job_id in {known[replica_id].job_id for replica_id in offsets}:
         deps.hints.publish(log_topic(job_id))
-    return LogReply(offsets=offsets, refused=tuple(refused))
+    return LogReply(offsets=offsets, refused=tuple(refused), retry_after_s=retry_after_s)
 
 
 def _refusal(replica: Replica | None, node_id: str, chunk: LogChunk) -> Refusal | None:

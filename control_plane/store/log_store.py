@@ -1,7 +1,8 @@
 """Keeps the bytes of replicas' logs under the storage URI, in chunks of one mebibyte.
 
 How far a log goes is the database's to say: bytes beyond that are not yet true, and a chunk
-that retention took away reads as nothing.
+that retention took away reads as nothing. Of a log that is longer than what is to be kept, the
+oldest chunk goes as each new one comes.
 """
 
 from __future__ import annotations
@@ -32,14 +33,19 @@ class _Chunks(Protocol):
 
     def names(self, folder: str) -> list[str]: ...
 
+    def drop(self, folder: str, name: str) -> None: ...
+
     def delete(self, folder: str) -> None: ...
 
 
 class LogStore:
     """Logs by replica and offset (`control_plane.services.deps.LogBytes`)."""
 
-    def __init__(self, storage: str) -> None:
-        """`storage` is an fsspec URI, for example `file:///srv/penstock`."""
+    def __init__(self, storage: str, keep_bytes: int | None = None) -> None:
+        """`storage` is an fsspec URI, for example `file:///srv/penstock`; `keep_bytes` bounds what
+        is kept of each log, to a chunk or two.
+        """
+        self._keep = None if keep_bytes is None else -(-keep_bytes // CHUNK_BYTES) * CHUNK_BYTES
         system, root = url_to_fs(storage)
         local = "file" in _protocols(system)
         self._chunks: _Chunks = _Local(Path(root) / "logs") if local else _Remote(system, root)
@@ -50,6 +56,8 @@ class LogStore:
         for start, inner, size in _pieces(offset, len(data)):
             at = start + inner - offset
             self._chunks.write(folder, _name(start), inner, data[at : at + size])
+            if self._keep is not None and inner == 0 and start > self._keep:
+                self._chunks.drop(folder, _name(start - self._keep - CHUNK_BYTES))
 
     def read(self, replica_id: str, offset: int, limit: int) -> bytes:
         """Up to `limit` bytes from there on; fewer, or none, where they are not kept."""
@@ -109,6 +117,9 @@ class _Local:
         except FileNotFoundError:
             return []
 
+    def drop(self, folder: str, name: str) -> None:
+        (self._root / folder / name).unlink(missing_ok=True)
+
     def delete(self, folder: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._root / folder)
@@ -141,6 +152,10 @@ class _Remote:
             return []
         names = (str(path).rpartition("/")[2] for path in paths)
         return [name for name in names if _CHUNK.fullmatch(name)]
+
+    def drop(self, folder: str, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._system.rm_file(f"{self._root}/{folder}/{name}")
 
     def delete(self, folder: str) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -66,6 +66,18 @@ def test_the_next_chunk_behind_a_gap_is_found(storage: str) -> None:
     assert store.next_kept(REPLICA, 5 * CHUNK_BYTES) is None
 
 
+def test_of_a_long_log_the_newest_is_kept(storage: str) -> None:
+    store = LogStore(storage, keep_bytes=2 * CHUNK_BYTES)
+    block = b"x" * (CHUNK_BYTES // 2)
+    for number in range(20):
+        store.write(REPLICA, number * len(block), block)
+        store.write(REPLICA, number * len(block), block)
+    end = 20 * len(block)
+    assert store.read(REPLICA, end - 2 * CHUNK_BYTES, 2 * CHUNK_BYTES) == block * 4
+    assert store.read(REPLICA, 0, 10) == b""
+    assert store.next_kept(REPLICA, 0) == end - 3 * CHUNK_BYTES
+
+
 @pytest.mark.parametrize("name", ["..", "replica_x", "replica_" + "0" * 32 + "/..", "/etc", ""])
 def test_nothing_but_a_replica_id_becomes_a_path(storage: str, name: str) -> None:
     store = LogStore(storage)

@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from control_plane.services.deps import Deps
+from control_plane.store.log_store import CHUNK_BYTES, LogStore
 from tests.integration.api.followers import Follower, Sent
 from tests.integration.api.world import Agent, headers, join, place, submit
 
@@ -143,3 +144,23 @@ def test_a_text_that_breaks_off_does_not_look_whole(
     monkeypatch.setattr(type(deps.logs), "read", failing)
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(f"{live_api}/api/v1/jobs/{job}/logs", headers=headers(admin_secret))
+
+
+@SQLITE
+def test_what_was_left_out_at_the_start_is_said_once(
+    api_client: TestClient, deps: Deps, agent: Agent, follower: Follower
+) -> None:
+    job = submit(api_client)["id"]
+    (replica,) = place(deps, job, agent)
+    bounded = LogStore(deps.storage, keep_bytes=CHUNK_BYTES)
+    data = b"".join(b"%08d\n" % number for number in range(500_000))
+    for start in range(0, len(data), 300_000):
+        agent.log(replica, start, data[start : start + 300_000])
+        bounded.write(replica, start, data[start : start + 300_000])
+    agent.end(replica, log_bytes=len(data))
+    notice, *lines = api_client.get(f"/api/v1/jobs/{job}/logs").content.split(b"\n", 1)
+    gone = int(notice.split()[1])
+    assert notice == b"[penstock] %d bytes of this log are not kept any more" % gone
+    assert lines == [data[gone:]]
+    assert len(lines[0]) <= 3 * CHUNK_BYTES
+    assert _bytes(follower.lines(job)) == notice + b"\n" + data[gone:]

@@ -107,6 +107,24 @@ def test_bytes_that_are_not_base64_are_refused(cluster: Cluster) -> None:
         record_logs(cluster.deps, agent.node_id, LogRequest(chunks=(chunk,)))
 
 
+def test_a_storage_that_takes_nothing_asks_agents_to_wait(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, replica_id = _running(cluster)
+    _send(cluster, agent, replica_id, (0, 4))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(cluster.deps.logs), "write", full)
+        reply = _send(cluster, agent, replica_id, (4, 4))
+        assert reply.retry_after_s is not None
+        assert reply.offsets == {}
+    assert _send(cluster, agent, replica_id, (4, 4)).offsets == {replica_id: 8}
+    assert _log(cluster, replica_id) == TEXT[:8]
+
+
 def test_an_attempt_that_failed_does_not_speak_for_the_next_one(cluster: Cluster) -> None:
     agent, replica_id = _running(cluster)
     cluster.finish("one", ExitReason.KILLED)
