@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
+
+_WILDCARDS: Final = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}
+"""Addresses that mean every interface, and one far away that is nobody's (RFC 5737, 3849)."""
 
 
 def is_loopback(host: str) -> bool:
@@ -33,6 +38,27 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
+
+
+def bracketed(host: str) -> str:
+    """As it stands before a port: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def outward(host: str) -> str:
+    """Where others reach what listens on `host`: of a wildcard, this machine's own address that
+    faces other networks; loopback where there is none.
+    """
+    target = _WILDCARDS.get(host)
+    if target is None:
+        return host
+    family = socket.AF_INET6 if ":" in target else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((target, 9))  # sends nothing: it only asks the kernel for its route
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 def _is_here(url: str) -> bool:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import socket
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
-from penstock.addresses import is_loopback
+from penstock.addresses import is_loopback, outward
 from tests.e2e import processes
 from tests.e2e.laptop import Laptop, a_laptop
 from tests.e2e.processes import eventually
@@ -85,22 +83,21 @@ def test_down_of_a_joined_node_says_whose_work_it_stopped(cloud: Laptop, other: 
     assert not other.everything()
 
 
-def test_a_cloud_that_others_reach_has_a_node_of_its_own_and_says_how_to_join() -> None:
-    address = _own_address()
+@pytest.mark.parametrize("listens_on", ["one address", "every address"])
+def test_a_cloud_that_others_reach_has_a_node_of_its_own_and_says_how_to_join(
+    listens_on: str,
+) -> None:
+    host = "0.0.0.0" if listens_on == "every address" else outward("0.0.0.0")
+    if is_loopback(outward(host)):
+        pytest.skip("this machine has no address but loopback")
     with a_laptop() as made:
-        told = made.must("up", "--host", address, "--port", "0", "--emulate", FIRST)
+        told = made.must("up", "--host", host, "--port", "0", "--emulate", FIRST)
         assert "something failed" not in told
-        assert made.url.startswith(f"http://{address}:")
+        with made.client as client:
+            (node,) = client.nodes.list()
+        assert node.address == outward(host)
+        server = f"http://{outward(host)}:{made.url.rpartition(':')[2]}"
         joining = made.penstock("node", "join")
-        assert joining.stdout.startswith(f"penstock --server {made.url} node join --token psj_")
+        assert joining.stdout.startswith(f"penstock --server {server} node join --token psj_")
         assert joining.stdout.endswith(" --insecure\n"), "an agent refuses plain http without it"
         assert "over plain http" in joining.stderr
-
-
-def _own_address() -> str:
-    """An address of this machine that is not loopback."""
-    for entries in psutil.net_if_addrs().values():
-        for entry in entries:
-            if entry.family == socket.AF_INET and not is_loopback(entry.address):
-                return str(entry.address)
-    pytest.skip("this machine has no address but loopback")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from penstock.addresses import host_of, is_loopback
+from penstock.addresses import bracketed, host_of, is_loopback, outward
 from penstock.cli.config import DEFAULT_PORT, LOCAL, Context, read_contexts, write_contexts
 from penstock.cli.failures import CliError, ClosedPipe, ExitCode
 from penstock.cli.local import accelerators, processes, starting
@@ -45,7 +45,7 @@ class BringUp:
             context = self._login(server)
             self._say_token(had_token)
             if with_agent:
-                self._agent(context)
+                self._agent(context, server)
         except CliError:
             self._header = f"the server runs at {server.url}, but something failed:"
             raise
@@ -72,7 +72,7 @@ class BringUp:
                 self._say(f"  {line}")
         return server
 
-    def _agent(self, context: Context) -> None:
+    def _agent(self, context: Context, server: Daemon) -> None:
         agent, retired = self._home.agent(), starting.is_retired(context)
         if agent is not None and agent.url != context.server:
             self._say("  the server has another address now: starting the agent anew")
@@ -86,20 +86,26 @@ class BringUp:
         elif agent is None and self._home.last_agent() is not None:
             self._say("  the agent had ended without `penstock down`: started again")
         if agent is None:
-            emulate = self._chips()
             is_known = starting.has_enrolled(self._home) and not retired
-            token = None if is_known else self._join_token(context)
-            name = starting.node_name()
-            # Plain http to an address of this machine's own stays on this machine.
-            agent_wish = AgentWish(
-                context.server, name, emulate, join_token=token,
-                insecure=not is_loopback(host_of(context.server)),
-            )  # fmt: skip
-            agent = starting.start_agent(self._home, agent_wish)
+            agent = self._start_agent(context, server, is_known)
         elif self._wish.emulate not in (None, _emulated_by(agent)):
             self._say(f"  --emulate is ignored, the agent runs already: to change chips, {_ANEW}")
         node = starting.await_joined(self._home, agent, context)
         self._say(f"  node {clean(node['name'])}: {_fleet(node)}")
+
+    def _start_agent(self, context: Context, server: Daemon, is_known: bool) -> Daemon:
+        """The replicas of this node are reached where the server is; plain http to an address of
+        this machine's own stays on this machine.
+        """
+        emulate = self._chips()
+        host = server.command[server.command.index("--host") + 1]
+        wish = AgentWish(
+            context.server, starting.node_name(), emulate,
+            join_token=None if is_known else self._join_token(context),
+            insecure=not is_loopback(host_of(context.server)),
+            address=None if is_loopback(host) else bracketed(outward(host)),
+        )  # fmt: skip
+        return starting.start_agent(self._home, wish)
 
     def _chips(self) -> str:
         """What to emulate: as asked, else as before; says so where nobody asked for it."""

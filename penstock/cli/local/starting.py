@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from penstock.addresses import is_loopback
+from penstock.addresses import bracketed, is_loopback
 from penstock.api.states import NodeIntent
 from penstock.cli.config import DEFAULT_PORT, Context, child_environment
 from penstock.cli.failures import CliError, ExitCode
@@ -55,6 +55,8 @@ class AgentWish:
     join_token: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     insecure: bool = False
+    address: str | None = None
+    """Where other nodes reach its replicas; None: as it reaches the server."""
 
 
 def check_host(wish: Wish) -> None:
@@ -88,6 +90,7 @@ def start_agent(home: Home, wish: AgentWish) -> Daemon:
         "--name", wish.node, *(["--emulate", wish.emulate] if wish.emulate else []),
         *(["--ca-file", wish.ca_file] if wish.ca_file else []),
         *(["--insecure"] if wish.insecure else []),
+        *(["--address", wish.address] if wish.address else []),
     ]  # fmt: skip
     # In the environment it does not show in process lists.
     added = {"PENSTOCK_AGENT_JOIN_TOKEN": wish.join_token} if wish.join_token else {}
@@ -218,8 +221,7 @@ def _socket(host: str) -> socket.socket:
 
 def _reachable(host: str) -> str:
     """Where this machine reaches a server that listens there."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"[{host}]" if ":" in host else host
+    return bracketed({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))
 
 
 def _probing(context: Context) -> Http:
