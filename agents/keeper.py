@@ -230,7 +230,7 @@ class Keeper:
         """Tells that a replica has ended: after `ended` was called for it."""
         held = self.roster.get(replica_id)
         if held is not None and held.exit is not None:
-            record = with_last_words(held.exit, held.failure, self.runtime, replica_id)
+            record = with_last_words(held.exit, held, self.runtime)
             self.tell(held, exit=record, message=record.message)
 
     def reported(self) -> tuple[HeldReplica, ...]:

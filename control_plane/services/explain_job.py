@@ -50,8 +50,10 @@ def _told(job: Job, gangs: Sequence[Gang]) -> str:
             again = job.type != JobType.SERVE
             words += [f"it took {gang.attempt} attempts"] if again and gang.attempt > 1 else []
         elif gang.last_end is not None and gang.state != JobState.QUEUED:
-            whose = f"replica {gang.index} is" if job.type == JobType.SERVE else "it is"
-            words.append(f"{whose} in attempt {gang.attempt}: {last_attempt(gang)}")
+            whose = f"replica {gang.index}" if job.type == JobType.SERVE else "it"
+            is_over = gang.state in TERMINAL
+            where = "has no further attempt" if is_over else f"is in attempt {gang.attempt}"
+            words.append(f"{whose} {where}: {last_attempt(gang)}")
     return "; ".join(words[: 1 + _MOST_GANGS])
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from control_plane.errors import Conflict
+from control_plane.services.explain_job import explain_job
 from control_plane.services.read_routes import read_routes
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ExitReason, JobState, ReplicaState
-from tests.fakes.cluster import BIG, Cluster, a_server
+from tests.fakes.cluster import ADMIN, BIG, Cluster, a_server
 
 
 def test_an_endpoint_is_ready_once_all_its_replicas_answer(cluster: Cluster) -> None:
@@ -143,6 +144,49 @@ def test_a_server_that_never_answers_is_given_up_and_its_endpoint_says_why(
     endpoint = cluster.endpoint("chat")
     assert endpoint.state == "closed"
     assert endpoint.message == f"the serving job chat is failed: {cause}"
+
+
+def test_one_replica_that_cannot_start_is_given_up_while_its_sibling_answers(
+    cluster: Cluster,
+) -> None:
+    cluster.node("a")
+    cluster.submit(a_server("chat", 2))
+    cluster.steps(3)
+    kept, bad = cluster.replicas("chat")
+    for _ in range(6):
+        cluster.deps.run(lambda tx: _forget_answer(tx, bad.gang_id))
+        row = next(it for it in cluster.replicas("chat") if it.gang_id == bad.gang_id)
+        agent = cluster.agent_of(row)
+        agent.exit(row.id, ExitReason.ERROR)
+        agent.report()
+        for _ in range(40):
+            if cluster.gangs("chat")[bad.gang_index].state in ("running", "failed"):
+                break
+            cluster.step()
+    cluster.sweep()
+    gone = "replica 1 on node a: ended: error; given up after 6 failed starts in a row"
+    assert cluster.gangs("chat")[bad.gang_index].state == "failed"
+    live = [it.id for it in cluster.replicas("chat") if it.state == ReplicaState.RUNNING]
+    assert live == [kept.id]
+    job, endpoint = cluster.job("chat"), cluster.endpoint("chat")
+    assert (job.state, job.message) == (
+        "running", f"1 of 2 replicas run; attempt 6 ended: {gone}",
+    )  # fmt: skip
+    assert (endpoint.state, endpoint.message) == (
+        "degraded", f"1 of 2 replicas are ready; attempt 6 ended: {gone}",
+    )  # fmt: skip
+    sentence = explain_job(cluster.deps, ADMIN, "chat").sentence
+    assert f"replica 1 has no further attempt: attempt 6 ended (error, exit code 1): {gone}" in (
+        sentence
+    )
+
+
+def _forget_answer(tx: Transaction, gang_id: str) -> None:
+    """As if the gang's replica had never answered."""
+    gang = tx.jobs.gang(gang_id)
+    assert gang is not None
+    for replica in tx.replicas.of_attempt(gang_id, gang.attempt):
+        replica.ready_at = None
 
 
 def test_a_server_that_runs_and_does_not_answer_in_time_counts_as_a_failed_start(

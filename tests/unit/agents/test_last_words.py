@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from agents.boottime import boottime_ns
@@ -16,11 +18,11 @@ TRACE = b"Traceback\n  File x\n\x1b[31mModuleNotFoundError: No module named 'x'\
 
 def _end(
     code: int, reason: ExitReason | None = None, failure: Failure | None = None,
-    output: bytes = TRACE,
+    output: bytes = TRACE, **assigned: Any,
 ) -> ExitRecord:  # fmt: skip
     runtime = FakeRuntime()
     keeper = a_keeper(runtime)
-    keeper.take(a_list(1, an_assignment()), boottime_ns())
+    keeper.take(a_list(1, an_assignment(**assigned)), boottime_ns())
     keeper.sweep()
     runtime.write("replica_1", output)
     if failure is not None:
@@ -58,6 +60,12 @@ def test_its_own_word_is_worth_more_than_its_last_line() -> None:
 def test_ends_that_need_no_words_get_none(code: int, reason: ExitReason | None) -> None:
     record = _end(code, reason, Failure(code="bad_input", message="said too early"))
     assert (record.failure, record.last_line) == (None, "")
+
+
+def test_values_of_the_environment_are_not_quoted() -> None:
+    env = {"API_KEY": "sk-12345678", "DEBUG": "1"}
+    record = _end(1, output=b"denied: key sk-12345678, debug 1\n", env=env)
+    assert record.last_line == "denied: key ***, debug 1"
 
 
 def test_a_line_of_any_length_is_bounded() -> None:
