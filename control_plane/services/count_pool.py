@@ -12,7 +12,7 @@ from penstock.api.states import ChipHealth, JobState, NodeIntent
 
 @dataclass(frozen=True, slots=True)
 class PoolCounts:
-    """Counts by their labels. Ages in seconds; a node never heard of has none."""
+    """Counts by their labels. Ages in seconds; a node never heard of, or retired, has none."""
 
     jobs: Mapping[tuple[str, str], int]
     waiting: Mapping[tuple[str, str], int]
@@ -49,7 +49,7 @@ def count_pool(deps: Deps) -> PoolCounts:
         oldest_wait_s=oldest, nodes=Counter((node.health, node.intent) for node in nodes),
         heartbeat_age_s={
             node.name: (now - node.last_heartbeat_at).total_seconds()
-            for node in nodes if node.last_heartbeat_at is not None
+            for node in nodes if node.last_heartbeat_at is not None and node.id not in retired
         },
         chips=Counter((chip.vendor, chip.type) for chip in chips),
         chips_unhealthy=Counter(

@@ -11,6 +11,7 @@ from sqlalchemy import event
 from starlette.testclient import TestClient
 
 from control_plane.clock import ManualClock
+from control_plane.services.count_pool import count_pool
 from control_plane.services.deps import Deps
 from penstock.api.assignments import SpeedReport
 from tests.integration.api.world import GIB, chip, join, place, submit
@@ -55,7 +56,7 @@ def test_an_intent_honours_the_etag(api_client: TestClient, deps: Deps) -> None:
     assert api_client.post("/api/v1/nodes/a/retire").json()["intent"]["state"] == "retired"
 
 
-def test_what_is_retired_is_shown_on_request_only(api_client: TestClient) -> None:
+def test_what_is_retired_is_shown_on_request_only(api_client: TestClient, deps: Deps) -> None:
     for name in ("here", "gone"):
         join(api_client, name, chip("c0"))
     api_client.post("/api/v1/nodes/gone/cordon")
@@ -69,6 +70,9 @@ def test_what_is_retired_is_shown_on_request_only(api_client: TestClient) -> Non
     assert sorted(listed("chips?retired=true", "node")) == ["gone", "here"]
     assert listed("chips?node=gone", "node") == ["gone"], "who names it wants to see it"
     assert api_client.get("/api/v1/nodes/gone").json()["intent"]["state"] == "retired"
+    counted = count_pool(deps)
+    assert list(counted.heartbeat_age_s) == ["here"], "nobody waits to hear of it"
+    assert sum(counted.chips.values()) == 1
 
 
 def test_a_queue_is_made_changed_and_guarded(api_client: TestClient) -> None:
