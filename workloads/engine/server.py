@@ -87,6 +87,7 @@ class ServingProcess:
 
     def _run_engine(self) -> None:
         """The engine's thread: loads, which imports torch, then steps until stopped."""
+        loaded = False
         try:
             gc.disable()
             from workloads.engine.build import build_engine
@@ -97,6 +98,7 @@ class ServingProcess:
             built = build_engine(
                 self._work, self._settings.chips, self._publish, self._metrics, time.monotonic
             )
+            loaded = True
             self._post(lambda: self._on_built(built))
             built.engine.run()
         except ModelRefused as error:
@@ -105,7 +107,9 @@ class ServingProcess:
             self._post(self._on_failed)
         except Exception as error:  # process loop: nothing is left to serve, it ends and says why
             log.exception("engine_failed")
-            self._reporter.failed(*failure_of(error))
+            code, message = failure_of(error)
+            during = "serving" if loaded else "loading"
+            self._reporter.failed(code, f"{during} {self._work.model_uri} failed: {message}")
             self._post(self._on_failed)
 
     def _publish(self, pieces: list[Piece]) -> None:

@@ -146,6 +146,9 @@ def test_a_refused_model_ends_the_replica_with_the_reason(tmp_path: Path) -> Non
         assert replica.exit_code(60) == 1
         assert "pickle files can run code" in replica.log()
         assert "Traceback" not in replica.log()
+        (told,) = replica.agent.ops("failed")
+        assert told["code"] == "model_refused"
+        assert "pickle files can run code" in told["message"]
 
 
 FAILING_RUNNER = """
@@ -171,6 +174,10 @@ def test_a_failing_chip_ends_streams_with_an_error_and_the_replica_with_it(
         assert last["error"]["code"] == "engine_error"
         assert replica.exit_code() == 1
         assert "the chip fell off the bus" in replica.log()
+        (told,) = replica.agent.ops("failed")
+        assert told["code"] == "crashed"
+        assert told["message"].startswith("serving ")
+        assert told["message"].endswith(" failed: RuntimeError: the chip fell off the bus")
 
 
 def test_a_port_that_is_taken_ends_the_replica(

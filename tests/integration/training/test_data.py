@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tokenizers import Tokenizer
 from workloads.training.corpus import STDLIB, read_corpus
 from workloads.training.dataset import (
     END_OF_TEXT,
+    check_size,
     load_dataset,
     num_samples,
     prepare_dataset,
@@ -65,6 +67,18 @@ def test_a_folder_with_nothing_to_hold_out_is_refused(files: int, tmp_path: Path
 def test_a_folder_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="neither 'stdlib' nor a folder"):
         read_corpus("/no/such/folder", LIMIT)
+
+
+def test_too_little_text_to_learn_from_or_to_hold_out_is_refused_at_the_start(
+    corpus: Path,
+) -> None:
+    dataset = tokenise(read_corpus(str(corpus), LIMIT), 300)
+    check_size(dataset, 8)
+    few = dataset.train_N[:8]
+    with pytest.raises(ValueError, match="8 tokens to learn from are less than one sample of 9"):
+        check_size(replace(dataset, train_N=few), 8)
+    with pytest.raises(ValueError, match="8 tokens held out are less than one sample of 9"):
+        check_size(replace(dataset, held_out_N=few), 8)
 
 
 def test_the_same_text_gives_the_same_tokens_again(corpus: Path) -> None:

@@ -106,6 +106,28 @@ def test_an_attempt_that_was_superseded_stops_and_says_so(
         assert agent.messages("result") == []
 
 
+def test_a_job_without_its_data_tells_the_agent_why_it_cannot_go_on(
+    work: dict[str, Any], tmp_path: Path, cache: Path, agent: FakeAgent
+) -> None:
+    work |= {"data": "/no/such/folder"}
+    with running_gang(tmp_path / "a", work, [Seat()], 1, agent.path, cache) as gang:
+        assert gang.wait() == [1], gang.logs()
+    (told,) = agent.messages("failed")
+    assert told["code"] == "bad_input"
+    assert "'/no/such/folder' is neither 'stdlib' nor a folder on this node" in told["message"]
+
+
+def test_a_checkpoint_that_is_gone_is_told_as_such(
+    work: dict[str, Any], tmp_path: Path, cache: Path, agent: FakeAgent
+) -> None:
+    work |= {"resume": {"uri": (tmp_path / "gone").as_uri(), "step": 4}}
+    with running_gang(tmp_path / "a", work, [Seat()], 1, agent.path, cache) as gang:
+        assert gang.wait() == [1], gang.logs()
+    (told,) = agent.messages("failed")
+    assert told["code"] == "bad_checkpoint"
+    assert told["message"].endswith("gone/manifest.json is missing")
+
+
 def test_a_job_reports_progress_speed_and_its_own_result(
     work: dict[str, Any], tmp_path: Path, cache: Path, agent: FakeAgent
 ) -> None:
