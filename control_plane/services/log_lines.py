@@ -29,7 +29,8 @@ class Line(NamedTuple):
 
 
 def next_lines(kept: LogBytes, log: LogEnd, offset: int, *, complete: bool) -> list[Line]:
-    """The next block of whole lines; none where the next line is not whole yet.
+    """The next block of whole lines; none where the next line is not whole yet. Of a line that is
+    drawn over itself, as progress bars are, what is drawn comes without waiting for its end.
 
     `complete` says that nothing will follow `log.end`: then the rest is given out, too. A line
     longer than a block comes in pieces, none of which ends within a character. Bytes that are not
@@ -45,7 +46,9 @@ def next_lines(kept: LogBytes, log: LogEnd, offset: int, *, complete: bool) -> l
         return [*lines, last._replace(whole=True)]
     if complete and offset + len(data) == log.end:
         return list(_cut(data, offset))
-    size = data.rfind(b"\n") + 1 or (_whole_characters(data) if len(data) == BLOCK_BYTES else 0)
+    size = data.rfind(b"\n") + 1 or _drawn(data)
+    if size == 0 and len(data) == BLOCK_BYTES:
+        size = _whole_characters(data)
     return list(_cut(data[:size], offset))
 
 
@@ -84,13 +87,20 @@ def _nth_last_feed(data: bytes, count: int) -> int:
 
 
 def _cut(data: bytes, offset: int) -> Iterator[Line]:
-    """Line feeds alone end lines: a progress bar's carriage returns stay within one."""
+    """Line feeds alone end lines: carriage returns stay within one."""
     *whole, rest = data.split(b"\n")
     for line in whole:
         offset += len(line) + 1
         yield Line(line, offset)
     if rest:
         yield Line(rest, offset + len(rest), whole=False)
+
+
+def _drawn(data: bytes) -> int:
+    """How far a line goes that was begun anew by a carriage return; one at the end may belong to a
+    line feed, one at the start tells nothing.
+    """
+    return data.rfind(b"\r", 1, len(data) - 1) + 1
 
 
 def _whole_characters(data: bytes) -> int:

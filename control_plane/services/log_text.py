@@ -6,6 +6,7 @@ its agent still ships is waited for (`log_patience`), and what never comes is sa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,6 +19,7 @@ from control_plane.services.log_patience import LogPatience, missing_line
 from control_plane.store.listing import LogEnd, log_ends
 
 BLOCK_BYTES: Final = 256 * 1024
+_REDRAWN: Final = re.compile(rb"\r(?![\r\n]|\Z)")  # a progress bar's line goes on from its start
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,9 @@ class LogText:
 
 @dataclass(slots=True)
 class _Writer:
-    """Puts a label before each line of one replica; without one, bytes stay as they are."""
+    """Puts a label before each line of one replica, and where a line is drawn over itself;
+    without one, bytes stay as they are.
+    """
 
     label: bytes
     head: int | None = None
@@ -138,7 +142,8 @@ class _Writer:
         starts, self._starts = self._starts, data.endswith(b"\n") if data else self._starts
         if not self.label or not data:
             return data
-        labelled = data[: -1 if self._starts else None].replace(b"\n", b"\n" + self.label)
+        inner = _REDRAWN.sub(b"\r" + self.label, data[: -1 if self._starts else None])
+        labelled = inner.replace(b"\n", b"\n" + self.label)
         return (self.label if starts else b"") + labelled + (b"\n" if self._starts else b"")
 
     def note(self, text: bytes) -> bytes:

@@ -6,10 +6,12 @@ import os
 import sys
 import threading
 from collections.abc import Iterable
-from typing import TextIO
+from typing import Final, TextIO
 
 from penstock.cli.failures import ClosedPipe
 from penstock.cli.text import OutputCleaner, clean_output, paint
+
+_CLEAR_LINE: Final = "\r\x1b[K"
 
 
 class Console:
@@ -21,6 +23,7 @@ class Console:
         self._lock = threading.RLock()
         self._status = ""
         self._mid_line = False
+        self._returned = False
 
     @property
     def out_is_terminal(self) -> bool:
@@ -59,10 +62,14 @@ class Console:
         """A piece of a job's output, up to where a line may be cut; made safe where it goes to a
         terminal, untouched elsewhere.
         """
-        if self.out_is_terminal:
-            self.raw(clean_output(piece.decode("utf-8", "replace")))
-        else:
+        if not self.out_is_terminal:
             _write_bytes(sys.stdout, piece)
+            return
+        text = piece.decode("utf-8", "replace")
+        with self._lock:
+            draws_over = self._mid_line and (self._returned or text.startswith("\r"))
+            self._returned = text.endswith("\r")
+            self.raw((_CLEAR_LINE if draws_over else "") + clean_output(text))
 
     def copy(self, blocks: Iterable[bytes]) -> None:
         """A job's output in blocks cut anywhere."""
@@ -99,7 +106,7 @@ class Console:
 
     def _hide_status(self) -> None:
         if self._status:
-            _write(sys.stderr, "\r\x1b[K")
+            _write(sys.stderr, _CLEAR_LINE)
 
     def _show_status(self) -> None:
         # Never in the middle of a line that the job has not ended yet.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -20,6 +21,8 @@ ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 FIRST_POLL_S: Final = 0.05
 LONGEST_POLL_S: Final = 1.0
 PATIENCE_S: Final = 300.0
+
+_REDRAWN: Final = re.compile(rb"\r(?!\r|\Z)")  # the line goes on from its start
 
 Job = Mapping[str, Any]
 
@@ -54,16 +57,23 @@ class Layout:
         self._prefixed = prefixed
         self._open: tuple[int, int, int] | None = None
         """The replica whose line has not ended yet."""
+        self._returned = False
+        """That line will go on from its start."""
 
     def piece(self, line: Mapping[str, Any]) -> bytes:
-        """A line, or a piece of one, behind the number of its replica if wanted."""
+        """A line, or a piece of one, behind the number of its replica if wanted. A line that draws
+        over itself gets it anew.
+        """
         replica = (line.get("gang", 0), line.get("attempt", 0), line["rank"])
         goes_on, self._open = self._open, replica if line.get("partial") else None
         begins = replica != goes_on
         start = b"\n" if begins and goes_on is not None else b""
-        if begins and self._prefixed:
-            start += _prefix(line).encode()
-        return start + _bytes(line) + (b"" if line.get("partial") else b"\n")
+        prefix = _prefix(line).encode() if self._prefixed else b""
+        data = _REDRAWN.sub(b"\r" + prefix, _bytes(line))
+        if begins or (self._returned and not data.startswith(b"\r")):
+            data = prefix + data
+        self._returned = data.endswith(b"\r")
+        return start + data + (b"" if line.get("partial") else b"\n")
 
     def end(self) -> bytes:
         """What one replica wrote stays as it is; what is laid out ends with a line end."""

@@ -126,6 +126,19 @@ def test_the_text_of_a_live_job_is_what_there_is_now(
 
 
 @SQLITE
+def test_what_draws_over_itself_keeps_its_rank(
+    api_client: TestClient, deps: Deps, agent: Agent
+) -> None:
+    job = submit(api_client, task={"command": ["true"], "replicas": 2})["id"]
+    for replica in place(deps, job, agent, ranks=2):
+        agent.log(replica, 0, " 10%\r 20%\rdone\r\n")
+    text = api_client.get(f"/api/v1/jobs/{job}/logs").content
+    assert text == b"".join(b"[%d]  10%%\r[%d]  20%%\r[%d] done\r\n" % (n, n, n) for n in (0, 1))
+    alone = api_client.get(f"/api/v1/jobs/{job}/logs?rank=1").content
+    assert alone == b" 10%\r 20%\rdone\r\n"
+
+
+@SQLITE
 def test_a_text_that_breaks_off_does_not_look_whole(
     deps: Deps, api_client: TestClient, agent: Agent, live_api: str, admin_secret: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -92,6 +92,17 @@ def test_no_byte_is_lost_or_changed_and_no_character_is_cut(
         assert "\ufffd" not in "".join(line.text for line in lines)
 
 
+def test_a_progress_bar_is_seen_while_it_is_drawn() -> None:
+    drawn = _all(b"begin\n\r 10%\r 20%\r 30%", complete=False)
+    assert [(line.data, line.whole) for line in drawn] == [
+        (b"begin", True), (b"\r 10%\r 20%\r", False),
+    ]  # fmt: skip
+    assert _all(b"\r 10%", complete=False) == []
+    assert _all(b"line\r", complete=False) == [], "its line feed may come"
+    (line,) = _all(b"a\rb\n", complete=False)
+    assert (line.data, line.whole) == (b"a\rb", True)
+
+
 def test_an_output_that_ends_within_a_line_says_so() -> None:
     assert [line.whole for line in _all(b"one\ntwo")] == [True, False]
     assert [line.whole for line in _all(b"one\ntwo\n")] == [True, True]

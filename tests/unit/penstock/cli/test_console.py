@@ -81,6 +81,15 @@ def test_a_download_to_a_terminal_is_made_safe_wherever_its_blocks_are_cut(
     assert terminal.getvalue() == "20% é\n\x1b[31mred\x1b[0m\nend"
 
 
+def test_a_progress_bar_is_drawn_over_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = a_terminal(monkeypatch)
+    console = Console(color=True)
+    for piece in (b"before\n", b"\r 10%\r", b" 20%\r", b" 30%", b"\r 40%", b"\n", b"after\n"):
+        console.output(piece)
+    shown = terminal.getvalue().replace("\r\x1b[K", "<clear>")
+    assert shown == "before\n 10%<clear> 20%<clear> 30%<clear> 40%\nafter\n"
+
+
 def test_a_note_does_not_go_on_with_a_line_that_the_job_left_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

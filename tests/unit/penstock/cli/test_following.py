@@ -46,3 +46,12 @@ def test_bytes_that_are_no_text_are_printed_as_they_were() -> None:
 
 def test_later_attempts_and_replicas_of_servers_are_told_apart() -> None:
     assert _shown(_line(0, "a", attempt=2), _line(2, "b", gang=2)) == b"[2.0] a\n[2] b\n"
+
+
+def test_a_line_that_draws_over_itself_keeps_its_rank() -> None:
+    drawn = [_line(0, "\r 10%\r", partial=True), _line(0, " 20%\r", partial=True), _line(0, "done")]
+    assert _shown(*drawn) == b"[0] \r[0]  10%\r[0]  20%\r[0] done\n"
+    assert _shown(_line(0, "text\r")) == b"[0] text\r\n"
+    assert _shown(*drawn, prefixed=False) == b"\r 10%\r 20%\rdone\n"
+    again = [_line(0, "a", partial=True), _line(0, "\rb", partial=True), _line(1, "c")]
+    assert _shown(*again) == b"[0] a\r[0] b\n[1] c\n"
