@@ -317,4 +317,6 @@ class Keeper:
 
 
 def _record(reason: ExitReason, message: str) -> ExitRecord:
-    return ExitRecord(reason=reason, message=message[:4096], ended_at=datetime.now(UTC))
+    """Of a replica without output: nobody waits for its log."""
+    now = datetime.now(UTC)
+    return ExitRecord(reason=reason, message=message[:4096], ended_at=now, log_bytes=0)

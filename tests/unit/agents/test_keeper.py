@@ -111,6 +111,7 @@ def test_a_start_that_fails_is_told_as_an_end() -> None:
     (seen,) = told(keeper)
     assert seen.exit is not None
     assert (seen.exit.reason, seen.exit.message) == (ExitReason.START_FAILED, "no space left")
+    assert seen.exit.log_bytes == 0, "nobody waits for its log"
 
 
 def test_a_replica_to_stop_that_never_ran_is_told_as_ended() -> None:
