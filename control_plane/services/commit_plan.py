@@ -11,6 +11,7 @@ from control_plane.launchers.base import Launch
 from control_plane.services.last_attempt import last_attempt
 from control_plane.services.place_gang import place_gang
 from control_plane.services.settle import settle_job, stop_gang
+from control_plane.store.batches import in_batches
 from control_plane.store.listing import node_names
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.snapshot_reader import Pool
@@ -52,6 +53,7 @@ class _Rows:
 
     def __init__(self, tx: Transaction, job_ids: Collection[str]) -> None:
         self.jobs = {job.id: job for job in tx.jobs.many(job_ids)}
+        tx.events.remember(job_ids)
         self.gangs: dict[str, Gang] = {}
         self.of_job: dict[str, list[Gang]] = {}
         for gang in tx.jobs.gangs_of(job_ids):
@@ -67,29 +69,32 @@ def _place_all(
     tx: Transaction, placements: Sequence[Placement], versions: Mapping[str, int], now: datetime,
     outcome: Committed,
 ) -> None:  # fmt: skip
-    if not placements:
-        return
+    nodes = {node for placement in placements for node in _nodes_of(placement)}
+    ours = tx.nodes.take({node: versions[node] for node in nodes})
+    names = node_names(tx.session, nodes)
+    for some in in_batches(placements):
+        _place_some(tx, some, ours, names, now, outcome)
+
+
+def _place_some(
+    tx: Transaction, placements: Sequence[Placement], ours: Set[str], names: Mapping[str, str],
+    now: datetime, outcome: Committed,
+) -> None:  # fmt: skip
     rows = _Rows(tx, {placement.job_id for placement in placements})
-    chips = tx.nodes.many_chips(
-        {chip for it in placements for seat in it.seats for chip in seat.chips}
-    )
-    tx.events.remember(rows.jobs)
-    names = node_names(tx.session, {node for it in placements for node in _nodes_of(it)})
-    ours = tx.nodes.take({node: versions[node] for it in placements for node in _nodes_of(it)})
-    settled: set[str] = set()
-    launched: set[str] = set()
+    seats = [seat for placement in placements for seat in placement.seats]
+    chips = tx.nodes.many_chips({chip for seat in seats for chip in seat.chips})
+    placed: list[Replica] = []
     for placement in placements:
         found = _standing(rows, placement, ours)
         if found is None:
             outcome.skipped += 1
             continue
         replicas = place_gang(tx, *found, placement.seats, chips, names, now)
-        outcome.launches += [Launch(row.id, row.node_id, row.attempt) for row in replicas]
         outcome.placed.append(_placed(*found, replicas))
-        settled.add(placement.job_id)
-        launched |= _nodes_of(placement)
-    tx.nodes.bump_generation(launched)
-    for job_id in sorted(settled):
+        placed += replicas
+    outcome.launches += [Launch(row.id, row.node_id, row.attempt) for row in placed]
+    tx.nodes.bump_generation({row.node_id for row in placed})
+    for job_id in sorted({row.job_id for row in placed}):
         settle_job(tx, rows.jobs[job_id], now, rows.of_job[job_id])
 
 
@@ -142,12 +147,13 @@ def _defer_all(
     for gang_id, code in codes.items():
         wait = pool.waits[gang_id]
         outcome.deferred.append({"job": wait.job_id, "gang": wait.index, "code": code})
-    changed = set(_changed(pool, codes, planned_at))
-    rows = _Rows(tx, {pool.waits[gang_id].job_id for gang_id in changed})
-    for gang_id in sorted(changed):
-        found = rows.find(pool.waits[gang_id].job_id, gang_id)
-        if found is not None and found[1].state == JobState.QUEUED:
-            _defer(tx, *found, codes[gang_id], planned_at)
+    for some in in_batches(sorted(_changed(pool, codes, planned_at))):
+        rows = _Rows(tx, {pool.waits[gang_id].job_id for gang_id in some})
+        for gang_id in some:
+            found = rows.find(pool.waits[gang_id].job_id, gang_id)
+            if found is not None and found[1].state == JobState.QUEUED:
+                _defer(tx, *found, codes[gang_id], planned_at)
+        tx.session.flush()  # what is written need not be remembered
 
 
 def _changed(pool: Pool, codes: Mapping[str, str], planned_at: datetime) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from control_plane.domain.job import PLACED
@@ -9,7 +10,8 @@ from control_plane.services.deps import Deps
 from control_plane.services.refresh_endpoints import refresh_endpoints
 from control_plane.services.set_intent import drain
 from control_plane.services.settle import is_settled, settle
-from control_plane.store.models import Gang, Replica
+from control_plane.store.batches import in_batches
+from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import NodeIntent
 
@@ -30,19 +32,24 @@ def reconcile(deps: Deps) -> None:
 
 def _unsettled(tx: Transaction) -> list[str]:
     """Gangs of jobs that hold something, where settling would change something."""
-    jobs = {job.id: job for job in tx.jobs.in_state(PLACED)}
+    found: list[str] = []
+    for some in in_batches(tx.jobs.in_state(PLACED)):
+        found += _unsettled_of(tx, {job.id: job for job in some})
+    return found
+
+
+def _unsettled_of(tx: Transaction, jobs: Mapping[str, Job]) -> Iterator[str]:
     gangs: dict[str, list[Gang]] = {job_id: [] for job_id in jobs}
     for gang in tx.jobs.gangs_of(jobs):
         gangs[gang.job_id].append(gang)
     replicas: dict[tuple[str, int], list[Replica]] = {}
     for replica in tx.replicas.of_attempts(jobs):
         replicas.setdefault((replica.gang_id, replica.attempt), []).append(replica)
-    return [
-        gang.id
-        for job_id, siblings in gangs.items()
-        for gang in siblings
-        if not is_settled(jobs[job_id], gang, replicas.get((gang.id, gang.attempt), []), siblings)
-    ]
+    for job_id, siblings in gangs.items():
+        for gang in siblings:
+            ranks = replicas.get((gang.id, gang.attempt), [])
+            if not is_settled(jobs[job_id], gang, ranks, siblings):
+                yield gang.id
 
 
 def _settle(tx: Transaction, deps: Deps, gang_id: str) -> None:

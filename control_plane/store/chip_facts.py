@@ -11,12 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from control_plane.store import models
+from control_plane.store.batches import in_batches
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ChipHealth
 from scheduler import model as plan
 from scheduler.model import ChipId, NodeId
-
-_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +50,8 @@ def _read(
     tx: Transaction, nodes: Sequence[str], versions: Mapping[str, int]
 ) -> Mapping[str, NodeFacts]:
     rows: dict[str, list[models.Chip]] = defaultdict(list)
-    for start in range(0, len(nodes), _AT_ONCE):
-        for row in tx.nodes.chips_of(nodes[start : start + _AT_ONCE]):
+    for some in in_batches(nodes):
+        for row in tx.nodes.chips_of(some):
             rows[row.node_id].append(row)
     return {node: _facts(versions[node], rows[node]) for node in nodes}
 

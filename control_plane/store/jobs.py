@@ -10,13 +10,12 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from control_plane.domain.job import LIVE
+from control_plane.domain.job import LIVE, PLACED
 from control_plane.store.models import Checkpoint, Event, Gang, Job, Lease
 from control_plane.store.paging import Slice, page_of
 from penstock.api.states import JobState
 
 LIVE_STATES = tuple(sorted(LIVE))
-PLACED = (JobState.STARTING, JobState.RUNNING, JobState.STOPPING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import pytest
 from sqlalchemy import event
 
+from control_plane.services import commit_plan
+from control_plane.store.batches import in_batches
 from penstock.api.states import JobState
-from tests.fakes.cluster import BIG, Cluster, a_task
+from tests.fakes.cluster import BIG, Cluster, a_server, a_task
+from tests.integration.services.invariants import broken
 
 
 def test_placing_a_gang_costs_three_statements(cluster: Cluster) -> None:
@@ -36,6 +41,21 @@ def test_noting_why_a_gang_waits_costs_two_statements(cluster: Cluster) -> None:
             assert cluster.cycle() == 0
         costs.append(len(asked))
     assert costs[1] - costs[0] <= 2 * (20 - 2)
+
+
+def test_decisions_are_committed_in_batches_of_any_size(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_plan, "in_batches", partial(in_batches, size=2))
+    cluster.node("a", {BIG: 3})
+    cluster.submit(a_server("served", 2, priority=90))
+    for number in range(5):
+        cluster.submit(a_task(f"job-{number}"))
+    assert cluster.cycle() == 3
+    assert not broken(cluster)
+    states = [cluster.state(f"job-{number}") for number in range(5)]
+    assert states == [JobState.STARTING, *[JobState.QUEUED] * 4]
+    assert {cluster.job(f"job-{number}").reason for number in range(1, 5)} == {"busy"}
 
 
 def test_chips_are_read_again_of_nodes_that_changed_only(cluster: Cluster) -> None:
