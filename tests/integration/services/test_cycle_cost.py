@@ -55,7 +55,9 @@ def test_decisions_are_committed_in_batches_of_any_size(
     assert not broken(cluster)
     states = [cluster.state(f"job-{number}") for number in range(5)]
     assert states == [JobState.STARTING, *[JobState.QUEUED] * 4]
-    assert {cluster.job(f"job-{number}").reason for number in range(1, 5)} == {"behind_higher_priority"}
+    assert {cluster.job(f"job-{number}").reason for number in range(1, 5)} == {
+        "behind_higher_priority"
+    }
 
 
 def test_chips_are_read_again_of_nodes_that_changed_only(cluster: Cluster) -> None:
