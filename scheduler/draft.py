@@ -7,7 +7,7 @@ fits where, what is preferred and who must make room is decided in the files tha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -33,6 +33,15 @@ from scheduler.quota import used_later, used_now
 from scheduler.snapshot import Index, Pool, all_free, free_later, free_now
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class _Deferral:
+    """A gang that waits, linked to the one before; drafts share what they have in common."""
+
+    gang_id: GangId
+    reason: Reason
+    before: _Deferral | None
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """The decisions so far and what they leave.
@@ -50,7 +59,8 @@ class Draft:
     placements: tuple[Placement, ...] = ()
     preemptions: tuple[Preemption, ...] = ()
     holds: tuple[Hold, ...] = ()
-    deferrals: tuple[tuple[GangId, Reason], ...] = ()
+    deferred: _Deferral | None = None
+    """The last of the deferrals: there may be a hundred thousand, too many to copy each time."""
     victims: tuple[RunningGang, ...] = ()
     seated: tuple[RunningGang, ...] = ()
     """Gangs with seats in this plan, as if they ran."""
@@ -135,7 +145,8 @@ class Draft:
         return self._remembered(gang, waiting(gang, self.now, self.later, self.empty, holders))
 
     def finish(self) -> Plan:
-        return Plan(self.placements, self.preemptions, dict(self.deferrals), self.holds)
+        deferrals = {it.gang_id: it.reason for it in reversed(list(_chain(self.deferred)))}
+        return Plan(self.placements, self.preemptions, deferrals, self.holds)
 
     def _siblings(self, gang: Gang) -> Mapping[str, int]:
         """Chip type → gangs of the same job there, those of this plan included."""
@@ -152,7 +163,7 @@ class Draft:
         return draft._deferred(gang, reason)._seated(gang, seats)
 
     def _deferred(self, gang: Gang, reason: Reason) -> Draft:
-        return replace(self, deferrals=(*self.deferrals, (gang.id, reason)))
+        return replace(self, deferred=_Deferral(gang.id, reason, self.deferred))
 
     def _remembered(self, gang: Gang, reason: Reason) -> Draft:
         self.known[_shape(gang)] = reason
@@ -165,6 +176,12 @@ class Draft:
         counts = Counter(self._siblings(gang))
         counts.update(self.empty.index.charge(seats).keys())
         return replace(draft, siblings={**self.siblings, gang.job_id: counts})
+
+
+def _chain(last: _Deferral | None) -> Iterator[_Deferral]:
+    while last is not None:
+        yield last
+        last = last.before
 
 
 def _shape(gang: Gang) -> object:
