@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Final
 
 import pytest
@@ -37,6 +38,12 @@ _unit_seconds: dict[str, float] = {}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Cheap tiers first: a broken function should not hide behind a slow platform test."""
     items.sort(key=lambda item: _tier(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    """What collecting has imported stays: the garbage collector need not walk it with each test."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

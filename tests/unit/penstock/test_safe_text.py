@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.safe_text import UNSAFE, one_line
+from tests.unit.texts import any_text
 
 
 def test_escapes_controls_and_line_ends_go() -> None:
@@ -18,7 +19,7 @@ def test_a_long_text_is_cut_visibly() -> None:
     assert one_line("x" * 11, 10) == "x" * 9 + "…"
 
 
-@given(st.text(), st.integers(1, 50))
+@given(any_text(), st.integers(1, 50))
 def test_nothing_unsafe_and_nothing_too_long_comes_through(text: str, most: int) -> None:
     line = one_line(text, most)
     assert not UNSAFE.search(line)

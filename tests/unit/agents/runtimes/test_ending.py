@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agents.runtimes.supervisor.ending import Ending, Stop, classify, code_and_signal, record
 from penstock.api.assignments import ExitRecord
 from penstock.api.states import ExitReason
+from tests.unit.texts import any_text
 
 USAGE = {"cpu_s": 0.5, "max_memory_bytes": 1, "wall_s": 1.0}
 
@@ -67,7 +68,7 @@ def test_a_signal_is_named_and_counted_as_a_shell_would() -> None:
 
 @given(
     st.integers(0, 255).map(exited) | st.integers(1, 64),
-    st.none() | st.builds(Stop, st.sampled_from(list(map(str, ExitReason))), st.text()),
+    st.none() | st.builds(Stop, st.sampled_from(list(map(str, ExitReason))), any_text()),
     st.integers(0, 3),
     st.booleans(),
 )

@@ -6,9 +6,9 @@ import json
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from penstock.cli.text import clean, clean_output, escape_json, width
+from tests.unit.texts import any_text
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,12 @@ def test_a_jobs_output_keeps_colours_and_loses_what_moves_the_cursor(text: str, 
     assert clean_output(text) == shown
 
 
-@given(st.text())
+@given(any_text())
 def test_cleaned_text_is_one_line_without_controls(text: str) -> None:
     assert all(char.isprintable() or char not in "\n\r\x1b\x07\x9b" for char in clean(text))
 
 
-@given(st.text())
+@given(any_text())
 def test_escaped_json_is_the_same_value(text: str) -> None:
     document = json.dumps({"a": text}, ensure_ascii=False)
     assert json.loads(escape_json(document)) == {"a": text}
