@@ -153,7 +153,7 @@ def _project(tx: Transaction, name: str | None) -> Project | None:
     if project is None:
         raise NotFound(
             f"there is no project {name!r}", code="project_not_found",
-            hint="make it first: POST /api/v1/projects",
+            hint=f"make it first: penstock project create {name}, or POST /api/v1/projects",
         )  # fmt: skip
     return project
 

@@ -50,6 +50,7 @@ BRANCHES: Final = (
     Branch("chip", "The chips of the pool.", ("chip",), is_group=True),
     Branch("queue", "Where jobs wait, and what a queue may use.", ("queue",), is_group=True),
     Branch("endpoint", "Stable addresses of serving jobs.", ("endpoint",), is_group=True),
+    Branch("project", "Projects, the tenants.", ("project",), is_group=True),
     Branch("token", "API tokens.", ("token",), is_group=True),
     Branch("completion", "Print a completion script for bash, zsh or fish.", ("completion",)),
     Branch("version", "Show the versions of client and server.", ("version",)),

@@ -152,6 +152,11 @@ TOKENS: Final = (
     Column("LAST USED", _age("last_used_at")),
     Column("AGE", _age("created_at")),
 )
+PROJECTS: Final = (
+    Column("NAME", _field("name")),
+    Column("ID", _field("id"), wide=True),
+    Column("AGE", _age("created_at")),
+)
 EVENTS: Final = (
     Column("AT", _field("at")),
     Column("SEQ", _field("seq"), wide=True),

@@ -47,8 +47,8 @@ class Settings:
             self,
             home=(home or self.home).expanduser().absolute(),
             is_usual_home=self.is_usual_home and home is None,
-            server=server or self.server,
-            context=context or self.context,
+            server=self.server if server is None else server,
+            context=self.context if context is None else context,
             color=self.color and not no_color,
         )
 
@@ -72,9 +72,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     """Settings from PENSTOCK_HOME, _SERVER, _TOKEN, _CONTEXT, from NO_COLOR and TERM."""
     return Settings(
         home=Path(environ.get("PENSTOCK_HOME") or "~/.penstock").expanduser().absolute(),
-        server=environ.get("PENSTOCK_SERVER") or None,
-        token=environ.get("PENSTOCK_TOKEN") or None,
-        context=environ.get("PENSTOCK_CONTEXT") or None,
+        server=environ.get("PENSTOCK_SERVER"),
+        token=environ.get("PENSTOCK_TOKEN"),
+        context=environ.get("PENSTOCK_CONTEXT"),
         color=not environ.get("NO_COLOR") and environ.get("TERM") != "dumb",
     )
 
@@ -129,8 +129,11 @@ def write_private(path: Path, text: str) -> None:
 def resolve(settings: Settings) -> Context:
     """The server and token to use.
 
-    A token of the contexts file is only ever sent to the server it was saved with.
+    A token of the contexts file is only ever sent to the server it was saved with. Raises
+    CliError, also for a setting that is there and empty: who meant another login must not get
+    the saved one.
     """
+    _check_not_empty(settings)
     contexts = read_contexts(settings.home)
     name = settings.context or contexts.current
     if settings.context and settings.context not in contexts.entries:
@@ -152,6 +155,20 @@ def no_such_context(name: str | None, contexts: Contexts) -> CliError:
         hint=f"there are: {', '.join(contexts.entries) or 'none'}",
         exit_code=ExitCode.NOT_FOUND,
     )
+
+
+def _check_not_empty(settings: Settings) -> None:
+    for where, value in (
+        ("PENSTOCK_TOKEN", settings.token),
+        ("PENSTOCK_SERVER or --server", settings.server),
+        ("PENSTOCK_CONTEXT or --context", settings.context),
+    ):
+        if value is not None and not value.strip():
+            raise CliError(
+                "empty_setting",
+                f"{where} is empty: give it a value, or leave it out to use the saved login",
+                hint=f"unset {where.partition(' ')[0]}",
+            )
 
 
 def _entry(document: Mapping[str, Any]) -> Context:

@@ -241,6 +241,10 @@ class _Handler(BaseHTTPRequestHandler):
                 command=f"penstock --server {told} node join --token jt_fake",
             )  # fmt: skip
             return self._send(201, made)
+        if noun == "projects" and self.command == "POST":
+            return self._send(
+                201, Project(id=f"project_{2:032x}", name=body["name"], created_at=SINCE)
+            )
         if noun == "projects":
             return self._page([Project(id=f"project_{1:032x}", name="default", created_at=SINCE)])
         if self.command == "DELETE":

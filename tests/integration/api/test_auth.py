@@ -153,3 +153,4 @@ def test_a_token_names_its_project(api_client: TestClient) -> None:
         assert answer.json()["errors"][0]["pointer"] == pointer
     answer = api_client.post("/api/v1/tokens", json={"name": "t", "project": "absent"})
     assert (answer.status_code, answer.json()["code"]) == (404, "project_not_found")
+    assert "penstock project create absent" in answer.json()["hint"]

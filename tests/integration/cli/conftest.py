@@ -46,13 +46,14 @@ def environ(server: FakeServer, tmp_path: Path) -> dict[str, str]:
 def cli(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Cli:
-    """Runs one command: `cli("job", "list", stdin="…")`."""
+    """Runs one command: `cli("job", "list", stdin="…")`; a variable that is None is not set."""
 
-    def call(*arguments: str, stdin: str | bytes = "", **env: str) -> Result:
+    def call(*arguments: str, stdin: str | bytes = "", **env: str | None) -> Result:
         data = stdin.encode() if isinstance(stdin, str) else stdin
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         capsys.readouterr()
-        code = run(arguments, {**environ, **env})
+        given = {**environ, **env}
+        code = run(arguments, {name: value for name, value in given.items() if value is not None})
         shown = capsys.readouterr()
         return Result(code, shown.out, shown.err)
 

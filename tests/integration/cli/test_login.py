@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.fakes.api_server import FakeServer
 from tests.fakes.api_state import MEMBER_TOKEN, TOKEN
 from tests.integration.cli.conftest import Cli
 
-NO_ENVIRONMENT = {"PENSTOCK_SERVER": "", "PENSTOCK_TOKEN": ""}
+NO_ENVIRONMENT = {"PENSTOCK_SERVER": None, "PENSTOCK_TOKEN": None}
 
 
 def test_a_login_is_used_by_the_commands_that_follow(cli: Cli, server: FakeServer) -> None:
@@ -51,3 +53,18 @@ def test_logins_are_kept_by_name_and_switched(
     cli("logout", **NO_ENVIRONMENT)
     saved = json.loads(Path(environ["PENSTOCK_HOME"], "config.json").read_text())
     assert (saved["current"], list(saved["contexts"])) == (None, ["member"])
+
+
+@pytest.mark.parametrize("name", ["PENSTOCK_TOKEN", "PENSTOCK_SERVER", "PENSTOCK_CONTEXT"])
+def test_an_empty_variable_is_not_the_saved_login(cli: Cli, server: FakeServer, name: str) -> None:
+    cli("login", server.url, "--token", TOKEN, **NO_ENVIRONMENT)
+    result = cli("token", "list", **{**NO_ENVIRONMENT, name: ""})
+    assert (result.code, result.out) == (2, "")
+    assert f"error: {name}" in result.err
+    assert "is empty" in result.err
+
+
+@pytest.mark.parametrize("option", ["--server", "--context"])
+def test_an_empty_option_is_not_the_saved_login(cli: Cli, server: FakeServer, option: str) -> None:
+    cli("login", server.url, "--token", TOKEN, **NO_ENVIRONMENT)
+    assert cli("token", "list", option, "", **NO_ENVIRONMENT).code == 2

@@ -130,6 +130,7 @@ def test_every_noun_answers_with_its_type(client: Client) -> None:
     assert [queue.name for queue in client.queues.list()] == ["default"]
     assert [one.model for one in client.endpoints.list()] == ["tiny"]
     assert [project.name for project in client.projects.list()] == ["default"]
+    assert client.projects.create("alpha").name == "alpha"
     assert client.jobs.cancel("sleeper").state == JobState.CANCELLED
     assert client.jobs.retry("sleeper").retry_of is not None
     for empty in (client.replicas(), client.cycles(), client.events()):
