@@ -58,6 +58,7 @@ _PATTERNS: Final[Mapping[str, str]] = {
     URL_PATTERN: "must be an address such as https://penstock.example:8470",
     r"^[a-z][a-z0-9_]{0,63}$": "must be a code: lower-case letters, digits and underscores, "
     "beginning with a letter",
+    r"^/": "must be an absolute path, beginning with /",
     r"^https?://": "must begin with http:// or https://",
     r"^[0-9a-f]{64}$": "must be a SHA-256: 64 hexadecimal digits in lower case",
     r"^[\x21-\x7e]+$": "must be printable ASCII without spaces",

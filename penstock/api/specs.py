@@ -167,7 +167,10 @@ class TaskSpec(Strict):
         min_length=1, max_length=4096
     )
     replicas: int = Field(default=1, ge=1, le=10_000, description="ranks, placed all or none")
-    workdir: str | None = Field(default=None, max_length=4096)
+    workdir: str | None = Field(
+        default=None, max_length=4096, pattern=r"^/",
+        description="where it starts, on its node; default: an empty folder of the replica's own",
+    )  # fmt: skip
 
 
 class RetrySpec(Strict):

@@ -69,6 +69,10 @@ DurationOption = Annotated[
     str | None,
     typer.Option("--max-duration", metavar="TIME", help="Stop it after this long, such as 2h."),
 ]
+WorkdirOption = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER", help="Where it starts, on its node; default: an empty folder."),
+]
 EnvOption = Annotated[
     list[str] | None,
     typer.Option("--env", metavar="KEY=VALUE", help="For its environment; repeatable."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ class SpecFlags:
     host_memory: str | None = None
     replicas: int | None = None
     retry: int | None = None
+    workdir: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -66,6 +68,8 @@ def merge(document: Mapping[str, Any], flags: SpecFlags, command: Sequence[str])
     if flags.replicas is not None:
         section = "serve" if spec.get("type") == "serve" else "task"
         spec[section] = {**_mapping(spec.get(section)), "replicas": flags.replicas}
+    if flags.workdir is not None:  # a path of this machine, which its nodes may share
+        spec["task"] = {**_mapping(spec.get("task")), "workdir": os.path.abspath(flags.workdir)}
     if flags.retry is not None:
         spec["retry"] = {"limit": flags.retry}
     for name, given in (("env", flags.env), ("labels", flags.labels)):

@@ -110,12 +110,14 @@ def test_jobs_that_are_kept_live_through_down_and_up(laptop: Laptop) -> None:
 def test_down_leaves_no_process_no_port_no_lock_and_no_cgroup(laptop: Laptop) -> None:
     chip = ("--chips", "emulated-a100:1")
     laptop.must("job", "submit", "--name", "endless", *chip, "--", "sleep", "1000")
-    laptop.must("job", "submit", "--name", "waiting", *chip, "--", "echo", "later")
+    ran = f"echo ran >> {laptop.home}/ran"
+    laptop.must("job", "submit", "--name", "waiting", *chip, "--", "sh", "-c", ran)
     with laptop.client as client:
         eventually(lambda: client.jobs.get("endless").state == "running", "it runs")
     port = int(laptop.url.rpartition(":")[2])
     told = laptop.must("down")
     assert "stopped running jobs: endless" in told
+    assert not (laptop.home / "ran").exists(), "what waits does not start because others end"
     assert not processes.still_there(laptop.home, within_s=0.5)
     listening = [it for it in psutil.net_connections("inet") if it.status == psutil.CONN_LISTEN]
     assert port not in {it.laddr.port for it in listening if it.laddr}
@@ -133,5 +135,8 @@ def test_what_waited_is_there_after_the_next_up(laptop: Laptop) -> None:
         ended = client.jobs.get("endless")
         assert ended.state == "cancelled"
         assert "`penstock down` took down the cloud on" in ended.message
-        assert client.jobs.wait("waiting", 60).state == "succeeded"
+        waited = client.jobs.wait("waiting", 60)
+        assert (waited.state, waited.attempt) == ("succeeded", 1)
+        assert (laptop.home / "ran").read_text() == "ran\n"
+        assert {node.intent.state for node in client.nodes.list()} == {"schedulable"}
     laptop.must("down")

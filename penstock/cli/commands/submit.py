@@ -35,6 +35,7 @@ def submit(
     host_memory: given.HostMemoryOption = None,
     replicas: given.ReplicasOption = None,
     retry: given.RetryOption = None,
+    workdir: given.WorkdirOption = None,
     max_duration: given.DurationOption = None,
     env: given.EnvOption = None,
     label: given.LabelOption = None,
@@ -54,7 +55,7 @@ def submit(
     flags = SpecFlags(
         name=name, project=project, queue=queue, priority=priority, max_duration=max_duration,
         chips=chips, chip=chip or (), share=share, mix=mix, cores=cores, host_memory=host_memory,
-        replicas=replicas, retry=retry, env=parse_pairs("--env", env or ()),
+        replicas=replicas, retry=retry, workdir=workdir, env=parse_pairs("--env", env or ()),
         labels=parse_pairs("--label", label or ()),
     )  # fmt: skip
     session = session_of(ctx)

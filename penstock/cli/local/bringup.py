@@ -12,7 +12,7 @@ from penstock.cli.failures import CliError, ClosedPipe, ExitCode
 from penstock.cli.local import accelerators, processes, starting
 from penstock.cli.local.home import Daemon, Home
 from penstock.cli.local.starting import DEFAULT_HOST, AgentWish, Wish
-from penstock.cli.local.stopping import PROCESS_GRACE_S
+from penstock.cli.local.stopping import PROCESS_GRACE_S, reopen
 from penstock.cli.session import Session, open_http
 from penstock.cli.text import clean
 from penstock.cli.units import counts
@@ -91,6 +91,8 @@ class BringUp:
         elif self._wish.emulate not in (None, _emulated_by(agent)):
             self._say(f"  --emulate is ignored, the agent runs already: to change chips, {_ANEW}")
         node = starting.await_joined(self._home, agent, context)
+        with open_http(context) as http:
+            reopen(http, self._home)
         self._say(f"  node {clean(node['name'])}: {_fleet(node)}")
 
     def _start_agent(self, context: Context, server: Daemon, is_known: bool) -> Daemon:

@@ -59,6 +59,11 @@ class Home:
     def last_url_file(self) -> Path:
         return self.path / "last-url"
 
+    @property
+    def closed_file(self) -> Path:
+        """There while `down` keeps the node of this home closed for new work."""
+        return self.path / "closed-by-down"
+
     def log(self, name: str) -> Path:
         return self.path / "logs" / f"{name}.log"
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from penstock.api.states import NodeIntent
 from penstock.cli.config import Context
 from penstock.cli.local import processes
 from penstock.cli.local.home import Home
@@ -31,7 +32,7 @@ def take_down(home: Home, *, keep_jobs: bool = False) -> list[str]:
         told += stop_jobs(home, Context(server.url, home.admin_token()))
     told += stop_daemons(home)
     if not keep_jobs and (left := stop_replicas(home)):
-        told.append(f"stopped {left} replicas that were still running")
+        told.append(f"stopped {left} replica{'s' * (left != 1)} still running")
         if foreign is not None:
             told.append(f"they were of the cloud at {foreign}, which starts them elsewhere")
     return told
@@ -41,14 +42,18 @@ def stop_jobs(home: Home, context: Context) -> list[str]:
     """Cancels the jobs that run on this machine alone, and waits until they have ended. A sentence
     about them, and one about each that has a part on another node and is left alone.
 
-    Jobs that wait stay in the queue for the next start. A server that does not answer is passed
+    The node takes nothing new from then on, so that jobs that wait stay in the queue for the next
+    start (`reopen`). A server that does not answer is passed
     over: what runs is then stopped by `stop_replicas`.
     """
     because = f"`penstock down` took down the cloud on {socket.gethostname()}"
     try:
         with open_http(context) as http:
-            here, nodes = _own_node(http, home), _nodes_by_job(http)
-            jobs = list(_placed(http))
+            node = _own_node(http, home)
+            here = node["name"] if node is not None else None
+            if node is not None:
+                _close(http, home, node)
+            jobs, nodes = list(_placed(http)), _nodes_by_job(http)
             ours = [job for job in jobs if nodes[job["id"]] <= {here}]
             for job in ours:
                 _cancel(http, job["id"], because)
@@ -61,6 +66,14 @@ def stop_jobs(home: Home, context: Context) -> list[str]:
             ]
     except ClientError:
         return []
+
+
+def reopen(http: Http, home: Home) -> None:
+    """Lets the node of this home take work again if it was `down` that closed it."""
+    node_id = home.node_id()
+    if home.closed_file.exists() and node_id is not None:
+        http.send(routes.act("nodes", node_id, "uncordon"))
+        home.closed_file.unlink()
 
 
 def stop_daemons(home: Home) -> list[str]:
@@ -97,16 +110,24 @@ def _placed(http: Http) -> Iterator[dict[str, Any]]:
         yield from http.items(routes.read("jobs", params={"state": state, "limit": 500}))
 
 
-def _own_node(http: Http, home: Home) -> str | None:
-    """The name of this machine's node; None where it has none in this cloud."""
+def _own_node(http: Http, home: Home) -> dict[str, Any] | None:
+    """This machine's node; None where it has none in this cloud."""
     node_id = home.node_id()
     try:
-        document = http.document(routes.read("nodes", node_id)) if node_id else {}
+        return http.document(routes.read("nodes", node_id)) if node_id else None
     except ApiError as error:
         if error.status != 404:
             raise
         return None
-    return document.get("name")
+
+
+def _close(http: Http, home: Home, node: Mapping[str, Any]) -> None:
+    """Cordons the node, unless somebody keeps it closed already. Noted first: a note too many is
+    put right by the next `up`.
+    """
+    if node["intent"]["state"] == NodeIntent.SCHEDULABLE:
+        home.closed_file.touch(mode=0o600)
+        http.send(routes.act("nodes", node["id"], "cordon"))
 
 
 def _nodes_by_job(http: Http) -> dict[str, set[str]]:

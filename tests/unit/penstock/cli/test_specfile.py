@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,12 @@ def test_every_option_reaches_its_field() -> None:
         "resources": {"chip": "cpu", "chips": "2..4", "share": 0.5, "cores": 1.5,
                       "host_memory": "2GiB", "mix": True},
     }  # fmt: skip
+
+
+def test_a_work_folder_is_meant_as_of_here() -> None:
+    spec = merge({}, SpecFlags(workdir="."), ["true"])
+    assert spec["task"] == {"command": ["true"], "workdir": str(Path.cwd())}
+    assert merge({}, SpecFlags(workdir="/srv/it"), ["true"])["task"]["workdir"] == "/srv/it"
 
 
 def test_options_win_over_the_file_and_the_rest_of_it_stays() -> None:
