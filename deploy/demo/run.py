@@ -44,7 +44,7 @@ class Demo:
         self.run("chip", "list")
 
     def train(self) -> str:
-        say("2. One training job over two chip types, its batch split by measured speed")
+        say("\n2. One training job over two chip types, its batch split by measured speed")
         self.run("job", "submit", str(HERE / "train.yaml"), "--follow", "--exit-status")
         job = self.get("/api/v1/jobs/tiny-coder")
         result = job["result"]
@@ -56,7 +56,7 @@ class Demo:
         return str(result["checkpoint_sha256"])
 
     def serve(self, checkpoint: str) -> None:
-        say("3. One endpoint, two replicas on different chip types, the checkpoint just trained")
+        say("\n3. One endpoint, two replicas on different chip types, the checkpoint just trained")
         self.run("job", "submit", str(HERE / "serve.yaml"))
         endpoint = self.wait_for_endpoint("coder")
         self.run("endpoint", "list")
@@ -83,7 +83,7 @@ class Demo:
         require(fingerprints == {checkpoint[:16]}, f"served from {fingerprints}")
 
     def explain(self) -> None:
-        say("4. A job that cannot fit, and why it waits")
+        say("\n4. A job that cannot fit, and why it waits")
         self.run("job", "submit", str(HERE / "too-big.yaml"))
         self.run("job", "explain", "too-big")
         self.run("job", "cancel", "too-big")
