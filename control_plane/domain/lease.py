@@ -27,10 +27,15 @@ def expires_at(now: datetime, ttl_s: float) -> datetime:
     return now + timedelta(seconds=ttl_s)
 
 
-def is_over(expires: datetime, ttl_s: float, now: datetime) -> bool:
-    """Whether the chips may be leased again: expiry and margin have passed.
+def over_at(expires: datetime, ttl_s: float) -> datetime:
+    """From when on the chips may be leased again: expiry and margin.
 
     The node stops the replica at expiry − margin by its own clock at the latest, because it
     counts from before it asked and we count from after; the second margin guards our clock.
     """
-    return now >= expires + timedelta(seconds=margin_s(ttl_s))
+    return expires + timedelta(seconds=margin_s(ttl_s))
+
+
+def is_over(expires: datetime, ttl_s: float, now: datetime) -> bool:
+    """Whether the chips may be leased again."""
+    return now >= over_at(expires, ttl_s)

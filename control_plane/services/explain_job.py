@@ -10,6 +10,7 @@ from control_plane.services.cancel_job import find_job
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.hide_names import hide_names
 from control_plane.services.last_attempt import last_attempt
+from control_plane.services.silent_holds import silent_holds
 from control_plane.services.wait_document import wait_document
 from control_plane.store.models import Gang, Job
 from penstock.api.plans import Explanation, Removal
@@ -32,7 +33,7 @@ def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
         gangs = tx.jobs.gangs(job.id)
         answer = Explanation(
             job=job.name, state=job.state, code=job.reason,
-            sentence=_told(job, gangs), as_of=now,
+            sentence=_told(job, gangs, silent_holds(tx, job, gangs, now)), as_of=now,
         )  # fmt: skip
         if not _waits(job, gangs):
             return answer
@@ -42,9 +43,11 @@ def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
     return _of_plan(answer, gangs, pasts, snapshot, make_plan(snapshot, POLICY, now))
 
 
-def _told(job: Job, gangs: Sequence[Gang]) -> str:
-    """Of a job that does not wait: where it is, which attempt that is, and what came before."""
-    words = [f"{job.name} is {job.state}: {job.message}"]
+def _told(job: Job, gangs: Sequence[Gang], held: Sequence[str]) -> str:
+    """Of a job that does not wait: where it is, what is `held` on silent nodes, which attempt that
+    is, and what came before.
+    """
+    words = [f"{job.name} is {job.state}: {job.message}", *held]
     for gang in gangs:
         if job.state in TERMINAL:
             again = job.type != JobType.SERVE
@@ -54,7 +57,7 @@ def _told(job: Job, gangs: Sequence[Gang]) -> str:
             is_over = gang.state in TERMINAL
             where = "has no further attempt" if is_over else f"is in attempt {gang.attempt}"
             words.append(f"{whose} {where}: {last_attempt(gang)}")
-    return "; ".join(words[: 1 + _MOST_GANGS])
+    return "; ".join(words[: 1 + len(held) + _MOST_GANGS])
 
 
 def _waits(job: Job, gangs: Sequence[Gang]) -> bool:

@@ -9,7 +9,7 @@ from control_plane.store.models import Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import JobType
 
-_MOST_NODES: Final = 4
+_MOST_NAMED: Final = 4
 
 
 def whose(tx: Transaction, replica: Replica) -> str:
@@ -44,6 +44,10 @@ def chips_of(replicas: Sequence[Replica]) -> str:
 def nodes_of(replicas: Sequence[Replica], names: Mapping[str, str]) -> str:
     """The names of their nodes; of many, the first few."""
     ids = list(dict.fromkeys(replica.node_id for replica in replicas))
-    words = [names.get(node_id, node_id) for node_id in ids[:_MOST_NODES]]
-    more = f" and {len(ids) - _MOST_NODES} more" if len(ids) > _MOST_NODES else ""
-    return ", ".join(words) + more
+    return first_few([names.get(node_id, node_id) for node_id in ids])
+
+
+def first_few(words: Sequence[str]) -> str:
+    """All of them, or the first few and how many more there are."""
+    more = f" and {len(words) - _MOST_NAMED} more" if len(words) > _MOST_NAMED else ""
+    return ", ".join(words[:_MOST_NAMED]) + more

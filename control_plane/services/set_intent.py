@@ -9,6 +9,7 @@ from control_plane.errors import Conflict, NotFound, PreconditionFailed
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.moves import move_intent
 from control_plane.services.settle import settle_job, stop_gang
+from control_plane.services.silent_holds import silent_node_holds
 from control_plane.store.models import Node
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import JobState, NodeIntent, Outcome, Role
@@ -25,6 +26,7 @@ def set_intent(
 
     def work(tx: Transaction) -> str:
         node = _find(tx, ref, if_match)
+        was = NodeIntent(node.intent)
         try:
             move_intent(tx, node, intent, "operator", f"by {caller.name}", now)
         except IllegalMove as error:
@@ -34,7 +36,8 @@ def set_intent(
                 hint="cordon or drain it first" if intent is NodeIntent.RETIRED else None,
             ) from error
         if intent is NodeIntent.RETIRED and tx.replicas.live_on(node.id):
-            raise Conflict(f"node {node.name} still runs replicas", hint="drain it first")
+            hint = _before_retiring(tx, node, was)
+            raise Conflict(f"node {node.name} still runs replicas", hint=hint)
         if intent is NodeIntent.DRAINING:
             drain(tx, node, now)
         return node.id
@@ -56,6 +59,15 @@ def drain(tx: Transaction, node: Node, now: datetime) -> None:
             settle_job(tx, job, now)
     if not replicas:
         move_intent(tx, node, NodeIntent.CORDONED, "drained", "nothing runs here any more", now)
+
+
+def _before_retiring(tx: Transaction, node: Node, was: NodeIntent) -> str:
+    """What has to happen before a node that runs replicas leaves the pool for good."""
+    held = silent_node_holds(tx, node)
+    if held is not None:
+        return f"{held}: retire it then"
+    draining = was is NodeIntent.DRAINING
+    return "it is being drained: retire it once it is cordoned" if draining else "drain it first"
 
 
 def _find(tx: Transaction, ref: str, if_match: str | None) -> Node:

@@ -88,6 +88,14 @@ def judge_cause(
     return Verdict(outcome, after, told, (replica.exit or {}).get("code"))
 
 
+def outcome_if_lost(
+    tx: Transaction, job: Job, gang: Gang, replica: Replica, now: datetime
+) -> Outcome:
+    """What the attempt would end in if this replica were not heard of any more."""
+    lost = Cause(ExitReason.LOST, ExitReason.LEASE_EXPIRED, "")
+    return judge_cause(tx, job, gang, replica, lost, now).outcome
+
+
 _FOLLOWS: Final = (ExitReason.PEER_LOST, ExitReason.STOPPED)
 """Ends that follow from another replica's, the more telling one first."""
 
