@@ -242,7 +242,7 @@ def _go_before(gang: Gang, reason: Reason, facts: Facts) -> Iterator[str]:
     yield from _free_chips(gang, reason, facts)
     highest = reason.blockers[0].priority if reason.blockers else MOST_PRIORITY
     if highest < MOST_PRIORITY:
-        yield f"raise its priority above {highest}"
+        yield f"submit it again with a priority above {highest}"
 
 
 def _asking(gang: Gang, request: MemberRequest) -> Gang:

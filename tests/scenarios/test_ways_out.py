@@ -199,7 +199,7 @@ def test_freeing_as_many_host_cores_as_are_named() -> None:
 
 def test_raising_the_priority() -> None:
     pool = a_pool().node("a", "nvidia-h200", 1).running("big", 1, "nvidia-h200", priority=80)
-    assert "raise its priority above 80" in _ways(pool, a_job().asking())
+    assert "submit it again with a priority above 80" in _ways(pool, a_job().asking())
     assert plan_for(pool, a_job().asking().priority(81)).victims() == ["big"]
 
 

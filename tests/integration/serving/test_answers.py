@@ -158,9 +158,12 @@ def test_scores_come_when_asked_for(replica: Replica) -> None:
 @pytest.mark.parametrize(
     "method,path,body,status,code",
     [
-        ("GET", "/v1/nothing", None, 404, None),
+        ("GET", "/v1/nothing", None, 404, "unknown_url"),
+        ("POST", "/v1/embeddings", {"model": "tiny", "input": "x"}, 404, "operation_not_offered"),
+        ("POST", "/v1/rerank", {}, 404, "operation_not_offered"),
+        ("POST", "/v1/tokenize", {}, 404, "operation_not_offered"),
         ("GET", "/v1/models/other", None, 404, "model_not_found"),
-        ("GET", "/v1/completions", None, 405, None),
+        ("GET", "/v1/completions", None, 405, "method_not_allowed"),
         ("POST", "/v1/completions", b"{", 400, "invalid_json"),
         ("POST", "/v1/completions", {**GREEDY, "model": "other"}, 404, "model_not_found"),
         ("POST", "/v1/completions", {**GREEDY, "model": "\ud800"}, 404, "model_not_found"),
@@ -191,6 +194,16 @@ def test_every_refusal_has_openais_shape(
     assert set(error) == {"message", "type", "param", "code"}
     assert error["code"] == code
     assert error["message"]
+
+
+def test_what_the_engine_has_not_is_said_with_what_it_has(replica: Replica) -> None:
+    with replica.client() as client:
+        error = client.post("/v1/embeddings", json={"model": "tiny", "input": "x"}).json()["error"]
+    assert error["message"] == (
+        "This model's engine does not offer POST /v1/embeddings; it offers /v1/chat/completions "
+        "and /v1/completions."
+    )
+    assert error["type"] == "invalid_request_error"
 
 
 def test_metrics_carry_vllms_names(replica: Replica) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -44,6 +44,13 @@ def bad_request(message: str, param: str | None, code: str | None = None) -> Api
 def unknown_model(name: str, served: str) -> ApiError:
     message = f"The model `{name}` does not exist here; this replica serves `{served}`."
     return ApiError(404, message, param="model", code="model_not_found")
+
+
+def not_offered(path: str, offered: Sequence[str]) -> ApiError:
+    message = (
+        f"This model's engine does not offer POST {path[:200]}; it offers {' and '.join(offered)}."
+    )
+    return ApiError(404, message, code="operation_not_offered")
 
 
 def context_overflow(param: str, num_prompt: int, max_tokens: int, context: int) -> ApiError:

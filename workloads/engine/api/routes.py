@@ -18,7 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from workloads.engine.api.errors import ApiError, client_gone, internal, unknown_model
+from workloads.engine.api.errors import ApiError, client_gone, internal, not_offered, unknown_model
 from workloads.engine.api.replies import ReplyHead
 from workloads.engine.api.requests import ChatRequest, CompletionRequest, parse_request
 from workloads.engine.metrics import CONTENT_TYPE, EngineMetrics
@@ -26,6 +26,8 @@ from workloads.engine.sequence import FinishReason, Piece, Sequence
 from workloads.engine.service import Served, Service, State, Stream, prompt_tokens, sampling_params
 
 MOST_BODY_BYTES: Final = 8 * 2**20
+COMPLETIONS: Final = "/v1/completions"
+CHAT: Final = "/v1/chat/completions"
 LONG_PROMPT_BYTES: Final = 16 * 2**10
 """Bodies beyond this are tokenised off the event loop."""
 
@@ -48,8 +50,8 @@ def build_app(service: Service, metrics: EngineMetrics, chip: ChipIdentity) -> S
             Route("/metrics", api.metrics_page),
             Route("/v1/models", api.models),
             Route("/v1/models/{name:path}", api.model),
-            Route("/v1/completions", api.completions, methods=["POST"]),
-            Route("/v1/chat/completions", api.chat, methods=["POST"]),
+            Route(COMPLETIONS, api.completions, methods=["POST"]),
+            Route(CHAT, api.chat, methods=["POST"]),
         ],
         exception_handlers={
             ApiError: api.on_api_error,
@@ -57,6 +59,9 @@ def build_app(service: Service, metrics: EngineMetrics, chip: ChipIdentity) -> S
             Exception: api.on_crash,
         },
     )
+
+
+_CODES: Final[Mapping[int, str]] = {404: "unknown_url", 405: "method_not_allowed"}
 
 
 class Api:
@@ -99,8 +104,11 @@ class Api:
     async def on_http_error(self, request: Request, error: Exception) -> Response:
         """Unknown paths and methods, in the same shape as everything else."""
         assert isinstance(error, HTTPException)
-        path = request.url.path
-        found = ApiError(error.status_code, f"{error.detail}: {request.method} {path}")
+        status, method, path = error.status_code, request.method, request.url.path
+        if status == 404 and method == "POST":
+            found = not_offered(path, (CHAT, COMPLETIONS))
+        else:
+            found = ApiError(status, f"{error.detail}: {method} {path}", code=_CODES.get(status))
         return self._json(found.document(), error.status_code, error.headers or {})
 
     async def on_crash(self, request: Request, error: Exception) -> Response:
