@@ -14,7 +14,10 @@ def test_behind_a_higher_priority_that_waited_too() -> None:
         "waits behind jobs of higher priority: big (priority 80) holds 2 emulated-a100; "
         "in use of those that fit: 2 emulated-a100"
     )
-    assert found.unblock == ("free 1 more emulated-a100 chip", "submit it again with a priority above 80")
+    assert found.unblock == (
+        "free 1 more emulated-a100 chip",
+        "submit it again with a priority above 80",
+    )
     assert (found.queue_position, found.ahead) == (2, ("big",))
     assert [removal.message for removal in found.removals] == [
         "1 cpu-x86, 2 emulated-910b: of another type",
