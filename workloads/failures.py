@@ -9,6 +9,7 @@ from typing import Final
 
 OUT_OF_MEMORY: Final = "out_of_memory"
 FILES: Final = "file_error"
+STORAGE: Final = "storage_error"
 CRASHED: Final = "crashed"
 _NO_MEMORY: Final = ("out of memory", "can't allocate memory", "DefaultCPUAllocator")
 

@@ -1,20 +1,39 @@
 """Reading and writing whole files and folders under an fsspec URI. What is in them is others' work.
 
 On a local file system a write is atomic and durable: temporary name, fsync, rename. Other file
-systems put whole objects, which appear at once or not at all.
+systems put whole objects, which appear at once or not at all. What the storage refuses is a
+StorageFault: its caller's work was not to blame.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
+import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+
+class StorageFault(OSError):
+    """The storage did not do what it was asked: read-only, full, away or broken."""
+
+
+@contextlib.contextmanager
+def storage_faults() -> Iterator[None]:
+    """Errors within are the storage's, but for a file that is there already."""
+    try:
+        yield
+    except (FileExistsError, StorageFault):
+        raise
+    except OSError as error:
+        why = error.strerror or str(error) or type(error).__name__
+        raise StorageFault(error.errno, why, error.filename) from error
 
 
 def join_uri(uri: str, *parts: str) -> str:
@@ -23,9 +42,15 @@ def join_uri(uri: str, *parts: str) -> str:
 
 
 def read_file(uri: str) -> bytes:
-    """The whole content; raises FileNotFoundError."""
+    """The whole content; raises FileNotFoundError, and StorageFault where it cannot be read."""
     fs, path = _locate(uri)
-    return cast(bytes, fs.cat_file(path))
+    try:
+        with storage_faults():
+            return cast(bytes, fs.cat_file(path))
+    except StorageFault as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise error.__cause__ from None
+        raise
 
 
 def exists(uri: str) -> bool:
@@ -41,44 +66,62 @@ def local_path(uri: str) -> Path | None:
 
 
 def write_file(uri: str, content: bytes) -> None:
-    """Writes one file whole, replacing what was there."""
+    """Writes one file whole, replacing what was there. Raises StorageFault."""
     fs, path = _locate(uri)
-    if not isinstance(fs, LocalFileSystem):
-        fs.pipe_file(path, content)
-        return
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_name(target)
-    _write_durably(temporary, content)
-    temporary.replace(target)
-    _sync_folder(target.parent)
+    with storage_faults():
+        if isinstance(fs, LocalFileSystem):
+            _put_file(Path(path), content)
+        else:
+            fs.pipe_file(path, content)
 
 
 def write_folder(uri: str, files: Mapping[str, bytes]) -> None:
     """Writes a folder of files that appears whole, the last-named file last.
 
-    Raises FileExistsError where the folder is already there on a local file system.
+    Raises StorageFault, and FileExistsError where the folder is already there on a local file
+    system. Nothing is left of one that could not be written whole.
     """
     fs, path = _locate(uri)
-    if not isinstance(fs, LocalFileSystem):
+    with storage_faults():
+        if isinstance(fs, LocalFileSystem):
+            _put_folder(Path(path), files)
+            return
         for name, content in files.items():
             fs.pipe_file(posixpath.join(path, name), content)
-        return
-    target = Path(path)
-    if target.exists():
-        raise FileExistsError(f"{target} is already there")
-    temporary = _temporary_name(target)
-    temporary.mkdir(parents=True)
-    for name, content in files.items():
-        _write_durably(temporary / name, content)
-    _sync_folder(temporary)
-    temporary.rename(target)
-    _sync_folder(target.parent)
 
 
 def _locate(uri: str) -> tuple[Any, str]:
     fs, path = fsspec.core.url_to_fs(uri)
     return fs, str(path)
+
+
+def _put_file(target: Path, content: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_name(target)
+    try:
+        _write_durably(temporary, content)
+        temporary.replace(target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _put_folder(target: Path, files: Mapping[str, bytes]) -> None:
+    if target.exists():
+        raise FileExistsError(f"{target} is already there")
+    place = temporary = _temporary_name(target)
+    try:
+        temporary.mkdir(parents=True)
+        for name, content in files.items():
+            _write_durably(temporary / name, content)
+        _sync_folder(temporary)
+        place = temporary.rename(target)
+        _sync_folder(target.parent)
+    except OSError:  # its next try needs the name, and a full disk the room
+        shutil.rmtree(place, ignore_errors=True)
+        raise
 
 
 def _temporary_name(target: Path) -> Path:

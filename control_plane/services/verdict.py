@@ -55,7 +55,7 @@ def first_failure(job: Job, replicas: Sequence[Replica]) -> Replica | None:
 def waits_for_culprit(replica: Replica, replicas: Sequence[Replica]) -> bool:
     """Whether all that is known is that a peer was lost, and some peer has not ended yet."""
     live = any(it.state not in TERMINAL for it in replicas)
-    return live and _exit_reason(replica) is ExitReason.PEER_LOST
+    return live and _exit_reason(replica) is ExitReason.PEER_LOST and not _told_other(replica)
 
 
 def judge_replica(
@@ -63,9 +63,11 @@ def judge_replica(
 ) -> Verdict:
     """The verdict on an attempt that failed by this replica's end."""
     exit_reason = _exit_reason(replica)
-    reason = replica.reason if exit_reason is ExitReason.ERROR else exit_reason
+    told, lost = _told(replica), exit_reason is ExitReason.PEER_LOST
+    own_word = exit_reason is ExitReason.ERROR or (lost and told)
+    reason = replica.reason if own_word else exit_reason
     message = replica.message
-    if exit_reason is ExitReason.PEER_LOST and not (replica.exit or {}).get("failure"):
+    if lost and not told:
         message += "; with this code it says that the fault was not its own"
     return judge_cause(tx, job, gang, replica, Cause(exit_reason, reason, message), now)
 
@@ -102,6 +104,8 @@ _FOLLOWS: Final = (ExitReason.PEER_LOST, ExitReason.STOPPED)
 
 def _suspicion(replica: Replica) -> tuple[int, datetime, int]:
     reason = _exit_reason(replica)
+    if reason is ExitReason.PEER_LOST and _told_other(replica):
+        return 0, replica.since, replica.rank
     follows = 1 + _FOLLOWS.index(reason) if reason in _FOLLOWS else 0
     return follows, replica.since, replica.rank
 
@@ -115,8 +119,17 @@ def _exit_reason(replica: Replica) -> ExitReason:
         return ExitReason.ERROR if reason is ExitReason.COMPLETED else reason
     if record.get("code") == TEMPORARY_FAILURE_CODE:
         return ExitReason.PEER_LOST
-    told = (record.get("failure") or {}).get("code")
-    return ExitReason.OUT_OF_MEMORY if told == ExitReason.OUT_OF_MEMORY else reason
+    return ExitReason.OUT_OF_MEMORY if _told(replica) == ExitReason.OUT_OF_MEMORY else reason
+
+
+def _told_other(replica: Replica) -> bool:
+    """Whether it named a cause of its own, not its peers: its storage, for example."""
+    return _told(replica) not in (None, ExitReason.PEER_LOST)
+
+
+def _told(replica: Replica) -> str | None:
+    """The code of the workload's own word on why it ended."""
+    return ((replica.exit or {}).get("failure") or {}).get("code")
 
 
 def _succeeded(job: Job, replica: Replica) -> bool:

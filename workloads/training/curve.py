@@ -7,9 +7,14 @@ first 256 samples, a check number of the tokens that the ranks really worked on,
 from __future__ import annotations
 
 import json
-from typing import IO, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, Final
 
-from workloads.storage import join_uri, local_path, write_file
+from workloads.failures import told_os_error
+from workloads.storage import StorageFault, join_uri, local_path, storage_faults, write_file
+
+WRITE_EVERY_BYTES: Final = 8192
 
 
 def curve_uri(storage: str, epoch: int) -> str:
@@ -18,32 +23,50 @@ def curve_uri(storage: str, epoch: int) -> str:
 
 
 class LossCurve:
-    """Appends on a local file system; elsewhere the whole file is put again at every flush."""
+    """Appends on a local file system; elsewhere the whole file is put again at every flush.
 
-    def __init__(self, storage: str, epoch: int) -> None:
+    A storage that takes nothing ends no training: `tell` hears of it once, and the lines are kept
+    until a later flush writes them.
+    """
+
+    def __init__(self, storage: str, epoch: int, tell: Callable[[str], None]) -> None:
         self._uri = curve_uri(storage, epoch)
-        self._lines: list[str] = []
-        self._file = _open_local(self._uri)
+        self._path = local_path(self._uri)
+        self._file: IO[bytes] | None = None
+        self._tell = tell
+        self._lines = bytearray()
+        self._refused = False
 
     def add(self, line: dict[str, Any], loss: float) -> None:
         """Adds a step's line."""
         text = json.dumps({**line, "loss": loss, "loss_hex": loss.hex()}) + "\n"
-        if self._file is not None:
-            self._file.write(text)
-        else:
-            self._lines.append(text)
+        self._lines += text.encode()
+        full = len(self._lines) >= WRITE_EVERY_BYTES
+        if self._path is not None and full and not self._refused:
+            self.flush()
 
     def flush(self) -> None:
-        """Makes the lines so far readable by others."""
-        if self._file is not None:
-            self._file.flush()
+        """Makes the lines so far readable by others, where the storage takes them."""
+        try:
+            self._write()
+        except StorageFault as error:
+            if not self._refused:
+                self._tell(f"the loss curve waits for the storage: {told_os_error(error)}")
+            self._refused = True
+        else:
+            self._refused = False
+
+    def _write(self) -> None:
+        if self._path is not None:
+            with storage_faults():
+                self._append(self._path)
         elif self._lines:
-            write_file(self._uri, "".join(self._lines).encode())
+            write_file(self._uri, bytes(self._lines))
 
-
-def _open_local(uri: str) -> IO[str] | None:
-    path = local_path(uri)
-    if path is None:
-        return None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("a", encoding="utf-8")
+    def _append(self, path: Path) -> None:
+        """Without a buffer: what was not taken is still ours, and is not written twice."""
+        if self._file is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0)
+        while self._lines:
+            del self._lines[: self._file.write(self._lines)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import traceback
 from collections.abc import Mapping
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
@@ -13,12 +14,14 @@ import torch
 from penstock.api.jobs import Progress
 from penstock.api.specs import TrainSpec
 from workloads.engine.transport import PeerLost, Rendezvous, Transport, connect
-from workloads.failures import failure_of
+from workloads.failures import STORAGE, failure_of, told_os_error
 from workloads.reporter import CommitRefused, Reporter, StaleEpoch
 from workloads.settings import Settings
+from workloads.storage import StorageFault
 from workloads.training.balance import Balancer
 from workloads.training.evaluate import held_out_losses
 from workloads.training.manifest import CheckpointError
+from workloads.training.patience import patiently
 from workloads.training.start import Start, find_start, parse_work, tell_start
 from workloads.training.state import TrainState
 from workloads.training.trainer import Hooks, Trainer
@@ -26,7 +29,7 @@ from workloads.training.voice import Voice, say
 
 EXIT_DONE: Final = 0
 EXIT_FAILED: Final = 1
-EXIT_PEER_LOST: Final = 75
+EXIT_TEMPORARY: Final = 75
 EXIT_STOPPED: Final = 128 + signal.SIGTERM
 STOP_DRAIN_S: Final = 5.0
 END_DRAIN_S: Final = 600.0
@@ -42,8 +45,8 @@ def run_training(settings: Settings) -> int:
     """Runs this rank to its end and returns the exit code.
 
     0: trained to the last step. 143: stopped by SIGTERM, checkpoint written. 75: another rank
-    was lost. 1: the job itself cannot go on; the reason is the last line printed, and the agent is
-    told.
+    was lost, or the storage failed. 1: the job itself cannot go on. The reason is the last line
+    printed, and the agent is told.
     """
     reporter = Reporter(settings.agent_socket, settings.replica_id, settings.agent_token)
     try:
@@ -51,7 +54,12 @@ def run_training(settings: Settings) -> int:
     except PeerLost as error:
         say(f"rank {settings.rank} lost contact with the gang: {error}")
         reporter.failed("peer_lost", f"lost contact with the gang: {error}")
-        code = EXIT_PEER_LOST
+        code = EXIT_TEMPORARY
+    except StorageFault as error:
+        message = f"the job's storage failed: {told_os_error(error)}"
+        say(f"rank {settings.rank} ends: {message}")
+        reporter.failed(STORAGE, message)
+        code = EXIT_TEMPORARY
     except (CheckpointError, StaleEpoch, CommitRefused, ValueError) as error:
         say(f"rank {settings.rank} cannot go on: {error}")
         reporter.failed(_CODES.get(type(error), "bad_input"), str(error))
@@ -71,11 +79,12 @@ def _attempt(settings: Settings, reporter: Reporter) -> int:
     start = None
     if settings.rank == 0:
         reporter.progress(Progress(total_steps=spec.steps, message="preparing data"))
-        start = find_start(settings, spec, resume)
+        find = partial(find_start, settings, spec, resume)
+        start = patiently(find, "data and checkpoint", say)
         _tell_data(start)
     transport = connect(_rendezvous(settings))
     try:
-        start = tell_start(transport, settings.storage, start)
+        start = tell_start(transport, settings.storage, start, say)
         return _train(settings, spec, reporter, start, transport)
     finally:
         transport.close()
@@ -88,14 +97,15 @@ def _train(
     torch.manual_seed(spec.seed)
     state = TrainState(spec, transport.world_size)
     if start.resumed is not None and start.manifest is not None:
-        state.restore(start.resumed.uri, start.manifest)
+        restore = partial(state.restore, start.resumed.uri, start.manifest)
+        patiently(restore, "the checkpoint to resume", say)
         say(f"resumed from step {start.first_step}: {start.resumed.uri}")
     balancer = Balancer(spec, transport, start.first_step, start.past_shares)
     trainer = Trainer(spec, start.dataset, state, transport, balancer, start.first_step)
     voice = Voice(settings, spec, reporter, start, state)
     stop = _StopFlag(reporter)
     reporter.ready()
-    if not trainer.run(Hooks(voice.begin, voice.done, voice.save, stop.is_up)):
+    if not trainer.run(_hooks(voice, stop)):
         reporter.check()
         say(f"rank {settings.rank} stopped as asked")
         return EXIT_STOPPED
@@ -104,6 +114,10 @@ def _train(
         shares = [entry.model_dump(mode="json") for entry in balancer.log]
         _finish(spec, start, state, voice, reporter, {**gang, "shares": shares})
     return EXIT_DONE
+
+
+def _hooks(voice: Voice, stop: _StopFlag) -> Hooks:
+    return Hooks(voice.begin, voice.done, voice.save, voice.wants_save, stop.is_up)
 
 
 def _finish(

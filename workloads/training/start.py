@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -19,6 +21,7 @@ from workloads.training.dataset import (
     store_dataset,
 )
 from workloads.training.manifest import CheckpointError, Manifest, render_manifest, sha256_hex
+from workloads.training.patience import patiently
 
 MUST_NOT_CHANGE = ("model", "data", "data_limit", "seed", "batch_size")
 
@@ -70,8 +73,12 @@ def find_start(settings: Settings, spec: TrainSpec, resume: Resume | None) -> St
     return Start(manifest.data.next_step, dataset, manifest.shares, resumed, manifest)
 
 
-def tell_start(transport: Transport, storage: str, start: Start | None) -> Start:
-    """Gives every rank rank 0's start; the others read the same data from storage."""
+def tell_start(
+    transport: Transport, storage: str, start: Start | None, tell: Callable[[str], None]
+) -> Start:
+    """Gives every rank rank 0's start; the others read the same data from storage, and `tell`
+    where they wait for it.
+    """
     document = None if start is None else {
         "first_step": start.first_step,
         "dataset": start.dataset.sha256,
@@ -81,7 +88,8 @@ def tell_start(transport: Transport, storage: str, start: Start | None) -> Start
     if start is not None:
         return start
     past = tuple(ShareStep.model_validate(entry) for entry in told["past_shares"])
-    return Start(told["first_step"], load_dataset(storage, told["dataset"]), past)
+    dataset = patiently(partial(load_dataset, storage, told["dataset"]), "the data", tell)
+    return Start(told["first_step"], dataset, past)
 
 
 def _check_same_job(uri: str, manifest: Manifest, spec: TrainSpec) -> None:

@@ -48,11 +48,17 @@ class StepDone:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the loop calls outward. `save` runs on rank 0 only, the others on every rank."""
+    """What the loop calls outward. `save` and `wants_save` run on rank 0 only, the others on
+    every rank.
+
+    `save` says whether the checkpoint was written; where it must be, since no later one follows,
+    it raises instead. One that could not be written is due again once `wants_save` says so.
+    """
 
     begun: Callable[[], None]
     done: Callable[[StepDone], None]
-    save: Callable[[int, list[ShareStep]], None]
+    save: Callable[[int, list[ShareStep], bool], bool]
+    wants_save: Callable[[], bool]
     wants_stop: Callable[[], bool]
 
 
@@ -93,12 +99,11 @@ class Trainer:
             while step < self._spec.steps and not stopping:
                 stopping = self._step(step, hooks)
                 step += 1
-                if stopping or self._is_due(step):
-                    self._checkpoint(step, hooks)
+                if self._checkpoint(step, hooks, stopping or step == self._spec.steps):
                     saved = step
         except PeerLost:
             if self._transport.rank == 0 and step > saved:
-                hooks.save(step, self.balancer.log)
+                hooks.save(step, self.balancer.log, True)
             raise
         return step >= self._spec.steps
 
@@ -151,13 +156,17 @@ class Trainer:
         return data_check(first_position, samples, self._spec.batch_size)
 
     def _is_due(self, step: int) -> bool:
-        return step % self._spec.checkpoint_every == 0 or step == self._spec.steps
+        return step % self._spec.checkpoint_every == 0
 
-    def _checkpoint(self, step: int, hooks: Hooks) -> None:
+    def _checkpoint(self, step: int, hooks: Hooks, is_last: bool) -> bool:
+        """Has rank 0 save where that is due, on every rank alike, or overdue. Whether it did."""
+        due, speaks = is_last or self._is_due(step), self._transport.rank == 0
+        if not due and not (speaks and hooks.wants_save()):
+            return False
         with self._work.left_out():
-            self._state.sync(self._transport)
-            if self._transport.rank == 0:
-                hooks.save(step, self.balancer.log)
+            if due:
+                self._state.sync(self._transport)
+            return speaks and hooks.save(step, self.balancer.log, is_last)
 
     def _calibrate(self) -> float:
         """Seconds per sample of this rank: passes over real data, all ranks at the same time."""

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from penstock.api.assignments import SpeedReport
 from penstock.api.jobs import Progress
 from penstock.api.specs import ShareStep, TrainSpec
+from workloads.failures import told_os_error
 from workloads.reporter import Reporter
 from workloads.settings import Settings
+from workloads.storage import StorageFault
 from workloads.training.curve import LossCurve
 from workloads.training.dataset import num_samples
 from workloads.training.manifest import DataPosition
 from workloads.training.order import samples_of_step
+from workloads.training.patience import Backoff, patiently
 from workloads.training.start import Start
 from workloads.training.state import TrainState, manifest_of
 from workloads.training.trainer import StepDone
@@ -78,7 +82,9 @@ class Voice:
         self._recent = _Meter(self._begun_s)
         self._told_speed_s = self._begun_s
         self._own = _OwnWork()
-        self._curve = LossCurve(settings.storage, settings.epoch) if settings.rank == 0 else None
+        self._overdue = Backoff()
+        speaks = settings.rank == 0
+        self._curve = LossCurve(settings.storage, settings.epoch, say) if speaks else None
 
     def begin(self) -> None:
         """Starts the clock of the attempt's speed: what came before is start-up."""
@@ -107,8 +113,30 @@ class Voice:
             self._tell_step(done, self._recent.rate(now_s))
             self._recent = _Meter(now_s)
 
-    def save(self, step: int, log: list[ShareStep]) -> None:
-        """Writes the checkpoint after `step` steps and has it committed in the background."""
+    def save(self, step: int, log: list[ShareStep], is_last: bool) -> bool:
+        """Writes the checkpoint after `step` steps and has it committed in the background.
+
+        Where the storage fails, training goes on and `wants_save` asks for a later one; of the
+        last one, raises StorageFault after some waiting.
+        """
+        write = partial(self._save, step, log)
+        what = f"checkpoint of step {step}"
+        try:
+            patiently(write, what, say) if is_last else write()
+        except StorageFault as error:
+            if is_last:
+                raise
+            wait_s = self._overdue.refused(time.monotonic())
+            say(f"{what}: the storage failed ({told_os_error(error)}); another in {wait_s:g} s")
+            return False
+        self._overdue = Backoff()
+        return True
+
+    def wants_save(self) -> bool:
+        """Whether a checkpoint that could not be written is to be made up for now."""
+        return self._overdue.is_due(time.monotonic())
+
+    def _save(self, step: int, log: list[ShareStep]) -> None:
         began_s = time.monotonic()
         settings = self._settings
         data = DataPosition(

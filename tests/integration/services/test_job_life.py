@@ -151,6 +151,18 @@ def test_a_rank_that_lost_its_peer_blames_the_infrastructure(cluster: Cluster) -
     assert (gang.exit_reason, gang.state) == ("peer_lost", JobState.QUEUED)
 
 
+def test_a_fault_of_the_storage_is_told_at_once_and_costs_no_retry(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_gang("dry", 2))
+    cluster.steps(3)
+    said = {"code": "storage_error", "message": "the job's storage failed: read-only"}
+    cluster.finish("dry", ExitReason.ERROR, rank=1, code=75, failure=said)
+    gang = cluster.gangs("dry")[0]
+    assert (gang.own_failures, gang.infrastructure_failures) == (0, 1)
+    assert (gang.outcome, gang.reason) == ("retry", "storage_error")
+    assert "read-only" in gang.message
+
+
 def test_a_timeout_is_final(cluster: Cluster) -> None:
     cluster.node("a")
     cluster.submit(a_task("long", retry={"limit": 9}))

@@ -27,10 +27,11 @@ class _Watch:
         self._stop_after = stop_after
 
     def hooks(self) -> Hooks:
-        return Hooks(lambda: None, self.done.append, self._save, self._wants_stop)
+        return Hooks(lambda: None, self.done.append, self._save, lambda: False, self._wants_stop)
 
-    def _save(self, step: int, log: list[ShareStep]) -> None:
+    def _save(self, step: int, log: list[ShareStep], is_last: bool) -> bool:
         self.saved.append(step)
+        return True
 
     def _wants_stop(self) -> bool:
         return len(self.done) + 1 >= self._stop_after
