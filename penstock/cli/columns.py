@@ -9,14 +9,21 @@ from typing import Any, Final, NamedTuple
 from penstock.cli import units
 
 Document = Mapping[str, Any]
+_TICKING: Final = frozenset({"AGE", "WAITED", "RAN", "OLDEST WAIT", "HEARTBEAT", "LAST USED"})
 
 
 class Column(NamedTuple):
-    """One column; `wide` ones are only shown on request."""
+    """One column; `wide` ones are only shown on request, `spare` ones where there is room."""
 
     title: str
     cell: Callable[[Document, datetime], object]
     wide: bool = False
+    spare: bool = False
+
+    @property
+    def ticks(self) -> bool:
+        """Whether it changes only because time goes by."""
+        return self.title in _TICKING
 
 
 def _field(name: str) -> Callable[[Document, datetime], object]:
@@ -64,15 +71,15 @@ JOBS: Final = (
     Column("STATE", _field("state")),
     Column("TYPE", _field("type")),
     Column("PROJECT", _field("project"), wide=True),
-    Column("QUEUE", _field("queue")),
+    Column("QUEUE", _field("queue"), spare=True),
     Column("PRIORITY", _field("priority"), wide=True),
     Column("ASKED", _wish),
     Column("HELD", _held),
-    Column("WAITED", _duration("waited_s")),
+    Column("WAITED", _duration("waited_s"), spare=True),
     Column("RAN", _duration("ran_s")),
     Column("STEP", _progress),
     Column("CODE", _field("exit_code")),
-    Column("AGE", _age("created_at")),
+    Column("AGE", _age("created_at"), spare=True),
     Column("MESSAGE", _field("message"), wide=True),
 )
 NODES: Final = (
@@ -93,19 +100,20 @@ NODES: Final = (
             f"{units.size(node['free_memory_bytes'])}/{units.size(node['memory_bytes'])}"
         ),
     ),
-    Column("HEARTBEAT", _age("last_heartbeat_at")),
+    Column("HEARTBEAT", _age("last_heartbeat_at"), spare=True),
     Column("ADDRESS", _field("address"), wide=True),
     Column("PLATFORM", _field("platform"), wide=True),
     Column("AGENT", _field("agent_version"), wide=True),
-    Column("AGE", _age("created_at")),
+    Column("AGE", _age("created_at"), spare=True),
 )
 CHIPS: Final = (
     Column("ID", _field("id")),
     Column("NODE", _field("node")),
     Column("TYPE", _field("type")),
     Column("VENDOR", _field("vendor"), wide=True),
-    Column("INDEX", _field("index")),
-    Column("EMULATED", lambda chip, now: "emulated" if chip["emulated"] else "-"),
+    Column("INDEX", _field("index"), spare=True),
+    # An emulated type says so in its name too.
+    Column("EMULATED", lambda chip, now: "emulated" if chip["emulated"] else "-", spare=True),
     Column("STANDS FOR", _field("stands_for"), wide=True),
     Column("MEMORY", _size("memory_bytes")),
     Column("HEALTH", _field("health")),

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from penstock.cli.columns import Column, Document
+from penstock.cli.fitting import GAP, Grid, fit, shorten
 from penstock.cli.text import STATE_COLORS, clean, width
 from penstock.cli.units import quantity
 
 Paint = Callable[[str, str], str]
-GAP = "  "
+WAS_CUT = "-o wide shows all"
 
 
 def table(
@@ -22,15 +23,18 @@ def table(
     max_width: int = 10_000,
     paint: Paint = lambda text, color: text,
 ) -> str:
-    """A header and one line per document, cut to the width; states in their colours."""
+    """A header and one line per document; states in their colours.
+
+    What is wider than `max_width` is made to fit, with a last line that says so; with `wide`,
+    nothing is left out or cut.
+    """
     shown = [column for column in columns if wide or not column.wide]
-    rows = [[_cell(column, document, now) for column in shown] for document in documents]
-    widths = [
-        max(width(text) for text in (column.title, *(row[index] for row in rows)))
-        for index, column in enumerate(shown)
-    ]
-    header = _line([column.title for column in shown], widths, max_width, _plain)
-    return "\n".join([header, *(_line(row, widths, max_width, paint) for row in rows)])
+    whole = Grid(shown, [[_cell(column, one, now) for column in shown] for one in documents])
+    room = max(whole.width, max_width) if wide else max_width
+    fitted = fit(whole, room)
+    header = _line([column.title for column in fitted.columns], fitted.widths, room, _plain)
+    lines = [header, *(_line(row, fitted.widths, room, paint) for row in fitted.rows)]
+    return "\n".join([*lines, WAS_CUT] if whole.width > room else lines)
 
 
 def details(document: Document, *, paint: Paint = lambda text, color: text) -> str:
@@ -47,7 +51,7 @@ def _line(cells: Sequence[str], widths: Sequence[int], max_width: int, paint: Pa
     padded = [cell + " " * (wide - width(cell)) for cell, wide in zip(cells, widths, strict=True)]
     plain = GAP.join(padded).rstrip()
     if width(plain) > max_width:
-        return plain[: max(max_width - 1, 1)] + "…"
+        return shorten(plain, max(max_width, 2))
     painted = [
         pad.replace(cell, paint(cell, STATE_COLORS[cell]), 1) if cell in STATE_COLORS else pad
         for cell, pad in zip(cells, padded, strict=True)

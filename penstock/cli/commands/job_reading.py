@@ -17,7 +17,7 @@ from penstock.cli.options import (
     QuietOption,
     WatchOption,
 )
-from penstock.cli.output import data_text, show_list, show_text
+from penstock.cli.output import Shown, data_text, show_list, show_text, steady
 from penstock.cli.session import Session, session_of
 from penstock.cli.text import clean
 from penstock.client import routes
@@ -98,13 +98,15 @@ def explain(
     session = session_of(ctx)
     request = routes.read("jobs", job, "explain")
 
-    def text() -> str:
+    def shown() -> Shown:
         answer = session.http().document(request)
         if output in (Format.JSON, Format.YAML):
-            return data_text(session.console, answer, output, compact=watch)
-        return clean(answer["sentence"]) if quiet else "\n".join(_explanation(answer))
+            text = data_text(session.console, answer, output, compact=watch)
+            return Shown(text, steady(answer))
+        text = clean(answer["sentence"]) if quiet else "\n".join(_explanation(answer))
+        return Shown(text, text)
 
-    show_text(session.console, text, watch)
+    show_text(session.console, shown, watch)
 
 
 def _explanation(answer: dict[str, Any]) -> list[str]:

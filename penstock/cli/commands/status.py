@@ -12,7 +12,7 @@ from penstock.api.states import JobState
 from penstock.cli.config import resolve
 from penstock.cli.failures import ExitCode
 from penstock.cli.options import Format, OutputOption, QuietOption, WatchOption
-from penstock.cli.output import data_text, show_text
+from penstock.cli.output import Shown, data_text, show_text, steady
 from penstock.cli.session import Session, session_of
 from penstock.cli.tables import details
 from penstock.cli.units import size
@@ -22,7 +22,8 @@ from penstock.client.errors import ConnectionFailed
 if TYPE_CHECKING:
     from penstock.client.http import Http
 
-PAGE: Final = 500
+PAGE: Final = 100
+"""Jobs come whole: of a state with more of them, only that there are more is said."""
 
 
 def register(group: typer.Typer) -> None:
@@ -42,16 +43,17 @@ def status(
     session = session_of(ctx)
     found: dict[str, Any] = {}
 
-    def text() -> str:
+    def shown() -> Shown:
         found.clear()
         found.update(_status(session))
-        if quiet:
-            return ""
+        return Shown("" if quiet else text(), steady(found))
+
+    def text() -> str:
         if output in (Format.JSON, Format.YAML):
             return data_text(session.console, found, output, compact=watch)
-        return str(found["address"]) if output == Format.NAME else details(found)
+        return str(found["address"]) if output == Format.NAME else details(_in_words(found))
 
-    show_text(session.console, text, watch)
+    show_text(session.console, shown, watch)
     raise typer.Exit(ExitCode.DONE if found["reachable"] else ExitCode.UNREACHABLE)
 
 
@@ -68,13 +70,15 @@ def _processes(session: Session) -> dict[str, Any]:
     from penstock.cli.local.home import Home
 
     home = Home(session.settings.home)
-    found = {}
+    found: dict[str, Any] = {}
     for name, daemon in (("server", home.server()), ("agent", home.agent())):
         if daemon is None:
-            found[name] = "not running here"
+            found[name] = {"running_here": False}
         else:
-            memory = size(daemon.process.resident_bytes())
-            found[name] = f"pid {daemon.pid}, {memory}, since {daemon.started_at}"
+            found[name] = {
+                "running_here": True, "pid": daemon.pid,
+                "memory_bytes": daemon.process.resident_bytes(), "since": daemon.started_at,
+            }  # fmt: skip
     return found
 
 
@@ -82,11 +86,38 @@ def _pool(http: Http) -> dict[str, Any]:
     nodes = Counter(_node_word(it) for it in http.items(routes.read("nodes")))
     chips = {}
     for one in http.items(routes.read("chip-types")):
-        free = f"{one['free_milli'] / 1000:g} of {one['total']} free"
-        chips[one["type"]] = free + (", emulated" if one["emulated"] else "")
+        chips[one["type"]] = {
+            "free": one["free_milli"] / 1000, "total": one["total"], "emulated": one["emulated"],
+        }  # fmt: skip
     counted = {state.value: _count(http, state) for state in JobState}
-    jobs = {name: count for name, count in counted.items() if count != "0"}
+    jobs = {name: one for name, one in counted.items() if one["count"]}
     return {"nodes": dict(nodes), "chips": chips, "jobs": jobs}
+
+
+def _in_words(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for people."""
+    told = dict(found)
+    for name in ("server", "agent"):
+        told[name] = _process_words(found[name])
+    if "chips" in found:
+        told["chips"] = {name: _chip_words(one) for name, one in found["chips"].items()}
+        told["jobs"] = {name: _count_words(one) for name, one in found["jobs"].items()}
+    return told
+
+
+def _process_words(one: Mapping[str, Any]) -> str:
+    if not one["running_here"]:
+        return "not running here"
+    return f"pid {one['pid']}, {size(one['memory_bytes'])}, since {one['since']}"
+
+
+def _chip_words(one: Mapping[str, Any]) -> str:
+    emulated = ", emulated" if one["emulated"] else ""
+    return f"{one['free']:g} of {one['total']} free{emulated}"
+
+
+def _count_words(one: Mapping[str, Any]) -> str:
+    return f"{one['count']}{'+' if one['more'] else ''}"
 
 
 def _node_word(node: Mapping[str, Any]) -> str:
@@ -94,7 +125,7 @@ def _node_word(node: Mapping[str, Any]) -> str:
     return str(health if intent == "schedulable" else f"{health}, {intent}")
 
 
-def _count(http: Http, state: JobState) -> str:
+def _count(http: Http, state: JobState) -> dict[str, Any]:
     """How many jobs are in a state; of more than a page only that there are more."""
     page = http.document(routes.read("jobs", params={"state": state.value, "limit": PAGE}))
-    return f"{len(page['items'])}{'+' if page.get('next') else ''}"
+    return {"count": len(page["items"]), "more": bool(page.get("next"))}

@@ -7,6 +7,7 @@ import json
 import pytest
 import yaml
 
+from penstock.api.specs import JobSpec
 from tests.fakes.api_server import FakeServer
 from tests.fakes.api_state import MEMBER_TOKEN
 from tests.integration.cli.conftest import Cli
@@ -108,6 +109,25 @@ def test_json_for_programs_is_all_on_the_first_line(cli: Cli) -> None:
     first, *rest = cli("job", "list", "-o", "json").out.splitlines()
     assert rest == []
     assert [job["name"] for job in json.loads(first)] == ["b", "a"]
+
+
+def test_the_status_for_programs_is_numbers_and_fields(cli: Cli, server: FakeServer) -> None:
+    spec = JobSpec.model_validate({"type": "task", "task": {"command": ["sleep"]}})
+    for _ in range(101):
+        server.state.submit(spec)
+    cli("job", "submit", "--", "echo", "hi")
+    server.state.requests.clear()
+    found = json.loads(cli("status", "-o", "json").out)
+    assert found["server"] == {"running_here": False}
+    assert found["nodes"] == {"ready": 1}
+    assert found["chips"] == {"emulated-a100": {"free": 0.25, "total": 1, "emulated": True}}
+    assert found["jobs"] == {
+        "running": {"count": 100, "more": True}, "succeeded": {"count": 1, "more": False},
+    }  # fmt: skip
+    assert all("limit=100" in path for _, path, _ in server.state.requests if "jobs" in path)
+    shown = cli("status").out
+    assert "running:   100+" in shown
+    assert "not running here" in shown
 
 
 def test_every_format_tells_the_same(cli: Cli) -> None:
