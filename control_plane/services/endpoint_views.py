@@ -37,10 +37,17 @@ def _view(
     return Endpoint(
         id=row.id, name=row.name, project=row.project, job=job, model=row.model,
         manifest_sha256=row.manifest_sha256, url=GATEWAY,
-        state=EndpointState(row.state), reason=row.reason, message=row.message, since=row.since,
-        replicas=replicas, prompt_tokens=tokens[0], completion_tokens=tokens[1],
-        created_at=row.created_at,
+        state=EndpointState(row.state), reason=row.reason, message=_message(row, replicas),
+        since=row.since, num_replicas=row.num_replicas, replicas=replicas,
+        prompt_tokens=tokens[0], completion_tokens=tokens[1], created_at=row.created_at,
     )  # fmt: skip
+
+
+def _message(row: EndpointRow, replicas: list[EndpointReplica]) -> str:
+    """The row's, unless it counts otherwise: it is written at the next sweep."""
+    told = f"{sum(it.ready for it in replicas)} of {row.num_replicas} replicas are ready"
+    is_open = row.state != EndpointState.CLOSED
+    return told if is_open and not row.message.startswith(told) else row.message
 
 
 def _replica(row: Replica, nodes: Mapping[str, Node]) -> EndpointReplica:

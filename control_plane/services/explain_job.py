@@ -10,6 +10,8 @@ from control_plane.services.cancel_job import find_job
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.hide_names import hide_names
 from control_plane.services.last_attempt import last_attempt
+from control_plane.services.refresh_endpoints import ready_replicas
+from control_plane.services.serving_words import serving_message, still_serving
 from control_plane.services.silent_holds import silent_holds
 from control_plane.services.wait_document import wait_document
 from control_plane.store.models import Gang, Job
@@ -31,23 +33,28 @@ def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
     with deps.store.read() as tx:
         job = find_job(tx, caller, ref)
         gangs = tx.jobs.gangs(job.id)
+        num_ready = len(ready_replicas(tx, job.id)) if job.type == JobType.SERVE else 0
         answer = Explanation(
-            job=job.name, state=job.state, code=job.reason,
-            sentence=_told(job, gangs, silent_holds(tx, job, gangs, now)), as_of=now,
+            job=job.name, state=job.state, code=job.reason, as_of=now,
+            sentence=_told(job, gangs, num_ready, silent_holds(tx, job, gangs, now)),
         )  # fmt: skip
         if not _waits(job, gangs):
             return answer
         pool = deps.read_pool(tx, now)
         snapshot = hide_names(tx, pool.snapshot, caller)
         pasts = {it.id: last_attempt(it) for it in gangs}
-    return _of_plan(answer, gangs, pasts, snapshot, make_plan(snapshot, POLICY, now))
+    plan = make_plan(snapshot, POLICY, now)
+    serving = still_serving(gangs, num_ready) if job.type == JobType.SERVE else ""
+    return _of_plan(answer, gangs, serving, pasts, snapshot, plan)
 
 
-def _told(job: Job, gangs: Sequence[Gang], held: Sequence[str]) -> str:
+def _told(job: Job, gangs: Sequence[Gang], num_ready: int, held: Sequence[str]) -> str:
     """Of a job that does not wait: where it is, what is `held` on silent nodes, which attempt that
     is, and what came before.
     """
-    words = [f"{job.name} is {job.state}: {job.message}", *held]
+    serves = job.type == JobType.SERVE and job.state == JobState.RUNNING
+    message = serving_message(gangs, num_ready) if serves else job.message
+    words = [f"{job.name} is {job.state}: {message}", *held]
     for gang in gangs:
         if job.state in TERMINAL:
             again = job.type != JobType.SERVE
@@ -65,10 +72,12 @@ def _waits(job: Job, gangs: Sequence[Gang]) -> bool:
 
 
 def _of_plan(
-    answer: Explanation, gangs: Sequence[Gang], pasts: Mapping[str, str], snapshot: Snapshot,
-    plan: Plan,
+    answer: Explanation, gangs: Sequence[Gang], serving: str, pasts: Mapping[str, str],
+    snapshot: Snapshot, plan: Plan,
 ) -> Explanation:  # fmt: skip
-    """The answer for the first gang that waits. `pasts`: how each gang's last attempt ended."""
+    """The answer for the first gang that waits. `serving`: what goes on meanwhile; `pasts`: how
+    each gang's last attempt ended.
+    """
     queued = {str(gang.id): gang for gang in snapshot.queued}
     for row in gangs:
         gang = queued.get(row.id)
@@ -80,7 +89,9 @@ def _of_plan(
         return answer.model_copy(
             update={
                 "code": document["code"],
-                "sentence": _sentence(answer, document["sentence"], pasts[row.id]),
+                "sentence": _sentence(
+                    answer, serving, _which(gangs, row, document["sentence"]), pasts[row.id]
+                ),
                 "removals": [Removal.model_validate(it) for it in document["removals"]],
                 "unblock": document["unblock"],
                 "queue_position": found.queue_position,
@@ -88,9 +99,15 @@ def _of_plan(
             }
         )
     past = next((pasts[row.id] for row in gangs if row.id in queued), "")
-    sentence = _sentence(answer, "can start now: the next scheduling cycle places it", past)
+    why = "can start now: the next scheduling cycle places it"
+    sentence = _sentence(answer, serving, why, past)
     return answer.model_copy(update={"code": "ready", "sentence": sentence})
 
 
-def _sentence(answer: Explanation, why: str, past: str) -> str:
-    return "; ".join(filter(None, (f"{answer.job}: {why}", past)))
+def _which(gangs: Sequence[Gang], gang: Gang, why: str) -> str:
+    """Names the replica that waits where there are others."""
+    return why if len(gangs) == 1 else f"replica {gang.index}: {why}"
+
+
+def _sentence(answer: Explanation, *parts: str) -> str:
+    return f"{answer.job}: {'; '.join(filter(None, parts))}"

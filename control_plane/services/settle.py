@@ -11,8 +11,9 @@ from control_plane.domain import job as job_domain
 from control_plane.domain import replica as replica_domain
 from control_plane.domain.retries import backoff_s
 from control_plane.services.end_job import end_job
-from control_plane.services.last_attempt import end_of_attempt, note_end, troubles
+from control_plane.services.last_attempt import end_of_attempt, note_end
 from control_plane.services.moves import move_gang, move_job
+from control_plane.services.serving_words import serving_message
 from control_plane.services.verdict import (
     Verdict,
     first_failure,
@@ -25,7 +26,6 @@ from control_plane.topics import ROUTES, job_topic
 from penstock.api.states import ExitReason, JobState, JobType, Outcome, ReplicaState
 
 _ACTIVE = (JobState.STARTING, JobState.RUNNING)
-_NOT_PLACED = (JobState.QUEUED, JobState.FAILED)
 
 
 def settle(tx: Transaction, job: Job, gang: Gang, now: datetime) -> None:
@@ -107,7 +107,7 @@ def settle_job(
     gang = _speaker(gangs, target)
     message = gang.message
     if target is JobState.RUNNING and job.type == JobType.SERVE:
-        message = _how_many_run(gangs)
+        message = serving_message(gangs)
     if job.state == target:
         _retell(tx, job, message)
         return
@@ -171,13 +171,6 @@ def _ended(replica: Replica) -> bool:
 
 def _has_run(replica: Replica) -> bool:
     return replica.state not in (ReplicaState.ASSIGNED, ReplicaState.STARTING)
-
-
-def _how_many_run(gangs: Sequence[Gang]) -> str:
-    """Of a serving job, whose gangs are one replica each."""
-    num_running = sum(gang.state == JobState.RUNNING for gang in gangs)
-    told = f"{num_running} of {len(gangs)} replicas run"
-    return "; ".join([told, *troubles(it for it in gangs if it.state in _NOT_PLACED)])
 
 
 def _retell(tx: Transaction, job: Job, message: str) -> None:

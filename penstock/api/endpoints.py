@@ -31,6 +31,7 @@ class Endpoint(Stateful):
         default=None, description="hash of the checkpoint that is served"
     )
     url: str
+    num_replicas: int = Field(description="how many were asked for")
     replicas: list[EndpointReplica] = Field(default_factory=list)
     prompt_tokens: int = 0
     completion_tokens: int = 0

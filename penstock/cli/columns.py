@@ -61,6 +61,10 @@ def _wish(document: Document, now: datetime) -> object:
     return units.counts({name: count for name, count in wishes.items() if count})
 
 
+def _num_ready(endpoint: Document) -> int:
+    return sum(bool(it["ready"]) for it in endpoint["replicas"])
+
+
 def _bound(document: Document, now: datetime) -> object:
     return "revoked" if document.get("revoked_at") else document.get("expires_at") or "never"
 
@@ -137,19 +141,16 @@ ENDPOINTS: Final = (
     Column("ID", _field("id"), wide=True),
     Column("STATE", _field("state")),
     Column("MODEL", _field("model")),
-    Column(
-        "READY",
-        lambda one, now: (
-            f"{sum(bool(it['ready']) for it in one['replicas'])}/{len(one['replicas'])}"
-        ),
-    ),
+    Column("READY", lambda one, now: f"{_num_ready(one)}/{one['num_replicas']}"),
     Column("CHIPS", lambda one, now: ",".join(sorted({it["chip_type"] for it in one["replicas"]}))),
     Column("JOB", _field("job")),
     Column("URL", _field("url")),
     Column("TOKENS IN", _field("prompt_tokens"), wide=True),
     Column("TOKENS OUT", _field("completion_tokens"), wide=True),
     Column("AGE", _age("created_at")),
-    Column("WHY", lambda one, now: None if one["state"] == "ready" else one["message"]),
+    Column(
+        "WHY", lambda one, now: None if _num_ready(one) >= one["num_replicas"] else one["message"]
+    ),
 )
 TOKENS: Final = (
     Column("NAME", _field("name")),

@@ -45,6 +45,51 @@ def test_a_serving_replica_that_backs_off_says_so_too(cluster: Cluster) -> None:
     answer = _why(cluster, "model")
     assert "attempt 1 ended (killed, exit code 1): replica 0 on node a" in answer.sentence
     assert "1 by the infrastructure" in answer.sentence
+    assert answer.sentence.startswith(
+        "model: 1 of 2 replicas serve; replica 0: its last attempt failed: it waits until"
+    )
+
+
+def test_a_serving_job_of_which_nothing_runs_does_not_say_that_some_of_it_serves(
+    cluster: Cluster,
+) -> None:
+    cluster.node("a")
+    cluster.submit(a_server("model"))
+    cluster.steps(3)
+    cluster.finish("model", ExitReason.KILLED)
+    cluster.cycle()
+    assert _why(cluster, "model").sentence.startswith("model: its last attempt failed")
+
+
+def test_a_serving_job_says_how_many_of_its_replicas_are_ready(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_server("model", 2))
+    cluster.steps(3)
+    assert _why(cluster, "model").sentence == "model is running: 2 of 2 replicas run"
+    first, second = cluster.replicas("model")
+    agent = cluster.agent_of(first)
+    agent.run(first.id, ready=False)
+    agent.report()
+    one = "model is running: 2 of 2 replicas run, 1 is ready"
+    assert _why(cluster, "model").sentence == one
+    agent.run(second.id, ready=False)
+    agent.report()
+    assert _why(cluster, "model").sentence == "model is running: 2 of 2 replicas run, 0 are ready"
+
+
+def test_a_replica_that_waits_beside_one_that_is_not_ready_claims_no_service(
+    cluster: Cluster,
+) -> None:
+    cluster.node("a", {BIG: 1})
+    cluster.submit(a_server("model", 2))
+    cluster.steps(3)
+    (running,) = cluster.replicas("model")
+    assert _why(cluster, "model").sentence.startswith("model: 1 of 2 replicas serve; replica 1: ")
+    agent = cluster.agent_of(running)
+    agent.run(running.id, ready=False)
+    agent.report()
+    sentence = _why(cluster, "model").sentence
+    assert sentence.startswith("model: 1 of 2 replicas run, 0 are ready; replica 1: asks for 1")
 
 
 def test_a_running_job_says_which_attempt_it_is_and_why_the_last_one_ended(

@@ -6,6 +6,7 @@ import pytest
 
 from control_plane.errors import Conflict
 from control_plane.services.explain_job import explain_job
+from control_plane.services.read_endpoints import get_endpoint
 from control_plane.services.read_routes import read_routes
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ExitReason, JobState, ReplicaState
@@ -36,11 +37,27 @@ def test_a_serving_replica_that_fails_is_placed_anew_while_its_sibling_answers(
     cluster.sweep()
     assert cluster.state("chat") is JobState.RUNNING
     assert cluster.endpoint("chat").state == "degraded"
+    shown = get_endpoint(cluster.deps, ADMIN, "chat")
+    assert (len(shown.replicas), shown.num_replicas) == (1, 2)
     cluster.steps(4)
     assert cluster.endpoint("chat").state == "ready"
     attempts = {it.gang_index: (it.id, it.attempt) for it in cluster.replicas("chat")}
     assert attempts[kept.gang_index] == (kept.id, 1)
     assert attempts[lost.gang_index][1] == 2
+
+
+def test_an_endpoint_never_counts_otherwise_than_its_replicas(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_server("chat", 2))
+    cluster.steps(3)
+    assert get_endpoint(cluster.deps, ADMIN, "chat").message == "2 of 2 replicas are ready"
+    cluster.finish("chat", ExitReason.KILLED)
+    assert cluster.endpoint("chat").message == "2 of 2 replicas are ready", "no sweep yet"
+    assert get_endpoint(cluster.deps, ADMIN, "chat").message == "1 of 2 replicas are ready"
+    cluster.sweep()
+    assert get_endpoint(cluster.deps, ADMIN, "chat").message == (
+        "1 of 2 replicas are ready; attempt 1 ended: replica 0 on node a: ended: killed"
+    )
 
 
 def test_a_silent_nodes_servers_leave_at_once_and_substitutes_start_elsewhere(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from penstock.cli.columns import CHIPS, JOBS, Column
+from penstock.cli.columns import CHIPS, ENDPOINTS, JOBS, Column
 from penstock.cli.tables import details, table
 
 NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
@@ -74,6 +74,19 @@ def test_a_job_shows_waiting_running_chips_and_progress() -> None:
         "tiny", "running", "train", "default", "any:4", "emulated-a100:0.75", "0.4s", "1m15s",
         "7/10", "-", "1m00s",
     ]  # fmt: skip
+
+
+def test_an_endpoint_counts_what_was_asked_for_and_says_why_it_is_short() -> None:
+    endpoint: dict[str, Any] = {
+        "name": "chat", "state": "ready", "model": "m", "job": "chat", "url": "/v1",
+        "num_replicas": 2, "message": "1 of 2 replicas are ready",
+        "replicas": [{"ready": True, "chip_type": "cpu"}], "created_at": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    cells = {it.title: it.cell(endpoint, NOW) for it in ENDPOINTS}
+    assert (cells["READY"], cells["WHY"]) == ("1/2", "1 of 2 replicas are ready")
+    whole = {**endpoint, "num_replicas": 1}
+    cells = {it.title: it.cell(whole, NOW) for it in ENDPOINTS}
+    assert (cells["READY"], cells["WHY"]) == ("1/1", None)
 
 
 def test_an_emulated_chip_says_that_it_is_emulated() -> None:
