@@ -179,5 +179,6 @@ def an_endpoint() -> Endpoint:
     return Endpoint(
         id=f"endpoint_{1:032x}", name="tiny", project="default", job="tiny-serve", model="tiny",
         url="http://127.0.0.1:8470/v1", num_replicas=1, replicas=[replica],
-        state=EndpointState.READY, reason="ready", message="1 of 1 ready", since=SINCE, created_at=SINCE,
+        state=EndpointState.READY, reason="ready", message="1 of 1 ready", since=SINCE,
+        created_at=SINCE,
     )  # fmt: skip
