@@ -77,6 +77,13 @@ def unknown_chip_type(chip_type: str, known: Collection[str]) -> GatewayError:
     )  # fmt: skip
 
 
+def type_not_served(model: str, chip_type: str, wish: Collection[str]) -> GatewayError:
+    return GatewayError(
+        404, f"No replica of {model!r} can ever be on {chip_type}: its job asks for "
+        f"{' or '.join(wish)}.", INVALID, "chip_type_not_served",
+    )  # fmt: skip
+
+
 def too_slow(path: str) -> GatewayError:
     return GatewayError(
         504, f"The replica took too long to answer {path}.", SERVER, "replica_too_slow"

@@ -25,6 +25,7 @@ from control_plane.gateway.errors import (
     no_token,
     not_local,
     not_ready,
+    type_not_served,
     unknown_chip_type,
     unknown_model,
     unknown_path,
@@ -35,7 +36,7 @@ from control_plane.gateway.relay import unless_gone
 from control_plane.gateway.routes import Routes
 from control_plane.hub import Hub
 from control_plane.services.deps import Caller, Deps
-from control_plane.services.read_routes import OpenModel, known_types
+from control_plane.services.read_routes import OpenModel, known_types, wish_against
 from control_plane.services.tokens import authenticate
 from penstock.addresses import asked_from_here
 from penstock.api.states import Role
@@ -115,6 +116,7 @@ class Gateway:
         document = _document(body)
         name = document["model"]
         model = await self._find(name, caller)
+        await self._check_wish(model, chip_type)
         if not model.routes:
             raise not_ready(name, chip_type)
         path = "/v1/" + request.url.path.partition("/v1/")[2]
@@ -139,6 +141,14 @@ class Gateway:
         if chip_type not in known:
             raise unknown_chip_type(chip_type, known)
         return chip_type
+
+    async def _check_wish(self, model: OpenModel, chip_type: str | None) -> None:
+        """Refuses a type that the model's job can never get: to wait for it would be for ever."""
+        if chip_type is None or any(chip_type == it.chip_type for it in model.routes):
+            return
+        wish = await asyncio.to_thread(wish_against, self._deps, model.endpoint_id, chip_type)
+        if wish is not None:
+            raise type_not_served(model.model, chip_type, wish)
 
     async def _caller(self, request: Request) -> Caller:
         if not self._auth:

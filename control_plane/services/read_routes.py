@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from control_plane.services.check_spec import chip_types
+from control_plane.services.check_spec import ANY, chip_types
 from control_plane.services.deps import Deps
+from control_plane.store.listing import vendors_of_type
 from control_plane.store.models import Endpoint, Replica
 from penstock.api.states import NodeHealth, ReplicaState
+from penstock.api.vendors import vendor_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,24 @@ def known_types(deps: Deps) -> list[str]:
     """The chip types that there are, were, or could be."""
     with deps.store.read() as tx:
         return chip_types(tx)
+
+
+def wish_against(deps: Deps, endpoint_id: str, chip_type: str) -> tuple[str, ...] | None:
+    """The chips that the endpoint's job asks for, if none of that type can ever be among them. A
+    type that no node has shown yet may be of any vendor.
+    """
+    with deps.store.read() as tx:
+        row = tx.endpoints.get(endpoint_id)
+        job = tx.jobs.get(row.job_id) if row is not None else None
+        if job is None:
+            return None
+        shown = vendors_of_type(tx.session, chip_type)
+    wish: tuple[str, ...] = tuple(job.spec["resources"]["chip"])
+    table = vendor_table()
+    vendors = {*shown, *(key for key, vendor in table.items() if chip_type in vendor.types)}
+    wished = table.keys() & set(wish)
+    by_vendor = bool(vendors & wished if vendors else wished)
+    return None if ANY in wish or chip_type in wish or by_vendor else wish
 
 
 def _answers(replica: Replica) -> bool:

@@ -238,6 +238,11 @@ def tokens_worked(session: Session, endpoint_ids: Collection[str]) -> dict[str, 
     return {endpoint: (int(prompt), int(completion)) for endpoint, prompt, completion in rows}
 
 
+def vendors_of_type(session: Session, chip_type: str) -> Sequence[str]:
+    """Whose chips of that type a node ever reported."""
+    return session.scalars(select(Chip.vendor).where(Chip.type == chip_type).distinct()).all()
+
+
 def known_chip_types(session: Session) -> Sequence[str]:
     """Every type that a node ever reported, whether its chips are present or not."""
     return session.scalars(select(Chip.type).distinct().order_by(Chip.type)).all()

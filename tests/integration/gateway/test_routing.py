@@ -46,6 +46,31 @@ def test_a_base_url_may_name_the_chip_type(front: Front) -> None:
     assert client.get("/at/nvidia-a100/v1/models").json()["data"] == [], "it may still join"
 
 
+@pytest.mark.parametrize(
+    "wish,kind,status",
+    [
+        ([BIG], SMALL, 404),
+        ([BIG], BIG, 503),
+        ([BIG], "nvidia-a100", 404),
+        (["nvidia"], SMALL, 404),
+        (["nvidia"], "nvidia-a100", 503),
+        (["emulated"], SMALL, 503),
+        (["any"], SMALL, 503),
+    ],
+)
+def test_a_chip_type_that_the_job_can_never_get_is_no_reason_to_wait(
+    front: Front, wish: list[str], kind: str, status: int
+) -> None:
+    spec = a_server("chat", project="mine", resources={"chips": 1, "chip": wish})
+    front.cluster.submit(spec)
+    answer = front.client().post(f"/at/{kind}/v1/completions", json=ASK)
+    code = {404: "chip_type_not_served", 503: "model_not_ready"}[status]
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    if status == 404:
+        assert f"its job asks for {wish[0]}." in answer.json()["error"]["message"]
+        assert "retry-after" not in answer.headers
+
+
 def test_a_model_can_be_looked_up_alone(front: Front) -> None:
     front.serve("chat", BIG)
     client = front.client()
