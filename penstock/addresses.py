@@ -22,6 +22,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_wildcard(host: str) -> bool:
+    """Whether listening there means listening on every address of this machine."""
+    return host in _WILDCARDS
+
+
 def asked_from_here(headers: Mapping[str, str]) -> bool:
     """Whether a request means this machine by its own name and comes from no web page elsewhere.
 

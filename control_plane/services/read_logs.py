@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from control_plane.errors import Invalid
+from control_plane.domain.job import TERMINAL
+from control_plane.errors import Invalid, NotFound
 from control_plane.services.cancel_job import find_job
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.follow_logs import ALL, LogFollower, Which, number_of, spot_of
@@ -56,7 +57,34 @@ def log_text(deps: Deps, caller: Caller, ref: str, ask: Ask) -> LogText:
 def _logs(deps: Deps, caller: Caller, ref: str, which: Which) -> tuple[str, list[LogEnd]]:
     with deps.store.read() as tx:
         job = find_job(tx, caller, ref)
-        return job.id, [log for log in log_ends(tx.session, job.id) if which.takes(log)]
+        every = log_ends(tx.session, job.id)
+        chosen = [log for log in every if which.takes(log)]
+        if not chosen and which != ALL and job.state in TERMINAL:
+            raise NotFound(_nothing_there(job.name, every, which), code="log_not_found")
+        return job.id, chosen
+
+
+def _nothing_there(name: str, logs: Sequence[LogEnd], which: Which) -> str:
+    """Why an ended job has no such output, and which there is."""
+    if not logs:
+        return f"{name} has no output: it ended before it was placed"
+    ranks = _numbers({number_of(log) for log in logs if which.attempt in (None, log.attempt)})
+    attempts = _numbers({log.attempt for log in logs})
+    if not ranks:
+        return f"{name} had no attempt {which.attempt}: there were {attempts}"
+    of = "" if which.attempt is None else f" in attempt {which.attempt}"
+    return f"{name} had no rank {which.rank}{of}: there were {ranks} (attempts: {attempts})"
+
+
+def _numbers(found: set[int]) -> str:
+    """`0`, `0 and 1`, `0 to 7`, `0, 2 and 5`; at most eight are named one by one."""
+    numbers = sorted(found)
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]} to {numbers[-1]}"
+    shown = [str(number) for number in numbers[:8]]
+    if len(numbers) > len(shown):
+        return f"{', '.join(shown)} and {len(numbers) - len(shown)} more"
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def _labels(logs: Sequence[LogEnd]) -> list[bytes]:

@@ -147,6 +147,12 @@ def resolve(settings: Settings) -> Context:
     return Context(settings.server, settings.token or (same[0].token if same else None))
 
 
+def is_chosen(settings: Settings) -> bool:
+    """Whether an option, the environment or a saved login says which server to talk to."""
+    chosen = settings.server or settings.context or read_contexts(settings.home).current
+    return chosen is not None
+
+
 def no_such_context(name: str | None, contexts: Contexts) -> CliError:
     """The error for a name that no login was saved under."""
     return CliError(

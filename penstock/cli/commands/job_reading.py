@@ -9,7 +9,7 @@ import typer
 
 from penstock.cli import columns
 from penstock.cli.commands.plan import reasons
-from penstock.cli.following import print_stream
+from penstock.cli.following import ENDED, print_stream
 from penstock.cli.options import (
     Format,
     JobArgument,
@@ -58,10 +58,30 @@ def logs(
         if head is not None:
             raise typer.BadParameter("--head and --follow exclude each other")
         document = session.http().document(routes.read("jobs", job))
+        if document["state"] not in ENDED:
+            _say_if_none(session, job, rank, attempt)
         print_stream(session, document, rank=rank, tail=tail, attempt=attempt)
         return
     request = routes.job_log_text(job, tail=tail, head=head, rank=rank, attempt=attempt)
     session.console.copy(session.http().download(request))
+    _say_if_none(session, job, rank, attempt)
+
+
+def _say_if_none(session: Session, job: str, rank: int | None, attempt: int | None) -> None:
+    """Of a job that goes on, that there is no such replica so far; an ended one is refused."""
+    if rank is None and attempt is None:
+        return
+    replicas = session.http().items(routes.read("jobs", job, "replicas"))
+    if any(_is_wanted(one, rank, attempt) for one in replicas):
+        return
+    words = ("rank", rank), ("attempt", attempt)
+    wanted = " in ".join(f"{name} {number}" for name, number in words if number is not None)
+    session.console.note(f"{job} has no {wanted} so far")
+
+
+def _is_wanted(replica: dict[str, Any], rank: int | None, attempt: int | None) -> bool:
+    number = replica.get("gang") or replica["rank"]
+    return rank in (None, number) and attempt in (None, replica["attempt"])
 
 
 def events(

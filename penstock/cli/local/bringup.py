@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from penstock.addresses import bracketed, host_of, is_loopback, outward
+from penstock.addresses import bracketed, host_of, is_loopback, is_wildcard, outward
 from penstock.cli.config import DEFAULT_PORT, LOCAL, Context, read_contexts, write_contexts
 from penstock.cli.failures import CliError, ClosedPipe, ExitCode
 from penstock.cli.local import accelerators, processes, starting
@@ -65,9 +65,11 @@ class BringUp:
             if has_ended:
                 self._say("  the server had ended without `penstock down`: started again")
             self._say_port(server)
+            self._say_all_addresses(server)
         else:
             starting.await_ready(self._home, server)
             self._header = f"penstock is running already at {server.url}"
+            self._say_all_addresses(server)
             for line in ignored_by_server(self._wish, server):
                 self._say(f"  {line}")
         return server
@@ -100,7 +102,7 @@ class BringUp:
         this machine's own stays on this machine.
         """
         emulate = self._chips()
-        host = server.command[server.command.index("--host") + 1]
+        host = _host_of(server)
         wish = AgentWish(
             context.server, starting.node_name(), emulate,
             join_token=None if is_known else self._join_token(context),
@@ -152,6 +154,12 @@ class BringUp:
         if self._wish.port is None and not server.url.endswith(usual):
             self._say(f"  (port {usual[1:]} was taken, or another one was used before)")
 
+    def _say_all_addresses(self, server: Daemon) -> None:
+        host = _host_of(server)
+        told = all_addresses(host, outward(host), server)
+        if told is not None:
+            self._say(f"  {told}")
+
     def _home_option(self) -> str:
         return "" if self._session.settings.is_usual_home else f" --home {self._home.path}"
 
@@ -165,6 +173,16 @@ class BringUp:
             return  # the cloud is there all the same
 
 
+def all_addresses(host: str, others: str, server: Daemon) -> str | None:
+    """What is said where the server listens on all addresses; others reach us at `others`."""
+    if not is_wildcard(host):
+        return None
+    if is_loopback(others):
+        return "it listens on all addresses of this machine"
+    port = server.url.rpartition(":")[2]
+    return f"it listens on all addresses; others reach it at http://{bracketed(others)}:{port}"
+
+
 def ignored_by_server(wish: Wish, server: Daemon) -> list[str]:
     """What was asked for now and does not change a server that runs; a sentence each."""
     found = []
@@ -175,6 +193,10 @@ def ignored_by_server(wish: Wish, server: Daemon) -> list[str]:
     if wish.host != DEFAULT_HOST and wish.host not in server.command:
         found.append(f"--host is ignored, the server keeps its address: to change it, {_ANEW}")
     return found
+
+
+def _host_of(server: Daemon) -> str:
+    return server.command[server.command.index("--host") + 1]
 
 
 def _check_agent(home: Home) -> None:

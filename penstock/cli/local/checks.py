@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from penstock import __version__
-from penstock.cli.config import CONTEXTS_FILE, Context, resolve
+from penstock.cli.config import CONTEXTS_FILE, Context
 from penstock.cli.failures import CliError
+from penstock.cli.local.belonging import cloud_of_node, cloud_to_look_at
 from penstock.cli.local.home import Home
 from penstock.cli.session import Session, open_http
 from penstock.client import routes
@@ -29,18 +30,18 @@ def finding(level: Level, where: str, what: str, advice: str = "") -> Finding:
 
 def check_client(session: Session) -> Iterator[Finding]:
     """Everything worth saying without looking at the node."""
-    home = Home(session.settings.home)
+    home, cloud = Home(session.settings.home), cloud_of_node(session)
     yield from _home(home)
     yield from _extras()
-    yield from _daemons(home)
+    yield from _daemons(home, cloud)
     try:
-        context = resolve(session.settings)
+        context = cloud_to_look_at(session)
         http = open_http(context, timeout_s=5.0, retry=RetryPolicy(attempts=1))
     except CliError as error:
         yield finding("error", "login", str(error), str(error.document["hint"] or ""))
         return
     with http:
-        yield from _server(http, context)
+        yield from _server(http, context, cloud)
 
 
 def _home(home: Home) -> Iterator[Finding]:
@@ -67,7 +68,9 @@ def _extras() -> Iterator[Finding]:
             yield finding("info", "installation", f"the {extra} part is not installed", advice)
 
 
-def _daemons(home: Home) -> Iterator[Finding]:
+def _daemons(home: Home, cloud: str | None) -> Iterator[Finding]:
+    if cloud is not None:
+        yield finding("ok", "agent", f"this machine is a node of the cloud at {cloud}")
     for name, daemon, file in (
         ("server", home.server(), home.server_file),
         ("agent", home.agent(), home.agent_file),
@@ -76,15 +79,23 @@ def _daemons(home: Home) -> Iterator[Finding]:
             yield finding("ok", name, f"runs here as process {daemon.pid}")
         elif file.exists():
             what = f"was started here and has ended; its log: {home.log(name)}"
-            yield finding("error", name, what, "start it again: penstock up")
+            yield finding("error", name, what, _again(name, cloud))
 
 
-def _server(http: Http, context: Context) -> Iterator[Finding]:
+def _again(name: str, cloud: str | None) -> str:
+    if name == "agent" and cloud is not None:
+        return f"join {cloud} again, with a token that `penstock node join` makes there"
+    return "start it again: penstock up"
+
+
+def _server(http: Http, context: Context, cloud: str | None) -> Iterator[Finding]:
     started = time.monotonic()
     try:
         alive = http.document(routes.probe("/healthz"))
     except ConnectionFailed as error:
-        yield finding("warning", "server", str(error), "start one here: penstock up")
+        elsewhere = f"this node needs the server at {cloud}: see whether it runs, and the network"
+        advice = "start one here: penstock up" if cloud is None else elsewhere
+        yield finding("warning", "server", str(error), advice)
         return
     except ApiError as error:
         yield finding("error", "server", str(error), "check the address: penstock context list")
@@ -93,7 +104,11 @@ def _server(http: Http, context: Context) -> Iterator[Finding]:
     yield finding("ok", "server", f"{context.server} answers in {took_ms:.0f} ms")
     yield from _version(alive.get("version"))
     yield from _ready(http)
-    yield from _login(http, context)
+    if cloud == context.server and context.token is None:
+        what = "none here; the node itself needs none"
+        yield finding("info", "login", what, f"to run commands: penstock login {cloud}")
+    else:
+        yield from _login(http, context)
 
 
 def _version(server: str | None) -> Iterator[Finding]:

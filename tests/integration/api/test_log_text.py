@@ -177,3 +177,29 @@ def test_what_was_left_out_at_the_start_is_said_once(
     assert lines == [data[gone:]]
     assert len(lines[0]) <= 3 * CHUNK_BYTES
     assert _bytes(follower.lines(job)) == notice + b"\n" + data[gone:]
+
+
+@SQLITE
+def test_a_rank_or_attempt_that_an_ended_job_never_had_is_refused_with_those_it_had(
+    api_client: TestClient, deps: Deps, agent: Agent
+) -> None:
+    job = submit(api_client, name="two", task={"command": ["true"], "replicas": 2})["id"]
+    path = f"/api/v1/jobs/{job}/logs"
+    replicas = place(deps, job, agent, ranks=2)
+    assert api_client.get(f"{path}?rank=7").status_code == 200  # it may still come
+    for replica in replicas:
+        agent.end(replica)
+    for query, told in (
+        ("rank=7", "two had no rank 7: there were 0 and 1 (attempts: 1)"),
+        ("attempt=9", "two had no attempt 9: there were 1"),
+        ("rank=2&attempt=1", "two had no rank 2 in attempt 1: there were 0 and 1 (attempts: 1)"),
+    ):
+        for accept in ("text/plain", "text/event-stream"):
+            refused = api_client.get(f"{path}?{query}", headers={"Accept": accept})
+            assert (refused.status_code, refused.json()["code"]) == (404, "log_not_found")
+            assert refused.json()["detail"] == told
+    never = submit(api_client, name="never")["id"]
+    api_client.post(f"/api/v1/jobs/{never}/cancel")
+    refused = api_client.get(f"/api/v1/jobs/{never}/logs?rank=0")
+    assert refused.json()["detail"] == "never has no output: it ended before it was placed"
+    assert api_client.get(f"/api/v1/jobs/{never}/logs").text == ""

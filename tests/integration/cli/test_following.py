@@ -73,3 +73,11 @@ def test_events_can_be_followed_to_the_end(cli: Cli) -> None:
     assert [line.split()[1] for line in lines] == [
         "job.queued", "job.starting", "job.running", "job.succeeded",
     ]  # fmt: skip
+
+
+def test_a_rank_that_a_live_job_does_not_have_yet_is_said_on_stderr(cli: Cli) -> None:
+    cli("job", "submit", "--name", "live", "--", "sleep", "9")
+    result = cli("job", "logs", "live", "--rank", "7", "--attempt", "1")
+    assert (result.code, result.out) == (0, "")
+    assert result.err == "live has no rank 7 in attempt 1 so far\n"
+    assert cli("job", "logs", "live", "--rank", "0").err == ""

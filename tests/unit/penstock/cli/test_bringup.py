@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from penstock.cli.local.bringup import ignored_by_server
+from penstock.cli.local.bringup import all_addresses, ignored_by_server
 from penstock.cli.local.home import Daemon
 from penstock.cli.local.starting import Wish, explain_log
 
@@ -25,6 +25,14 @@ def test_options_that_a_running_server_cannot_take_are_named_one_by_one() -> Non
 def test_options_that_the_server_has_already_are_not_mentioned() -> None:
     assert ignored_by_server(Wish(port=8470, auth=False), a_server("--no-auth")) == []
     assert ignored_by_server(Wish(), a_server("--no-auth")) == []
+
+
+def test_a_server_on_all_addresses_says_so_and_where_others_reach_it() -> None:
+    told = all_addresses("0.0.0.0", "192.0.2.7", a_server())
+    assert told == "it listens on all addresses; others reach it at http://192.0.2.7:8470"
+    assert "http://[2001:db8::7]:8470" in str(all_addresses("::", "2001:db8::7", a_server()))
+    assert "127.0.0.1" not in str(all_addresses("0.0.0.0", "127.0.0.1", a_server()))
+    assert all_addresses("127.0.0.1", "127.0.0.1", a_server()) is None
 
 
 def test_a_damaged_database_is_one_sentence() -> None:

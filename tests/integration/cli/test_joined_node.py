@@ -1,0 +1,54 @@
+"""On a node that joined another cloud, commands that look around look at that cloud."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from penstock.cli.config import read_settings
+from penstock.cli.console import Console
+from penstock.cli.local.checks import check_client
+from penstock.cli.local.home import Home
+from penstock.cli.session import Session
+from tests.fakes.api_server import FakeServer
+from tests.integration.cli.conftest import Cli
+
+NO_LOGIN = {"PENSTOCK_SERVER": None, "PENSTOCK_TOKEN": None}
+
+
+@pytest.fixture
+def home(environ: dict[str, str], server: FakeServer) -> Path:
+    """The home of a node that joined the server's cloud by hand."""
+    path = Path(environ["PENSTOCK_HOME"])
+    (path / "agent").mkdir(parents=True)
+    Home(path).write_joined(server.url)
+    return path
+
+
+def test_its_status_is_about_its_cloud(cli: Cli, home: Path, server: FakeServer) -> None:
+    result = cli("status", "-o", "json", **NO_LOGIN)
+    found = json.loads(result.out)
+    assert result.code == 0
+    assert (found["address"], found["node_of"]) == (server.url, server.url)
+    assert (found["reachable"], found["to_see_more"]) == (True, f"penstock login {server.url}")
+
+
+def test_its_status_with_a_login_shows_the_pool(cli: Cli, home: Path, server: FakeServer) -> None:
+    found = json.loads(cli("status", "-o", "json").out)
+    assert (found["node_of"], found["nodes"]) == (server.url, {"ready": 1})
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_its_doctor_never_advises_a_cloud_of_its_own(
+    home: Path, server: FakeServer, runs: bool
+) -> None:
+    if not runs:
+        server.stop()
+    settings = read_settings({"PENSTOCK_HOME": str(home)})
+    found = list(check_client(Session(settings, Console(color=False))))
+    assert f"this machine is a node of the cloud at {server.url}" in [it["what"] for it in found]
+    assert not [it for it in found if it["level"] == "error" or "penstock up" in it["advice"]]
+    (told, *_) = [it for it in found if it["where"] == "login"] or found[-1:]
+    assert server.url in told["advice"]
