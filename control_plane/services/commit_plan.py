@@ -169,7 +169,7 @@ def _defer(tx: Transaction, job: Job, gang: Gang, code: str, planned_at: datetim
         gang.not_before = None
     gang.wait, gang.reason = {"code": code}, code
     if code != Code.BACKING_OFF:  # until when, and why, was said when the attempt ended
-        past = last_attempt(gang)
+        past = last_attempt(job, gang)
         why = f"waits ({code.replace('_', ' ')}); details: penstock job explain {job.name}"
         gang.message = "; ".join(filter(None, (why, past)))
     if job.state == JobState.QUEUED:

@@ -42,7 +42,7 @@ def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
             return answer
         pool = deps.read_pool(tx, now)
         snapshot = hide_names(tx, pool.snapshot, caller)
-        pasts = {it.id: last_attempt(it) for it in gangs}
+        pasts = {it.id: last_attempt(job, it) for it in gangs}
     plan = make_plan(snapshot, POLICY, now)
     serving = still_serving(gangs, num_ready) if job.type == JobType.SERVE else ""
     return _of_plan(answer, gangs, serving, pasts, snapshot, plan)
@@ -63,7 +63,7 @@ def _told(job: Job, gangs: Sequence[Gang], num_ready: int, held: Sequence[str]) 
             whose = f"replica {gang.index}" if job.type == JobType.SERVE else "it"
             is_over = gang.state in TERMINAL
             where = "has no further attempt" if is_over else f"is in attempt {gang.attempt}"
-            words.append(f"{whose} {where}: {last_attempt(gang)}")
+            words.append(f"{whose} {where}: {last_attempt(job, gang)}")
     return "; ".join(words[: 1 + len(held) + _MOST_GANGS])
 
 

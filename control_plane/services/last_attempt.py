@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from control_plane.store.models import Gang
-from penstock.api.states import Outcome
+from control_plane.services.verdict import limits_of
+from control_plane.store.models import Gang, Job
+from penstock.api.states import JobState, JobType, Outcome
 
 _STOPPED: Final = {"preempted": "was preempted", "drained": "was stopped"}
 _TOLD: Final = 2
+_PLACED: Final = (JobState.STARTING, JobState.RUNNING)
 
 
 def note_end(gang: Gang, outcome: Outcome) -> None:
@@ -20,12 +22,12 @@ def note_end(gang: Gang, outcome: Outcome) -> None:
     }  # fmt: skip
 
 
-def last_attempt(gang: Gang) -> str:
+def last_attempt(job: Job, gang: Gang) -> str:
     """For example `attempt 1 ended (error, exit code 1): rank 0 on node a: exit code 1 (failures so
-    far: 1 by itself)`; empty before an attempt has ended.
+    far: 1 by itself, 2 tries left)`; empty before an attempt has ended.
     """
     end = gang.last_end
-    return "" if end is None else f"{_fate(end, f'ended ({_ending(end)})')}{_failures(gang)}"
+    return "" if end is None else f"{_fate(end, f'ended ({_ending(end)})')}{_failures(job, gang)}"
 
 
 def end_of_attempt(gang: Gang) -> str:
@@ -49,13 +51,29 @@ def _ending(end: dict[str, Any]) -> str:
     return words if end["exit_code"] is None else f"{words}, exit code {end['exit_code']}"
 
 
-def _failures(gang: Gang) -> str:
+def _failures(job: Job, gang: Gang) -> str:
+    limits = limits_of(job)
     counts = [
-        f"{count} by {whose}"
-        for count, whose in (
-            (gang.own_failures, "itself"),
-            (gang.infrastructure_failures, "the infrastructure"),
+        ", ".join(filter(None, (f"{count} by {whose}", _tries_left(job, gang, count, limit))))
+        for count, whose, limit in (
+            (gang.own_failures, "itself", limits.own),
+            (gang.infrastructure_failures, "the infrastructure", limits.infrastructure),
         )
         if count
     ]
-    return f" (failures so far: {', '.join(counts)})" if counts else ""
+    return f" (failures so far: {'; '.join(counts)})" if counts else ""
+
+
+def _tries_left(job: Job, gang: Gang, count: int, limit: int | None) -> str:
+    """How many attempts may still follow such failures, if there is a limit: for a server that
+    has answered there is none.
+    """
+    if limit is not None and gang.state == JobState.QUEUED:
+        return _tries(limit - count + 1)
+    if limit is not None and gang.state in _PLACED and job.type != JobType.SERVE:
+        return f"{_tries(limit - count)} after this one"
+    return ""
+
+
+def _tries(number: int) -> str:
+    return "1 try left" if number == 1 else f"{max(0, number)} tries left"

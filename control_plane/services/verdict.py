@@ -82,7 +82,7 @@ def judge_cause(
         advanced=_advanced(tx, job, gang),
         answered=job.type == JobType.SERVE and replica.ready_at is not None,
     )
-    outcome, after = judge(cause.exit_reason, before, _limits(job), attempt)
+    outcome, after = judge(cause.exit_reason, before, limits_of(job), attempt)
     message = f"{whose(tx, replica)}: {cause.message}"
     if outcome is Outcome.FAILED:
         message += _given_up(job, cause.exit_reason, after)
@@ -96,6 +96,16 @@ def outcome_if_lost(
     """What the attempt would end in if this replica were not heard of any more."""
     lost = Cause(ExitReason.LOST, ExitReason.LEASE_EXPIRED, "")
     return judge_cause(tx, job, gang, replica, lost, now).outcome
+
+
+def limits_of(job: Job) -> Limits:
+    """A serving replica that cannot even start is given up; otherwise it is started again as long
+    as its job is wanted, and back-off slows it.
+    """
+    own = int(job.spec.get("retry", {}).get("limit", 0))
+    if job.type == JobType.SERVE:
+        return Limits(max(own, SERVER_START_LIMIT), infrastructure=None)
+    return Limits(own)
 
 
 _FOLLOWS: Final = (ExitReason.PEER_LOST, ExitReason.STOPPED)
@@ -136,16 +146,6 @@ def _succeeded(job: Job, replica: Replica) -> bool:
     """A server is not meant to end by itself."""
     completed = (replica.exit or {}).get("reason") == ExitReason.COMPLETED
     return completed and job.type != JobType.SERVE
-
-
-def _limits(job: Job) -> Limits:
-    """A serving replica that cannot even start is given up; otherwise it is started again as long
-    as its job is wanted, and back-off slows it.
-    """
-    own = int(job.spec.get("retry", {}).get("limit", 0))
-    if job.type == JobType.SERVE:
-        return Limits(max(own, SERVER_START_LIMIT), infrastructure=None)
-    return Limits(own)
 
 
 def _ran_s(replica: Replica, now: datetime) -> float:

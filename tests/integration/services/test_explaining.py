@@ -12,7 +12,7 @@ from control_plane.services.read_jobs import get_job
 from control_plane.services.submit_job import submit_job
 from penstock.api.plans import Explanation
 from penstock.api.specs import JobSpec
-from penstock.api.states import ExitReason, Role
+from penstock.api.states import ExitReason, JobState, Role
 from penstock.api.tokens import ProjectRequest
 from tests.fakes.cluster import ADMIN, BIG, Cluster, a_server, a_task
 
@@ -33,7 +33,48 @@ def test_a_job_that_backs_off_says_how_its_last_attempt_ended(cluster: Cluster) 
     assert answer.code == "backing_off"
     assert answer.sentence.startswith("brittle: its last attempt failed")
     past = "attempt 1 ended (error, exit code 3): rank 0 on node a: ended: error"
-    assert answer.sentence.endswith(f"; {past} (failures so far: 1 by itself)")
+    assert answer.sentence.endswith(f"; {past} (failures so far: 1 by itself, 3 tries left)")
+
+
+def test_the_tries_that_are_left_are_counted_down_to_the_last(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("brittle", retry={"limit": 2}))
+    told = []
+    for _ in range(2):
+        for _ in range(40):
+            cluster.step()
+            if cluster.state("brittle") is JobState.RUNNING:
+                break
+        told.append(_why(cluster, "brittle").sentence)
+        cluster.finish("brittle", ExitReason.ERROR, code=3)
+        told.append(_why(cluster, "brittle").sentence)
+    endings = [it.rpartition("(failures so far: ")[2] for it in told[1:]]
+    assert endings == [
+        "1 by itself, 2 tries left)", "1 by itself, 1 try left after this one)",
+        "2 by itself, 1 try left)",
+    ]  # fmt: skip
+
+
+def test_a_server_that_fails_to_start_says_how_many_starts_are_left(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_server("model"))
+    cluster.steps(3)
+    cluster.finish("model", ExitReason.ERROR)
+    assert _why(cluster, "model").sentence.endswith("1 by itself, 5 tries left)")
+    cluster.steps(4)
+    assert _why(cluster, "model").sentence.endswith("1 by itself)"), "it has answered again"
+
+
+def test_faults_of_both_kinds_have_tries_of_their_own(cluster: Cluster) -> None:
+    cluster.node("a")
+    cluster.submit(a_task("brittle", retry={"limit": 1}))
+    cluster.steps(3)
+    cluster.finish("brittle", ExitReason.KILLED)
+    cluster.steps(6)
+    cluster.finish("brittle", ExitReason.ERROR, code=3)
+    assert _why(cluster, "brittle").sentence.endswith(
+        "(failures so far: 1 by itself, 1 try left; 1 by the infrastructure, 5 tries left)"
+    )
 
 
 def test_a_serving_replica_that_backs_off_says_so_too(cluster: Cluster) -> None:
@@ -108,7 +149,8 @@ def test_a_running_job_says_which_attempt_it_is_and_why_the_last_one_ended(
     cluster.steps(4)
     assert _why(cluster, "brittle").sentence == (
         "brittle is running: 1 of 1 replicas run; it is in attempt 2: attempt 1 ended (error, "
-        "exit code 3): rank 0 on node a: ended: error (failures so far: 1 by itself)"
+        "exit code 3): rank 0 on node a: ended: error (failures so far: 1 by itself, "
+        "2 tries left after this one)"
     )
     cluster.finish("brittle")
     assert _why(cluster, "brittle").sentence == (
