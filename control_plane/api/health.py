@@ -53,7 +53,9 @@ async def healthz() -> Response:
     "/readyz", operation_id="readyz", response_model=Readiness, dependencies=[Depends(public)]
 )
 def readyz(deps: D) -> Response:
-    """Database, migrations and scheduler are well; else a 503 that names what is not."""
+    """Database, migrations and scheduler are well; else a 503 that names what is not. A storage
+    that takes no writes makes the answer `degraded`.
+    """
     return plain_reply(readiness(deps))
 
 

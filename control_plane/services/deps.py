@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from control_plane.clock import Clock
 from control_plane.errors import Denied
 from control_plane.launchers.base import Launcher
+from control_plane.services.storage_probe import StorageProbe
 from control_plane.store.snapshot_reader import Pool, PoolReader
 from control_plane.store.unit_of_work import Store, Transaction
 from penstock.api.states import Role
@@ -33,6 +34,8 @@ class LogBytes(Protocol):
     def next_kept(self, replica_id: str, offset: int) -> int | None: ...
 
     def delete(self, replica_id: str) -> None: ...
+
+    def probe(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Deps:
     launcher: Launcher
     rules: Rules = Rules()
     pool: PoolReader = field(default_factory=PoolReader)
+    storage_probe: StorageProbe = field(default_factory=StorageProbe)
 
     def read_pool(self, tx: Transaction, now: datetime) -> Pool:
         """The pool as `tx` sees it, for the planner."""

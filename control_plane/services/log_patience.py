@@ -55,12 +55,14 @@ class LogPatience:
 
 
 def missing_line(log: LogEnd) -> Line | None:
-    """Says how much of an ended replica's output never came; None where nothing is missing."""
+    """Says how much of an ended replica's output has not come; None where nothing is missing.
+
+    Its node may be away, or the server's storage may refuse the bytes: the next try may bring them.
+    """
     missing = (_length(log) or 0) - log.end
     if log.state != ReplicaState.EXITED or missing <= 0:
         return None
-    text = f"[penstock] the last {missing} bytes of this output have not come: "
-    text += "its node stopped sending them"
+    text = f"[penstock] the last {missing} bytes of this output have not come yet"
     return Line(text.encode(), log.end)
 
 

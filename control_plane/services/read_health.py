@@ -15,7 +15,9 @@ from penstock.api.health import Part, Readiness
 
 
 def readiness(deps: Deps) -> Readiness:
-    """All parts well. Raises Unavailable `not_ready` naming the parts that are not."""
+    """All parts, `degraded` where only the storage is not well: jobs run and the API answers
+    without it. Raises Unavailable `not_ready` naming the other parts that are not.
+    """
     parts = {"database": _database(deps)}
     if parts["database"].ok:
         parts["migrations"] = _migrations(deps)
@@ -29,7 +31,8 @@ def readiness(deps: Deps) -> Readiness:
     if broken:
         names = ", ".join(one.pointer.rpartition("/")[2] for one in broken)
         raise Unavailable(f"not ready: {names}", code="not_ready", violations=broken)
-    return Readiness(parts=parts)
+    parts["storage"] = deps.storage_probe.look(deps.logs.probe)
+    return Readiness(status="ready" if parts["storage"].ok else "degraded", parts=parts)
 
 
 def _database(deps: Deps) -> Part:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -20,6 +21,7 @@ from fsspec.core import url_to_fs
 from control_plane.errors import Invalid
 
 CHUNK_BYTES: Final = 2**20
+PROBE_BYTES: Final = 4096
 _REPLICA: Final = re.compile(r"replica_[0-9a-f]{32}")
 _CHUNK: Final = re.compile(r"\d{16}\.log")
 
@@ -74,6 +76,17 @@ class LogStore:
         """The start of the next chunk behind `offset` that is kept; None where there is none."""
         starts = (int(name[:16]) for name in self._chunks.names(_folder(replica_id)))
         return min((start for start in starts if start > offset), default=None)
+
+    def probe(self) -> None:
+        """Writes a little where logs are kept and takes it away. Raises OSError."""
+        folder = f"probe_{uuid.uuid4().hex}"
+        try:
+            self._chunks.write(folder, _name(0), 0, b"\0" * PROBE_BYTES)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._chunks.delete(folder)
+            raise
+        self._chunks.delete(folder)
 
     def delete(self, replica_id: str) -> None:
         """Forgets the whole log; one that is not there is fine."""

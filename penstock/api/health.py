@@ -31,7 +31,11 @@ class Part(View):
 
 
 class Readiness(View):
-    """All parts are well. When one is not, the answer is a problem that names it."""
+    """The control plane does its work. When a part that it cannot work without is not well, the
+    answer is a problem that names it.
+    """
 
-    status: str = "ready"
-    parts: dict[str, Part] = Field(description="database, migrations, scheduler")
+    status: str = Field(
+        default="ready", description="ready, or degraded: logs and checkpoints wait for the storage"
+    )
+    parts: dict[str, Part] = Field(description="database, migrations, scheduler, storage")

@@ -116,7 +116,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route(self, path: str, body: Any) -> None:
         if path in ("/healthz", "/readyz"):
-            return self._send(200, {"status": "ok", "version": "0.1.0"})
+            parts = {
+                name: {"ok": False, "message": what}
+                for name, what in self.state.faults.unwell.items()
+            }
+            return self._send(200, {"status": "ok", "version": "0.1.0", "parts": parts})
         role = self._authenticate()
         match path.removeprefix("/api/v1/").split("/"):
             case ["whoami"]:

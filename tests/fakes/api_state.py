@@ -44,6 +44,8 @@ class Faults:
     """Per stream connection: cut in the middle of an event after so many whole ones."""
     cut_texts_after: list[int] = field(default_factory=list)
     """Per log text: cut after so many bytes."""
+    unwell: dict[str, str] = field(default_factory=dict)
+    """Parts that `/readyz` calls not well, and why."""
 
 
 @dataclass

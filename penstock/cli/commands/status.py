@@ -13,11 +13,13 @@ from penstock.cli.config import Context
 from penstock.cli.failures import ExitCode
 from penstock.cli.options import Format, OutputOption, QuietOption, WatchOption
 from penstock.cli.output import Shown, data_text, show_text, steady
+from penstock.cli.readiness import unwell_parts
 from penstock.cli.session import Session, open_http, session_of
 from penstock.cli.tables import details
 from penstock.cli.units import size
 from penstock.client import routes
-from penstock.client.errors import ConnectionFailed
+from penstock.client.errors import ApiError, ConnectionFailed
+from penstock.client.requests import RetryPolicy
 
 if TYPE_CHECKING:
     from penstock.client.http import Http
@@ -66,8 +68,10 @@ def _status(session: Session) -> Mapping[str, Any]:
         told["node_of"] = cloud
     local = _processes(session)
     try:
+        health = {"health": _health(context)}
         with open_http(context) as http:
-            return {**told, "reachable": True, **local, **_seen(http, context, cloud)}
+            seen = _seen(http, context, cloud)
+            return {**told, "reachable": True, **health, **local, **seen}
     except ConnectionFailed as error:
         return {**told, "reachable": False, "reason": error.reason, **local}
 
@@ -78,6 +82,17 @@ def _seen(http: Http, context: Context, cloud: str | None) -> dict[str, Any]:
         http.send(routes.probe("/healthz"))
         return {"to_see_more": f"penstock login {cloud}"}
     return _pool(http)
+
+
+def _health(context: Context) -> str:
+    """`ready`, or what is not well; asked once, since not being ready is an answer."""
+    with open_http(context, retry=RetryPolicy(attempts=1)) as http:
+        try:
+            unwell = unwell_parts(http)
+        except ApiError as error:
+            return str(error)
+    told = "; ".join(f"{part} {what}" for part, what in unwell.items())
+    return f"degraded: {told}" if told else "ready"
 
 
 def _processes(session: Session) -> dict[str, Any]:

@@ -6,13 +6,14 @@ import importlib.util
 import os
 import time
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from penstock import __version__
 from penstock.cli.config import CONTEXTS_FILE, Context
 from penstock.cli.failures import CliError
 from penstock.cli.local.belonging import cloud_of_node, cloud_to_look_at
 from penstock.cli.local.home import Home
+from penstock.cli.readiness import unwell_parts
 from penstock.cli.session import Session, open_http
 from penstock.client import routes
 from penstock.client.errors import ApiError, ConnectionFailed
@@ -21,6 +22,10 @@ from penstock.client.requests import RetryPolicy
 
 Level = Literal["ok", "info", "warning", "error"]
 Finding = dict[str, Any]
+_ADVICE: Final = {
+    "storage": "logs and checkpoints wait for it: see whether it is mounted, has room and may be "
+    "written by the server"
+}
 
 
 def finding(level: Level, where: str, what: str, advice: str = "") -> Finding:
@@ -121,11 +126,13 @@ def _version(server: str | None) -> Iterator[Finding]:
 
 def _ready(http: Http) -> Iterator[Finding]:
     try:
-        http.send(routes.probe("/readyz"))
+        unwell = unwell_parts(http)
     except (ApiError, ConnectionFailed) as error:
         yield finding("error", "server", f"it is not ready: {error}", "see the server's log")
     else:
         yield finding("ok", "server", "it is ready")
+        for part, what in unwell.items():
+            yield finding("error", f"server's {part}", what, _ADVICE.get(part, ""))
 
 
 def _login(http: Http, context: Context) -> Iterator[Finding]:

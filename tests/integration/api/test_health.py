@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+from threading import Event
+
 import pytest
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
@@ -12,6 +16,7 @@ from control_plane.clock import ManualClock
 from control_plane.hub import Hub
 from control_plane.services.deps import Deps
 from control_plane.services.lead import try_to_lead
+from control_plane.services.storage_probe import StorageProbe
 from control_plane.store.unit_of_work import Store
 from penstock import __version__
 from tests.integration.conftest import BASE_URL
@@ -41,11 +46,53 @@ def test_ready_once_a_scheduler_leads(
     try_to_lead(deps, "me", ttl_s=10)
     parts = api_client.get("/readyz").json()["parts"]
     assert {name: part["ok"] for name, part in parts.items()} == {
-        "database": True, "migrations": True, "scheduler": True,
+        "database": True, "migrations": True, "scheduler": True, "storage": True,
     }  # fmt: skip
     clock.advance(11)
     assert api_client.get("/readyz").status_code == 503
     assert api_client.get("/healthz").json()["status"] == "ok"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_storage_that_takes_no_writes_is_told_and_the_server_stays_ready(
+    api_client: TestClient, deps: Deps, tmp_path: Path
+) -> None:
+    try_to_lead(deps, "me", ttl_s=10)
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "storage" / "logs").write_text("no folder")
+    answer = api_client.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    part = answer.json()["parts"]["storage"]
+    assert part == {"ok": False, "message": "takes no writes: not a directory"}
+
+
+def test_the_storage_is_tried_seldom() -> None:
+    tries: list[int] = []
+    probe = StorageProbe(remember_s=60.0)
+    assert [probe.look(lambda: tries.append(1)).ok for _ in range(3)] == [True] * 3
+    assert len(tries) == 1
+    eager = StorageProbe(remember_s=0.0)
+    for _ in range(3):
+        eager.look(lambda: tries.append(1))
+        time.sleep(0.001)
+    assert len(tries) == 4
+
+
+def test_a_storage_that_hangs_is_told_in_time_and_tried_once_until_it_answers() -> None:
+    released, tries = Event(), list[int]()
+
+    def write() -> None:
+        tries.append(1)
+        released.wait(30)
+
+    probe = StorageProbe(wait_s=0.05, remember_s=0.0)
+    found = [probe.look(write) for _ in range(3)]
+    assert {it.message for it in found} == {"has not finished a write for 0 s"}
+    assert len(tries) == 1
+    released.set()
+    until_s = time.monotonic() + 10
+    while not probe.look(write).ok:
+        assert time.monotonic() < until_s
 
 
 def test_a_database_that_is_away_is_a_503(

@@ -56,6 +56,14 @@ def test_a_deleted_log_reads_as_nothing(storage: str) -> None:
     assert store.read(REPLICA, 0, 10) == b""
 
 
+def test_a_probe_leaves_nothing_behind(storage: str) -> None:
+    LogStore(storage).write(REPLICA, 0, b"x")
+    LogStore(storage).probe()
+    system, root = fsspec.core.url_to_fs(storage)
+    names = [str(path).rpartition("/")[2] for path in system.ls(f"{root}/logs", detail=False)]
+    assert names == [REPLICA]
+
+
 def test_the_next_chunk_behind_a_gap_is_found(storage: str) -> None:
     store = LogStore(storage)
     assert store.next_kept(REPLICA, 0) is None

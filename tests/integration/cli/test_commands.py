@@ -103,6 +103,18 @@ def test_a_server_that_is_away_is_unreachable_with_what_to_do(cli: Cli, server: 
     assert "penstock up" in cli("node", "list").err
 
 
+def test_a_storage_that_takes_nothing_is_shown_by_status_and_doctor(
+    cli: Cli, server: FakeServer
+) -> None:
+    assert json.loads(cli("status", "-o", "json").out)["health"] == "ready"
+    server.state.faults.unwell = {"storage": "takes no writes: read-only file system"}
+    status = json.loads(cli("status", "-o", "json").out)
+    assert status["health"] == "degraded: storage takes no writes: read-only file system"
+    doctor = cli("doctor")
+    assert doctor.code == 1
+    assert "FAIL  server's storage: takes no writes: read-only file system" in doctor.out
+
+
 def test_json_for_programs_is_all_on_the_first_line(cli: Cli) -> None:
     for name in ("a", "b"):
         cli("job", "submit", "--name", name, "--", "echo", "hi")

@@ -37,6 +37,9 @@ class Kept:
     def delete(self, replica_id: str) -> None:
         self.data = b""
 
+    def probe(self) -> None:
+        pass
+
 
 def _log(end: int, **more: Any) -> LogEnd:
     known: dict[str, Any] = {"state": "running", "exit": None, "ended_at": None, **more}

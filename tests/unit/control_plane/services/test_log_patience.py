@@ -36,7 +36,7 @@ def test_the_rest_is_waited_for_and_then_given_up() -> None:
     assert patience.is_over(_log(40), ENDED, _after(PATIENCE_S))
     line = missing_line(_log(40))
     assert line is not None
-    assert "last 60 bytes" in line.text
+    assert line.text == "[penstock] the last 60 bytes of this output have not come yet"
 
 
 def test_a_log_that_grows_is_waited_for_as_long_as_it_does() -> None:
