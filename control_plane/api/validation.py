@@ -9,10 +9,12 @@ from pydantic import BaseModel
 
 from control_plane.errors import Invalid, NotFound, PlatformError
 from penstock.api.errors import Violation
+from penstock.api.ids import NAME_PATTERN
 from penstock.documents import Place
 from penstock.violations import nearest, violations_from
 
 Details = Mapping[str, Any]
+MAX_NAME: Final = 63
 _NO_PLACES: Final[Mapping[str, Place]] = {}
 
 
@@ -22,14 +24,20 @@ def validation_error(
     document: Any,
     places: Mapping[str, Place] = _NO_PLACES,
 ) -> PlatformError:
-    """One error that says everything. A path that cannot name anything is a NotFound."""
+    """One error that says everything. A path that cannot name anything is a NotFound, unless it
+    would name something new.
+    """
     by_part: dict[str, list[Details]] = {}
     for details in errors:
         by_part.setdefault(str(details["loc"][0]), []).append(details)
-    if "path" in by_part:
+    if "path" in by_part and not _names_something_new(by_part["path"][0]):
         word = str(by_part["path"][0].get("input"))[:80]
         return NotFound(f"there is nothing named {word!r} here", code="not_found")
     found = [
+        *(
+            one.model_copy(update={"pointer": "name"})
+            for one in _parameters(by_part.get("path", ()), "")
+        ),
         *_parameters(by_part.get("query", ()), "?"),
         *(
             one.model_copy(update={"pointer": one.pointer.title()})
@@ -83,6 +91,11 @@ def _body(
         return []
     found = violations_from(inner, model or BaseModel, document)
     return [_placed(_aimed(one, model), places) for one in found]
+
+
+def _names_something_new(details: Details) -> bool:
+    limits = details.get("ctx", {})
+    return bool(limits.get("pattern") == NAME_PATTERN or limits.get("max_length") == MAX_NAME)
 
 
 def _only_follows(details: Details, errors: Iterable[Details]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -18,6 +18,12 @@ NOUNS: Final[Mapping[str, str]] = {
     "JOB": "jobs", "JOB...": "jobs", "NODE": "nodes", "CHIP": "chips", "QUEUE": "queues",
     "ENDPOINT": "endpoints", "TOKEN": "tokens",
 }  # fmt: skip
+# An option's metavar: the noun, and which of its fields may be values.
+VALUES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "WISH": ("chip-types", ("type", "vendor")),
+    "VENDOR": ("chip-types", ("vendor",)),
+    "NODE": ("nodes", ("name",)),
+}
 SCRIPTS: Final[Mapping[str, str]] = {
     "bash": """\
 _penstock() {
@@ -56,7 +62,7 @@ def candidates(session: Session, root: Any, words: Sequence[str]) -> list[str]:
     command, rest = _walk(root, before)
     option = _option(command, before[-1]) if before else None
     if option is not None and not _is_flag(option):
-        return []
+        return _sorted(_values(session, option), incomplete)
     if rest and getattr(command, "commands", None):
         return []  # no such command
     if incomplete.startswith("-"):
@@ -65,7 +71,11 @@ def candidates(session: Session, root: Any, words: Sequence[str]) -> list[str]:
         found = [name for name, one in command.commands.items() if not one.hidden]
     else:
         found = _names(session, command, incomplete)
-    return sorted(name for name in found if name.startswith(incomplete))
+    return _sorted(found, incomplete)
+
+
+def _sorted(found: Iterable[str], incomplete: str) -> list[str]:
+    return sorted({name for name in found if name.startswith(incomplete)})
 
 
 def _walk(root: Any, words: Sequence[str]) -> tuple[Any, list[str]]:
@@ -96,17 +106,28 @@ def _is_flag(option: Any) -> bool:
     return bool(getattr(option, "is_flag", False))
 
 
+def _values(session: Session, option: Any) -> list[str]:
+    """Values of an option that the server knows: of a wish, chip types and vendors."""
+    noun, fields = VALUES.get(option.metavar, ("", ()))
+    return [str(one[name]) for one in (_items(session, noun) if noun else ()) for name in fields]
+
+
 def _names(session: Session, command: Any, incomplete: str) -> list[str]:
     """Names of the objects that the command's argument names; ids where their prefix was typed."""
     noun = next((NOUNS[one.metavar] for one in command.params if one.metavar in NOUNS), None)
     if noun is None:
         return []
+    found = _items(session, noun)
+    by_id = noun in ("chips", "tokens") or incomplete.startswith(noun[:-1] + "_")
+    return list(dict.fromkeys(str(one["id"] if by_id else one["name"]) for one in found))
+
+
+def _items(session: Session, noun: str) -> list[dict[str, Any]]:
+    """What the server has of these, at most so many; nothing where it does not answer at once."""
     from penstock.client import routes
 
     try:
         with open_http(resolve(session.settings), timeout_s=TIMEOUT_S) as http:
-            found = list(islice(http.items(routes.read(noun)), MAX_NAMES))
+            return list(islice(http.items(routes.read(noun)), MAX_NAMES))
     except (ClientError, CliError):
         return []
-    by_id = noun in ("chips", "tokens") or incomplete.startswith(noun[:-1] + "_")
-    return list(dict.fromkeys(str(one["id"] if by_id else one["name"]) for one in found))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final, TextIO
 
 from penstock.cli.failures import ClosedPipe
-from penstock.cli.text import OutputCleaner, clean_output, paint
+from penstock.cli.text import RESET, OutputCleaner, clean_output, is_styled_after, paint
 
 _CLEAR_LINE: Final = "\r\x1b[K"
 
@@ -24,6 +24,7 @@ class Console:
         self._status = ""
         self._mid_line = False
         self._returned = False
+        self._styled = False
 
     @property
     def out_is_terminal(self) -> bool:
@@ -55,7 +56,8 @@ class Console:
         with self._lock:
             self._hide_status()
             _write(sys.stdout, text)
-            self._mid_line = not text.endswith("\n")
+            self._styled = is_styled_after(text, self._styled)
+            self._mid_line = not text.removesuffix(RESET).endswith("\n")
             self._show_status()
 
     def output(self, piece: bytes) -> None:
@@ -80,6 +82,12 @@ class Console:
             else:
                 _write_bytes(sys.stdout, block)
         self.raw(cleaner.feed(b"", final=True))
+        self.end_output()
+
+    def end_output(self) -> None:
+        """After a job's output: no colour that it left on goes over what comes next."""
+        if self._styled and self.out_is_terminal:
+            self.raw(RESET)
 
     def note(self, text: str) -> None:
         """Something said along the way, to stderr; silent with -q."""

@@ -45,9 +45,12 @@ def print_stream(session: Session, job: Job, **part: int | None) -> None:
     """
     layout = Layout(prefixed=part.get("rank") is None and num_replicas(job) > 1)
     request = routes.job_log_stream(job["id"], **part)
-    for event in session.http().events(request):
-        session.console.output(layout.piece(json.loads(event.data)))
-    session.console.output(layout.end())
+    try:
+        for event in session.http().events(request):
+            session.console.output(layout.piece(json.loads(event.data)))
+        session.console.output(layout.end())
+    finally:
+        session.console.end_output()
 
 
 class Layout:

@@ -12,6 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import typer
+
 _UNSEEN = object()
 
 
@@ -54,7 +56,11 @@ class _Plain:
         if found is not _UNSEEN:
             return found
         param._runtime_param = None
-        return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
+        try:
+            return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
+        except typer.BadParameter as error:  # pydantic begins its sentences with this
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
 
 def _plain(value: Any, wanted: Any, *, many: bool) -> Any:

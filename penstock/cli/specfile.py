@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -13,6 +14,7 @@ from typing import Any, Final
 from penstock.cli.failures import CliError
 from penstock.documents import MAX_DOCUMENT_BYTES, Document, DocumentError, parse_document
 
+MAX_SHOWN: Final = 80
 _COUNT: Final = re.compile(r"\d{1,6}(\.\.\d{1,6})?")
 
 
@@ -169,5 +171,16 @@ def _check(spec: dict[str, Any], source: str, document: Document) -> None:
         ]
         raise CliError(
             "invalid", "the job spec is not valid", errors=violations, source=source,
-            places=document.places,
+            places=document.places, hint=_hint(spec),
         ) from error  # fmt: skip
+
+
+def _hint(spec: Mapping[str, Any]) -> str | None:
+    """How to write a command that was given as one text."""
+    for section in ("task", "serve"):
+        command = _mapping(spec.get(section)).get("command")
+        if isinstance(command, str):
+            shown = command if len(command) <= MAX_SHOWN else "..."
+            text = json.dumps(shown, ensure_ascii=False)
+            return f"a command is a list of words; for a shell's line: command: [sh, -c, {text}]"
+    return None

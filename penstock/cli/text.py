@@ -8,7 +8,9 @@ from typing import Final
 
 from penstock.safe_text import ESCAPES, UNSAFE
 
+RESET: Final = "\x1b[0m"
 _STYLE: Final = re.compile(r"\x1b\[[0-9;:]*m")
+_RESETTING: Final = re.compile(r"\x1b\[0*m")
 # The unsafe ones but for tabs, line feeds and the escapes that were found harmless.
 _DROPPED: Final = re.compile(
     r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
@@ -72,8 +74,14 @@ def width(text: str) -> int:
     )
 
 
+def is_styled_after(text: str, before: bool) -> bool:
+    """Whether the text leaves a terminal in a colour; `before` is how it found it."""
+    styles = _STYLE.findall(text)
+    return not _RESETTING.fullmatch(styles[-1]) if styles else before
+
+
 def paint(text: str, color: str) -> str:
-    return f"\x1b[{COLORS[color]}m{text}\x1b[0m"
+    return f"\x1b[{COLORS[color]}m{text}{RESET}"
 
 
 def _escape(char: str) -> str:

@@ -24,6 +24,7 @@ from penstock.cli.session import Session, session_of
 from penstock.client import routes
 
 PAGE = 500
+SORTS = ("created_at", "-created_at")
 JOB_TYPES = ("train", "serve", "task")
 
 
@@ -67,6 +68,7 @@ def list_jobs(
         check_word("--state", one, [it.value for it in JobState])
     if job_type is not None:
         check_word("--type", job_type, JOB_TYPES)
+    check_word("--sort", sort, SORTS)
     filters = {
         "state": state, "type": job_type, "queue": queue, "project": project, "label": label,
         "chip_vendor": chip_vendor, "sort": sort,

@@ -163,7 +163,7 @@ CASES = {
     ),
     "no such job": _get(404, "job_not_found", "/api/v1/jobs/absent"),
     "a bad queue name": Bad(
-        404, "not_found", method="PUT", path="/api/v1/queues/Bad!", body={"limits": {}}
+        422, "invalid", "name", method="PUT", path="/api/v1/queues/Bad!", body={"limits": {}}
     ),
     "a limit on nothing known": Bad(
         422, "invalid", "/limits/nvidia-a10", "nvidia-a100", method="PUT",

@@ -189,3 +189,11 @@ def _queries(deps: Deps) -> Iterator[list[str]]:
     event.listen(engine, "before_cursor_execute", note)
     yield seen
     event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("name", ["bad%20name!", "a" * 64, "-a"])
+def test_a_new_queue_with_a_bad_name_is_told_the_rule(api_client: TestClient, name: str) -> None:
+    answer = api_client.put(f"/api/v1/queues/{name}", json={"limits": {"any": 1}})
+    assert answer.status_code == 422
+    assert "63" in answer.json()["detail"]
+    assert api_client.get(f"/api/v1/queues/{name}").status_code == 404

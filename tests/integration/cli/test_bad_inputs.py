@@ -73,6 +73,8 @@ def test_a_bad_file_is_one_message_with_its_place(
         (["job", "sumbit"], "Did you mean 'submit'"),
         (["job", "list", "--sate", "x"], "--state"),
         (["job", "list", "--state", "x"], "--state must be one of queued"),
+        (["job", "list", "--sort", "foo"], "--sort must be one of created_at, -created_at"),
+        (["job", "list", "-o", "csv"], "'--output': 'csv' is not one of 'table'"),
         (["job", "list", "--type", "x"], "--type must be one of train"),
         (["job", "submit", "python", "x.py"], "penstock job submit -- python x.py"),
         (["token", "create", "t", "--role", "viewer"], "--project"),
@@ -112,3 +114,9 @@ def test_a_broken_contexts_file_is_told(cli: Cli, environ: dict[str, str]) -> No
     result = cli("job", "list")
     assert result.code == 2
     assert "is not a contexts file" in result.err
+
+
+def test_a_command_as_one_text_is_told_how_to_be_written(cli: Cli) -> None:
+    result = cli("job", "submit", "-", stdin="type: task\ntask:\n  command: echo hi\n")
+    assert result.code == 2
+    assert 'command: [sh, -c, "echo hi"]' in result.err

@@ -152,6 +152,8 @@ def test_the_completion_script_completes_commands_options_and_names(
     assert completed("job", "logs", "tiny-") == ["tiny-coder", "tiny-serve"]
     assert completed("node", "drain", "") == ["node-a"]
     assert completed("job", "submit", "--idem") == ["--idempotency-key"]
+    assert completed("job", "submit", "--chip", "") == ["emulated", "emulated-a100"]
+    assert completed("chip", "list", "--vendor", "emu") == ["emulated"]
 
 
 def test_names_on_a_dead_server_are_none_and_quick(env: dict[str, str], server: FakeServer) -> None:

@@ -81,6 +81,22 @@ def test_a_download_to_a_terminal_is_made_safe_wherever_its_blocks_are_cut(
     assert terminal.getvalue() == "20% é\n\x1b[31mred\x1b[0m\nend"
 
 
+def test_a_colour_that_a_job_left_on_ends_with_its_output(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = a_terminal(monkeypatch)
+    Console(color=False).copy([b"\x1b[31mred\n"])
+    assert terminal.getvalue() == "\x1b[31mred\n\x1b[0m"
+    followed = Console(color=False)
+    followed.output(b"\x1b[1;31mred\n")
+    followed.output(b"still red\n")
+    followed.end_output()
+    assert terminal.getvalue().endswith("still red\n\x1b[0m")
+    terminal.truncate(0)
+    Console(color=False).copy([b"\x1b[31mred\x1b[0m\n"])
+    assert terminal.getvalue().endswith("red\x1b[0m\n")
+
+
 def test_a_progress_bar_is_drawn_over_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = a_terminal(monkeypatch)
     console = Console(color=True)
