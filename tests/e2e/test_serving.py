@@ -133,10 +133,11 @@ def test_both_chip_types_answer_behind_one_address_and_each_at_its_own(cloud: Cl
     assert {it.headers["x-penstock-chip-type"] for it in replies} == {FIRST, OTHER}
 
 
-def test_a_chip_type_without_a_replica_is_refused_with_a_reason(cloud: Cloud) -> None:
+def test_a_chip_type_that_can_have_no_replica_is_refused_with_a_reason(cloud: Cloud) -> None:
     reply = ask(cloud, at="emulated-910b")
-    assert reply.status_code == 503
-    assert "emulated-910b" in reply.json()["error"]["message"]
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"]) == (404, "chip_type_not_served")
+    assert error["message"].endswith(f"its job asks for {FIRST} or {OTHER}.")
 
 
 def test_a_token_is_needed(cloud: Cloud) -> None:
