@@ -34,6 +34,10 @@ class Backoff:
         self.again_at_s = now_s + wait_s
         return wait_s
 
+    def is_waiting(self, now_s: float) -> bool:
+        """Whether something was refused and it is too early to try again."""
+        return self.num_refused > 0 and now_s < self.again_at_s
+
     def is_due(self, now_s: float) -> bool:
         """Whether something was refused and the wait is over."""
         return self.num_refused > 0 and now_s >= self.again_at_s

@@ -116,9 +116,11 @@ class Voice:
     def save(self, step: int, log: list[ShareStep], is_last: bool) -> bool:
         """Writes the checkpoint after `step` steps and has it committed in the background.
 
-        Where the storage fails, training goes on and `wants_save` asks for a later one; of the
-        last one, raises StorageFault after some waiting.
+        Where the storage fails, training goes on without those that fall into the back-off, and
+        `wants_save` asks for a later one; of the last one, raises StorageFault after some waiting.
         """
+        if not is_last and self._overdue.is_waiting(time.monotonic()):
+            return False
         write = partial(self._save, step, log)
         what = f"checkpoint of step {step}"
         try:

@@ -30,15 +30,16 @@ def test_a_fault_while_checkpoints_are_written_costs_no_training(
     folder.mkdir()
     (folder / "checkpoints").write_text("no folder")
     (folder / "losses-e1.jsonl").mkdir()
-    work |= {"steps": 400, "checkpoint_every": 4}
+    work |= {"steps": 800, "checkpoint_every": 4}
     with running_gang(folder, work, [Seat()] * 2, 1, agent.path, cache) as gang:
-        _until(lambda: "checkpoint of step 4: the storage failed" in gang.log(0), gang.logs)
+        _until(lambda: _step(agent) >= 200, gang.logs)
         (folder / "checkpoints").unlink()
         (folder / "losses-e1.jsonl").rmdir()
         assert gang.wait() == [0, 0], gang.logs()
-        assert [line["step"] for line in gang.curve()] == list(range(400))
+        assert [line["step"] for line in gang.curve()] == list(range(800))
+        assert 1 <= gang.log(0).count("the storage failed") < 20
         assert gang.log(0).count("the loss curve waits for the storage") == 1
-    assert agent.messages("commit_checkpoint")[-1]["step"] == 400
+    assert agent.messages("commit_checkpoint")[-1]["step"] == 800
     assert agent.messages("failed") == []
 
 
@@ -94,6 +95,10 @@ def test_a_missing_file_is_no_fault_of_the_storage(tmp_path: Path) -> None:
     assert not isinstance(caught.value, StorageFault)
     with pytest.raises(StorageFault):
         read_file(tmp_path.as_uri())
+
+
+def _step(agent: FakeAgent) -> int:
+    return max((it["progress"].get("step", 0) for it in agent.messages("progress")), default=0)
 
 
 def _until(seen: Callable[[], bool], logs: Callable[[], str]) -> None:

@@ -50,8 +50,10 @@ def test_a_fault_that_lasts_is_raised_in_time() -> None:
 def test_nothing_is_overdue_before_a_refusal_and_waits_are_bounded() -> None:
     backoff = Backoff()
     assert not backoff.is_due(1e9)
+    assert not backoff.is_waiting(1e9)
     waits = [backoff.refused(100.0) for _ in range(2000)]
     assert waits[:4] == [1.0, 2.0, 4.0, 8.0]
     assert max(waits) == LONGEST_WAIT_S
     assert not backoff.is_due(129.0)
+    assert backoff.is_waiting(129.0)
     assert backoff.is_due(130.0)
