@@ -27,7 +27,7 @@ def common_headers(request_id: str) -> dict[str, str]:
 
 
 class RequestFrame:
-    """The outermost layer: request ids in, headers out."""
+    """The outermost layer: request ids in, headers out. HEAD is answered as GET without a body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -38,14 +38,26 @@ class RequestFrame:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
+        head = _is_head(scope)
+        inner = {**scope, "method": "GET"} if head else scope
 
         async def framed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = _with_ours(message, request_id)
+                if "route" in inner:  # for the layers around us
+                    scope["route"] = inner["route"]
+            elif head:
+                message = {**message, "body": b""}
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._app(scope, receive, framed)
+            await self._app(inner, receive, framed)
+
+
+def _is_head(scope: Scope) -> bool:
+    """A stream without a body would go on in silence: HEAD of one is refused as before."""
+    accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
+    return scope["method"] == "HEAD" and b"text/event-stream" not in accepted
 
 
 def _request_id(scope: Scope) -> str:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from threading import Event
 
+import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
@@ -138,3 +139,18 @@ def test_without_authentication_only_this_machine_may_ask(deps: Deps, hub: Hub) 
         ):  # fmt: skip
             refused = client.get("/api/v1/whoami", headers=sent)
             assert (refused.status_code, refused.json()["code"]) == (403, "not_local"), sent
+
+
+def test_head_is_answered_as_get_without_a_body(api_client: TestClient) -> None:
+    for path, status in (("/healthz", 200), ("/api/v1/jobs", 200), ("/api/v1/jobs/absent", 404)):
+        got, head = api_client.get(path), api_client.head(path)
+        assert (head.status_code, head.content) == (status, b"")
+        assert head.headers["content-length"] == got.headers["content-length"]
+    stream = api_client.head("/api/v1/events", headers={"Accept": "text/event-stream"})
+    assert stream.status_code == 405
+
+
+def test_a_connection_goes_on_after_head(live_api: str) -> None:
+    with httpx.Client(base_url=live_api) as http:
+        head, got = http.head("/healthz"), http.get("/healthz")
+    assert (head.status_code, head.content, got.json()["status"]) == (200, b"", "ok")
