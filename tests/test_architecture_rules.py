@@ -91,7 +91,7 @@ def test_a_vendor_may_be_named_in_its_own_file_only() -> None:
 
 def test_machine_paths_and_registries_are_found() -> None:
     assert list(names.traces_in("a.md", "see /ro" + "ot/notes and files.python" + "hosted.org"))
-    assert list(names.traces_in("a.md", "GET /api/v1/root and ./work/main")) == []
+    assert list(names.traces_in("a.md", "GET /api/v1/root and ./work/space")) == []
 
 
 def test_docstring_and_decorators_do_not_count_as_function_lines() -> None:

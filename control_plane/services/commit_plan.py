@@ -53,7 +53,6 @@ class _Rows:
 
     def __init__(self, tx: Transaction, job_ids: Collection[str]) -> None:
         self.jobs = {job.id: job for job in tx.jobs.many(job_ids)}
-        tx.events.remember(job_ids)
         self.gangs: dict[str, Gang] = {}
         self.of_job: dict[str, list[Gang]] = {}
         for gang in tx.jobs.gangs_of(job_ids):
@@ -81,6 +80,7 @@ def _place_some(
     now: datetime, outcome: Committed,
 ) -> None:  # fmt: skip
     rows = _Rows(tx, {placement.job_id for placement in placements})
+    tx.events.remember(rows.jobs)
     seats = [seat for placement in placements for seat in placement.seats]
     chips = tx.nodes.many_chips({chip for seat in seats for chip in seat.chips})
     placed: list[Replica] = []

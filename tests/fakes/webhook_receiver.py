@@ -21,27 +21,17 @@ class Received:
     body: Any
 
 
-class Receiver:
-    """`answers` are used up one by one; after them it answers 204."""
+class _Served:
+    """A server in a thread, as long as it is entered."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self.received: list[Received] = []
-        self.answers: list[int] = []
-        self.delay_s = 0.0
-        self.location: str | None = None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
+    def __init__(self, server: ThreadingHTTPServer | socketserver.ThreadingTCPServer) -> None:
+        self._server = server
         self._server.daemon_threads = True
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     @property
     def port(self) -> int:
         return int(self._server.server_address[1])
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -51,6 +41,24 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)
+
+
+class Receiver(_Served):
+    """`answers` are used up one by one; after them it answers 204."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.received: list[Received] = []
+        self.answers: list[int] = []
+        self.delay_s = 0.0
+        self.location: str | None = None
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        super().__init__(server)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook"
 
 
 def _handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
@@ -71,7 +79,7 @@ def _handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-class Trickler:
+class Trickler(_Served):
     """Answers with a first line that never ends, one byte now and then."""
 
     def __init__(self, every_s: float = 0.05) -> None:
@@ -86,19 +94,8 @@ class Trickler:
                 except OSError:
                     return
 
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        super().__init__(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        return f"http://127.0.0.1:{self.port}/"

@@ -16,20 +16,10 @@ from control_plane.clock import ManualClock
 from control_plane.services.deps import Deps
 from control_plane.store.log_store import CHUNK_BYTES
 from tests.integration.api.followers import Follower, Sent
-from tests.integration.api.world import Agent, headers, join, new_token, place, submit
+from tests.integration.api.world import Agent, headers, new_token, place, submit
 
 pytestmark = pytest.mark.integration
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-
-@pytest.fixture
-def follower(live_api: str, admin_secret: str) -> Follower:
-    return Follower(live_api, admin_secret)
-
-
-@pytest.fixture
-def agent(api_client: TestClient) -> Agent:
-    return join(api_client, "a")
 
 
 def _texts(events: list[Sent]) -> list[str]:

@@ -14,21 +14,11 @@ from starlette.testclient import TestClient
 from control_plane.services.deps import Deps
 from control_plane.store.log_store import CHUNK_BYTES, LogStore
 from tests.integration.api.followers import Follower, Sent
-from tests.integration.api.world import Agent, headers, join, place, submit
+from tests.integration.api.world import Agent, headers, place, submit
 
 pytestmark = pytest.mark.integration
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 LONG = ("é漢x".encode() * 180_000)[: 2**20 - 3] + b"\xff\xfe\n"
-
-
-@pytest.fixture
-def follower(live_api: str, admin_secret: str) -> Follower:
-    return Follower(live_api, admin_secret)
-
-
-@pytest.fixture
-def agent(api_client: TestClient) -> Agent:
-    return join(api_client, "a")
 
 
 @SQLITE

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
@@ -92,7 +93,7 @@ class StreamOptions(_Document):
     include_obfuscation: bool = False
 
 
-class SharedRequest(_Document):
+class SharedRequest(_Document, ABC):
     """What both kinds of request have in common; null means: the default."""
 
     model: str
@@ -109,9 +110,9 @@ class SharedRequest(_Document):
     ignore_eos: bool = False
 
     @property
+    @abstractmethod
     def num_logprobs(self) -> int | None:
         """How many alternatives to score per token; None: score nothing."""
-        raise NotImplementedError
 
     @property
     def wanted_tokens(self) -> int | None:
