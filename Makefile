@@ -56,6 +56,10 @@ test: $(VENV)/.dev ## every test, the unit tier first; ARGS="-k word" picks some
 test-unit: $(VENV)/.dev ## the unit tier: no sockets, no sleeps, under ten seconds
 	@$(BIN)/python -m pytest -q tests/unit $(ARGS)
 
+.PHONY: test-safety
+test-safety: $(VENV)/.dev ## the longer tier of the safety tests, which `test` leaves out
+	@$(BIN)/python -m pytest tests -m slow_safety $(ARGS)
+
 .PHONY: sim
 sim: $(VENV)/.dev ## traces and failures in virtual time
 	@$(BIN)/python -m pytest tests/simulation $(ARGS)
