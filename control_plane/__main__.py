@@ -33,15 +33,20 @@ def main(argv: list[str] | None = None) -> int:
 def _run(command: str, settings: Settings) -> int:
     from control_plane import main as composition
     from control_plane.settings import Settings
+    from control_plane.store.migrate import SchemaTooNew
 
     assert isinstance(settings, Settings)
-    if command == "serve":
-        composition.serve(settings)
-    elif command == "migrate":
-        composition.build(settings).close()
-    else:
-        app = composition.build_app(composition.build(settings))
-        _say(json.dumps(app.openapi(), indent=1), sys.stdout)
+    try:
+        if command == "serve":
+            composition.serve(settings)
+        elif command == "migrate":
+            composition.build(settings).close()
+        else:
+            app = composition.build_app(composition.build(settings))
+            _say(json.dumps(app.openapi(), indent=1), sys.stdout)
+    except SchemaTooNew as error:
+        _say(f"penstock: {error}", sys.stderr)
+        return 2
     return 0
 
 

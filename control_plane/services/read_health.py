@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from control_plane.errors import Unavailable
 from control_plane.services.deps import Deps
 from control_plane.services.lead import SCHEDULER
-from control_plane.store.migrate import is_current
+from control_plane.store.migrate import read_schema
 from control_plane.store.models import Leader
 from penstock.api.errors import Violation
 from penstock.api.health import Part, Readiness
@@ -45,9 +45,8 @@ def _database(deps: Deps) -> Part:
 
 
 def _migrations(deps: Deps) -> Part:
-    if is_current(deps.store.database):
-        return Part(ok=True, message="the schema is current")
-    return Part(ok=False, message="the schema is not of this version: run the migrations")
+    schema = read_schema(deps.store.database)
+    return Part(ok=schema.obstacle is None, message=schema.obstacle or schema.description)
 
 
 def _scheduler(deps: Deps) -> Part:

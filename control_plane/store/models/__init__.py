@@ -11,6 +11,7 @@ from control_plane.store.models.history import (
     TokenUsage,
     Usage,
 )
+from control_plane.store.models.schema import SchemaRevision
 from control_plane.store.models.work import Checkpoint, Endpoint, Gang, Job, Lease, Replica
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Project",
     "Queue",
     "Replica",
+    "SchemaRevision",
     "Speed",
     "Token",
     "TokenUsage",
