@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -58,7 +58,8 @@ class Background:
     """The threads of this process: hints from others, the scheduler daemon, the worker."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+        deps = parts.deps
+        self._parts = replace(parts, deps=replace(deps, store=deps.store.for_loops()))
         self._stops: list[Callable[[], None]] = []
         self._starting = threading.Thread(target=self._start_worker, name="start", daemon=True)
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     IntegrityError,
     InterfaceError,
+    InternalError,
     OperationalError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -21,6 +22,7 @@ from starlette.responses import Response
 from control_plane.api.failures import Malformed, MethodNotAllowed, UnknownPath
 from control_plane.api.problems import problem_response
 from control_plane.errors import Invalid, PlatformError, Unavailable
+from control_plane.store.engine import waited_for_lock
 from penstock.api.errors import Violation
 from penstock.violations import nearest
 
@@ -38,7 +40,8 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _unmatched)
     app.add_exception_handler(PlatformError, _platform_error)
     for kind in (
-        OperationalError, InterfaceError, PoolTimeout, StaleDataError, IntegrityError, DataError,
+        OperationalError, InterfaceError, InternalError, PoolTimeout, StaleDataError,
+        IntegrityError, DataError,
     ):  # fmt: skip
         app.add_exception_handler(kind, _database_error)
     app.add_exception_handler(Exception, _internal)
@@ -50,12 +53,15 @@ async def _platform_error(request: Request, error: Exception) -> Response:
 
 
 async def _database_error(request: Request, error: Exception) -> Response:
-    """The database is away, or so busy that a write lost every race: both pass."""
+    """The database is away, or so busy that a write lost every race or waited too long for a lock
+    of somebody else's: all of it passes. The transaction was rolled back, or its end is not known:
+    the same request with the same Idempotency-Key finds out.
+    """
     told = error.orig if isinstance(error, DBAPIError) else error
     log.warning("database_error", kind=type(error).__name__, error=str(told)[:500])
     if isinstance(error, DataError):
         return _answer(request, Invalid("a value is out of range", code="out_of_range"))
-    if isinstance(error, StaleDataError | IntegrityError):
+    if isinstance(error, StaleDataError | IntegrityError) or waited_for_lock(error):
         busy = Unavailable("too many changes at the same time", code="busy", hint="try again")
         return _answer(request, busy)
     away = Unavailable("the database does not answer", code="database_unavailable")

@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from control_plane.errors import Unavailable
 from control_plane.services.deps import Deps
 from control_plane.services.lead import SCHEDULER
+from control_plane.store.engine import Lane
 from control_plane.store.migrate import read_schema
 from control_plane.store.models import Leader
 from penstock.api.errors import Violation
@@ -37,9 +38,9 @@ def readiness(deps: Deps) -> Readiness:
 
 def _database(deps: Deps) -> Part:
     try:
-        with deps.store.read() as tx:
+        with deps.store.read(Lane.HEALTH) as tx:
             tx.session.execute(select(1))
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, Unavailable) as error:
         return Part(ok=False, message=f"does not answer: {type(error).__name__}")
     return Part(ok=True, message=deps.store.database.engine.dialect.name)
 
@@ -51,7 +52,7 @@ def _migrations(deps: Deps) -> Part:
 
 def _scheduler(deps: Deps) -> Part:
     now = deps.clock.now()
-    with deps.store.read() as tx:
+    with deps.store.read(Lane.HEALTH) as tx:
         row = tx.session.scalar(select(Leader).where(Leader.name == SCHEDULER))
         if row is None:
             return Part(ok=False, message="no scheduler has led yet")

@@ -3,49 +3,97 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-SQLITE_BUSY_S = 30.0
+from control_plane.deadlines import (
+    LOOP_TURN_S,
+    MIGRATION_S,
+    SEAT_S,
+    SQLITE_BUSY_S,
+    TURN_S,
+    Deadline,
+)
+from control_plane.store.turns import Seats, WriterQueue
+
 _SERIAL_LOCK = 0x70656E73
+
+
+class Lane(Enum):
+    """Who uses connections of their own, and how many of them. Serial writers have one anyway."""
+
+    READ = 14
+    LIGHT = 6
+    """Frequent writes that decide nothing: heartbeats, ends of logs, counted tokens."""
+    HEALTH = 3
+    """Readiness and leadership."""
+
+
+_NUM_CONNECTIONS = sum(lane.value for lane in Lane) + 1
+_KEPT_OPEN = 10
+
+
+def _seats() -> dict[Lane, Seats]:
+    return {lane: Seats(lane.value) for lane in Lane}
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An engine with its sessions. SQLite has one writer: `write_lock` queues ours fairly."""
+    """An engine with its sessions, its lanes, and its one turn to write."""
 
     engine: Engine
     sessions: sessionmaker[Session]
-    write_lock: AbstractContextManager[Any]
+    writers: WriterQueue = field(default_factory=WriterQueue)
+    seats: dict[Lane, Seats] = field(default_factory=_seats)
 
     @property
     def is_sqlite(self) -> bool:
         return self.engine.dialect.name == "sqlite"
 
-    def begin_read(self, session: Session) -> None:
-        """All that the session reads is as of one moment."""
-        if not self.is_sqlite:
-            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    @contextmanager
+    def reading(self, lane: Lane = Lane.READ) -> Iterator[Session]:
+        """All that the session reads is as of one moment. Raises Unavailable `busy`."""
+        with self.seats[lane].seat(), self.sessions() as session:
+            if not self.is_sqlite:
+                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            yield session
 
-    def begin_write(self, session: Session, serial: bool) -> None:
-        """SQLite has one writer anyway; on PostgreSQL serial transactions queue on a lock, and
-        each statement of theirs sees all that was committed before them.
+    @contextmanager
+    def writing(self, serial: bool, *, patient: bool = False) -> Iterator[Session]:
+        """Serial transactions follow one another; SQLite has one writer anyway. On PostgreSQL they
+        queue for a lock, one of each process, and each statement of theirs sees all that was
+        committed before them. Raises Unavailable `busy` when its turn does not come in time.
         """
-        session.connection(execution_options={"penstock_write": True})
-        if serial and not self.is_sqlite:
-            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SERIAL_LOCK})
+        with self._entry(serial, patient), self.sessions() as session:
+            session.connection(execution_options={"penstock_write": True})
+            if serial and not self.is_sqlite:
+                session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SERIAL_LOCK})
+            yield session
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """One transaction that may take long, and wait long for another one of its kind."""
+        with self.writers.turn(Deadline.after(LOOP_TURN_S), patient=True):
+            engine = self.engine.execution_options(penstock_write=True)
+            with engine.begin() as connection:
+                if not self.is_sqlite:
+                    from control_plane.store.postgres import lift_limits
+
+                    lift_limits(connection.connection.dbapi_connection, MIGRATION_S)  # type: ignore[arg-type]
+                yield connection
 
     def time(self) -> datetime | None:
         """What the server's clock says, if it can be asked; SQLite is on this machine."""
         try:
-            with self.engine.connect() as connection:
+            with self.seats[Lane.HEALTH].seat(), self.engine.connect() as connection:
                 told: datetime | None = connection.scalar(text("SELECT clock_timestamp()"))
         except SQLAlchemyError:
             return None
@@ -54,24 +102,44 @@ class Database:
     def dispose(self) -> None:
         self.engine.dispose()
 
+    @contextmanager
+    def _entry(self, serial: bool, patient: bool) -> Iterator[None]:
+        if serial or self.is_sqlite:
+            deadline = Deadline.after(LOOP_TURN_S if patient else TURN_S)
+            with self.writers.turn(deadline, light=not serial, patient=patient):
+                yield
+        else:
+            with self.seats[Lane.LIGHT].seat():
+                yield
+
 
 def open_database(url: str) -> Database:
     """Connects lazily to `sqlite:///path` or `postgresql+psycopg://…`."""
-    if url.startswith("sqlite"):
-        engine = _sqlite_engine(url)
-        lock: AbstractContextManager[Any] = threading.RLock()
-    else:
-        engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
-        lock = nullcontext()
-    return Database(engine, sessionmaker(engine, expire_on_commit=False), lock)
+    engine = _sqlite_engine(url) if url.startswith("sqlite") else _postgres_engine(url)
+    return Database(engine, sessionmaker(engine, expire_on_commit=False))
+
+
+def waited_for_lock(error: Exception) -> bool:
+    """Whether another client, of any kind, held a lock for too long."""
+    told = getattr(error, "orig", None)
+    if isinstance(told, sqlite3.OperationalError):
+        return told.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return getattr(told, "sqlstate", None) == "55P03"
+
+
+def _postgres_engine(url: str) -> Engine:
+    from control_plane.store.postgres import postgres_engine  # a laptop needs no driver
+
+    return postgres_engine(url, _KEPT_OPEN, _NUM_CONNECTIONS - _KEPT_OPEN)
 
 
 def _sqlite_engine(url: str) -> Engine:
     engine = create_engine(
         url,
         connect_args={"check_same_thread": False, "timeout": SQLITE_BUSY_S},
-        pool_size=10,
-        max_overflow=30,
+        pool_size=_KEPT_OPEN,
+        max_overflow=_NUM_CONNECTIONS - _KEPT_OPEN,
+        pool_timeout=SEAT_S,
     )
     event.listen(engine, "connect", _on_sqlite_connect)
     event.listen(engine, "begin", _on_sqlite_begin)

@@ -17,7 +17,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select, text
 
-from control_plane.store.engine import Database
+from control_plane.store.engine import Database, Lane
 from control_plane.store.models import Base, SchemaRevision
 
 log = structlog.get_logger()
@@ -64,8 +64,7 @@ def migrate(database: Database, migrations: Path = MIGRATIONS) -> None:
     """Runs what is missing, all or nothing. Processes that start together queue on a lock. Leaves
     a newer schema that was only expanded alone; raises SchemaTooNew for any other.
     """
-    writing = database.engine.execution_options(penstock_write=True)
-    with database.write_lock, writing.begin() as connection:
+    with database.migrating() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         schema = _schema(connection, migrations)
@@ -82,8 +81,8 @@ def migrate(database: Database, migrations: Path = MIGRATIONS) -> None:
 
 
 def read_schema(database: Database, migrations: Path = MIGRATIONS) -> Schema:
-    with database.engine.connect() as connection:
-        return _schema(connection, migrations)
+    with database.reading(Lane.HEALTH) as session:
+        return _schema(session.connection(), migrations)
 
 
 def _schema(connection: Connection, migrations: Path) -> Schema:

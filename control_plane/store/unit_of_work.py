@@ -13,7 +13,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from control_plane.store.accounts import Accounts
 from control_plane.store.endpoints import Endpoints
-from control_plane.store.engine import Database
+from control_plane.store.engine import Database, Lane
 from control_plane.store.events import Events
 from control_plane.store.history import History
 from control_plane.store.jobs import Jobs
@@ -83,14 +83,21 @@ class Transaction:
 class Store:
     """Opens transactions. Nothing of it is held while nobody is inside one."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, patient: bool = False) -> None:
+        """`patient` is for the loops of this process: they wait for their turn as long as it takes,
+        for nobody waits for them; a request is refused instead.
+        """
         self.database = database
+        self._patient = patient
+
+    def for_loops(self) -> Store:
+        """The same store for those who wait."""
+        return Store(self.database, patient=True)
 
     @contextmanager
-    def read(self) -> Iterator[Transaction]:
+    def read(self, lane: Lane = Lane.READ) -> Iterator[Transaction]:
         """A consistent view; nothing is written."""
-        with self.database.sessions() as session:
-            self.database.begin_read(session)
+        with self.database.reading(lane) as session:
             yield Transaction(session)
 
     @contextmanager
@@ -101,8 +108,7 @@ class Store:
         and events are numbered in the order of commits. The others are for frequent writes that
         decide nothing; they guard each update by what they have read.
         """
-        with self.database.write_lock, self.database.sessions() as session:
-            self.database.begin_write(session, serial)
+        with self.database.writing(serial, patient=self._patient) as session:
             yield Transaction(session, serial)
             session.commit()
 

@@ -99,7 +99,7 @@ def test_a_storage_that_hangs_is_told_in_time_and_tried_once_until_it_answers() 
 def test_a_database_that_is_away_is_a_503(
     api_client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(_store: Store) -> None:
+    def away(_store: Store, _lane: object = None) -> None:
         raise OperationalError("select", {}, Exception("secret host is down"))
 
     monkeypatch.setattr(Store, "read", away)

@@ -1,0 +1,77 @@
+"""How long we wait for what is outside: every limit with its reason, and a deadline to count by.
+
+A caller who writes is answered within ANSWER_S: its turn, the database's lock and one
+statement fit into it. What a frozen process holds is taken from it by the database itself.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final, Self
+
+ANSWER_S: Final = 5.0
+"""A write is answered by then, if only with 503 and Retry-After."""
+
+TURN_S: Final = 2.0
+"""How long a request waits for its turn to write: some hundred commits of others."""
+
+LOOP_TURN_S: Final = 30.0
+"""The same for the loops of this process, which nobody waits for."""
+
+WRITERS_WAITING: Final = 32
+"""Requests that wait for a turn. Less than there are threads, so that one is left to refuse."""
+
+SEAT_S: Final = 2.0
+"""How long a transaction waits for one of its lane's connections."""
+
+CONNECT_S: Final = 2
+"""The least that libpq takes."""
+
+PING_S: Final = 1.0
+"""Whether a connection from the pool still answers; else another one is opened."""
+
+LOCK_S: Final = 2.0
+"""Waiting inside PostgreSQL, for the writer's lock or for a table that somebody else locked."""
+
+STATEMENT_S: Final = 3.0
+"""One statement. The longest of ours, over 10,000 jobs, takes a tenth of it."""
+
+REPLY_S: Final = 4.0
+"""What the database says to a statement. Longer than STATEMENT_S: then the server itself, or
+the network, is frozen and cannot keep its own limits."""
+
+IDLE_IN_TRANSACTION_S: Final = 3.0
+"""Between two statements of a transaction we only compute, far below a second. Who is silent for
+longer is frozen or cut off, and loses the transaction with the locks that it holds."""
+
+MIGRATION_S: Final = 600.0
+"""A change of schema, and waiting for another process that is at it."""
+
+SQLITE_BUSY_S: Final = 2.0
+"""Another program writes to the same SQLite file: a shell, a backup."""
+
+REDIS_S: Final = 5.0
+"""One answer of Redis: longer than the second after which a blocking read of its queue ends."""
+
+REDIS_CONNECT_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment on this process's monotonic clock, by which somebody must have answered."""
+
+    at_s: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Self:
+        return cls(time.monotonic() + seconds)
+
+    @property
+    def left_s(self) -> float:
+        """Never below zero, as waiting functions want it."""
+        return max(0.0, self.at_s - time.monotonic())
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self.at_s
