@@ -59,6 +59,7 @@ class ControlPlane:
         self.credential = credential
 
     async def enrol(self, request: EnrolRequest) -> EnrolReply:
+        """With the join token as the credential."""
         return await self._post("/enrol", request, EnrolReply)
 
     async def assignments(self, generation: int, wait_s: float) -> AssignmentList:

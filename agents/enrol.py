@@ -50,8 +50,8 @@ async def join(
         log.warning("credential_no_longer_accepted", node_id=kept.node_id)
     if joining.token is None:
         raise CannotJoin(f"this node has not joined a control plane: {HOW_TO_JOIN}")
-    control_plane.credential = ""
-    request = EnrolRequest(join_token=joining.token, name=joining.name, inventory=inventory)
+    control_plane.credential = joining.token
+    request = EnrolRequest(name=joining.name, inventory=inventory)
     return await _enrol(joining, control_plane, request, Backoff(random))
 
 

@@ -7,6 +7,7 @@ never repeated where it may be a secret.
 from __future__ import annotations
 
 import difflib
+import itertools
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -18,6 +19,8 @@ from penstock.documents import escape_pointer
 from penstock.wording import sentence, words_expected
 
 MAX_VIOLATIONS: Final = 20
+MAX_COMPARED: Final = 100
+MAX_COMPARED_LENGTH: Final = 64
 MAX_SHOWN: Final = 80
 _SECRET_FIELDS: Final = frozenset(
     {"env", "secrets", "token", "join_token", "credential", "secret", "webhook"}
@@ -40,19 +43,25 @@ def violations_from(
     for details in errors:
         path = _path(details, document)
         pointer = "".join(f"/{escape_pointer(part)}" for part in path)
-        violation = _violation(details, pointer, path, model)
         before = found.get(pointer)
+        if before is None and len(found) == MAX_VIOLATIONS:
+            break  # each one more costs time, and nobody reads it
+        violation = _violation(details, pointer, path, model)
         found[pointer] = _either(before, violation) if before else violation
         kinds.setdefault(pointer, details["type"])
     _join_misspelt(found, kinds)
-    whole = [one for one in found.values() if not _told_deeper(one, found)]
-    return whole[:MAX_VIOLATIONS]
+    return [one for one in found.values() if not _told_deeper(one, found)]
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The valid name that `name` was probably meant to be, or None."""
-    by_folded = {candidate.lower(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower()[:128], list(by_folded), n=1, cutoff=0.6)
+    """The valid name that `name` was probably meant to be, or None. Of many names only the first
+    are compared, and long ones not at all: the search takes time with the square of both.
+    """
+    if len(name) > MAX_COMPARED_LENGTH:
+        return None
+    few = itertools.islice(names, MAX_COMPARED)
+    by_folded = {one.lower(): one for one in few if len(one) <= MAX_COMPARED_LENGTH}
+    close = difflib.get_close_matches(name.lower(), list(by_folded), n=1, cutoff=0.6)
     return by_folded[close[0]] if close else None
 
 

@@ -6,10 +6,10 @@ import asyncio
 from typing import Annotated, Final
 
 import anyio
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from control_plane.api.deps import D, Flows, NodeId, public
+from control_plane.api.deps import D, Flows, JoinToken, NodeId
 from control_plane.api.replies import plain_reply, secret_reply
 from control_plane.api.route import Route
 from control_plane.api.streams import CLOSING, Streams, wait_for
@@ -46,12 +46,13 @@ POLL_S: Final = 2.0
     "/enrol",
     operation_id="enrol_node",
     response_model=EnrolReply,
-    dependencies=[Depends(public)],
     responses={401: {"description": "the join token is unknown, used or expired"}},
 )
-def enrol(body: EnrolRequest, deps: D) -> Response:
-    """A node joins with a single-use token and gets its own credential, shown this once."""
-    return secret_reply(enrol_node(deps, body), 200)
+def enrol(body: EnrolRequest, join_token: JoinToken, deps: D) -> Response:
+    """A node joins with a single-use token and gets its own credential, shown this once. The token
+    is the request's bearer token; without one the body may have it and be 64 KiB long.
+    """
+    return secret_reply(enrol_node(deps, body, join_token), 200)
 
 
 @router.get("/assignments", operation_id="get_assignments", response_model=AssignmentList)

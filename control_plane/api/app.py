@@ -25,6 +25,7 @@ from control_plane.api import (
     replicas,
 )
 from control_plane.api.address import Listening
+from control_plane.api.checks import Checks
 from control_plane.api.error_handlers import add_error_handlers
 from control_plane.api.gate import Gate
 from control_plane.api.middleware import RequestFrame
@@ -71,6 +72,7 @@ def build_api(
     app.state.listening = listening
     app.state.gate = Gate(deps, auth=auth)
     app.state.streams = Streams(hub)
+    app.state.checks = Checks()
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(RequestFrame)

@@ -6,35 +6,61 @@ What a document means is left to the wire types.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import anyio
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Receive, Scope
 
+from control_plane.api.checks import Checks
 from control_plane.api.failures import Malformed, SlowBody, TooLarge, UnsupportedMedia
+from control_plane.api.misread import misread_values
+from control_plane.api.validation import MAX_ERRORS, validation_error
 from control_plane.errors import Invalid, PlatformError
 from penstock.api.errors import Violation
-from penstock.documents import Document, DocumentError, Place, escape_pointer, parse_document
+from penstock.documents import DocumentError, Limits, parse_document
 
 MAX_BODY_BYTES: Final = 2**20
 MAX_AGENT_BODY_BYTES: Final = 8 * 2**20
-MAX_YAML_BYTES: Final = 128 * 1024  # reading YAML takes about ten seconds a mebibyte
+MAX_YAML_BYTES: Final = MAX_BODY_BYTES
 BODY_DEADLINE_S: Final = 30.0
 JSON_TYPE: Final = "application/json"
 YAML_TYPE: Final = "application/yaml"
 _YAML_TYPES: Final = frozenset({YAML_TYPE, "application/x-yaml", "text/yaml", "text/x-yaml"})
-_LONG_BYTES: Final = 16 * 1024
-_MAX_INTEGER: Final = 2**63 - 1
-_UNSAFE: Final = re.compile("[\0\ud800-\udfff]")
+_MAX_YAML_VALUES: Final = 5_000
+"""A value of YAML takes ten times as long to read as one of JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What a route reads: the limits of a document, and the time that a large one costs at least
+    out of its sender's budget.
+    """
+
+    limits: Limits
+    least_cost_s: float
+
+
+PEOPLE: Final = Intake(Limits(MAX_BODY_BYTES), 0.05)
+STRANGERS: Final = Intake(Limits(64 * 1024, 2_000, 256), 0.0)
+"""Before anybody said who they are."""
+_LARGE: Final = 100_000
+LOGS: Final = Intake(Limits(MAX_AGENT_BODY_BYTES, 4_000, 64), 0.0)
+"""Few values, with up to 2 MiB of output in base64, which costs little to read."""
+REPORTS: Final = Intake(Limits(4 * 2**20, _LARGE, _LARGE), 0.0)
+"""A thousand replicas at once, each with the result that its job gave itself."""
+NODES: Final = Intake(Limits(MAX_BODY_BYTES), 0.0)
 
 
 class DocumentRequest(Request):
-    """A request whose body was read and parsed already."""
+    """A request whose body was read and checked already."""
 
-    def __init__(self, scope: Scope, receive: Receive, document: Document) -> None:
+    def __init__(self, scope: Scope, receive: Receive, document: BaseModel) -> None:
         headers = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
         headers.append((b"content-type", JSON_TYPE.encode()))
         super().__init__({**scope, "headers": headers}, receive)
@@ -45,57 +71,32 @@ class DocumentRequest(Request):
         return b"{}"
 
     async def json(self) -> Any:
-        return self._document.value
-
-    @property
-    def places(self) -> Mapping[str, Place]:
-        """Line and column per JSON pointer; empty for JSON."""
-        return self._document.places
+        return self._document
 
 
-async def read_document(request: Request, max_bytes: int) -> DocumentRequest:
-    """The request with its body parsed. Raises Malformed, TooLarge, SlowBody, UnsupportedMedia,
-    and Invalid for values that no field may have.
+async def read_document(
+    request: Request, owner: str, intake: Intake, model: type[BaseModel]
+) -> DocumentRequest:
+    """The request with its body as a `model`. Raises Malformed, TooLarge, SlowBody,
+    UnsupportedMedia, Invalid, and QuotaExceeded for who sends too many large ones.
     """
+    checks: Checks = request.app.state.checks
     syntax = _syntax(request.headers)
-    limit = min(max_bytes, MAX_YAML_BYTES) if syntax == "yaml" else max_bytes
-    data = await _read(request, limit)
-    if len(data) <= _LONG_BYTES:
-        document = _parse(data, syntax, limit)
-    else:
-        document = await anyio.to_thread.run_sync(_parse, data, syntax, limit)
+    limits = intake.limits
+    if syntax == "yaml":
+        limits = replace(limits, num_values=min(limits.num_values, _MAX_YAML_VALUES))
+    checks.admit(owner, _announced(request, limits.num_bytes))
+    data = await _read(request, limits.num_bytes)
+    check = partial(_checked, data, syntax, limits, model)
+    document = await checks.run(owner, len(data), check, intake.least_cost_s)
     return DocumentRequest(request.scope, request.receive, document)
-
-
-def unsafe_values(value: Any, pointer: str = "") -> Iterator[Violation]:
-    """Text with NUL or half a surrogate pair, and integers beyond 64 bits, wherever they stand."""
-    if isinstance(value, str):
-        if not value.isascii() or "\0" in value:
-            yield from _unsafe_text(value, pointer)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            step = f"{pointer}/{escape_pointer(key.encode('utf-8', 'replace').decode())}"
-            yield from _unsafe_text(key, step)
-            yield from unsafe_values(inner, step)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from unsafe_values(inner, f"{pointer}/{index}")
-    elif isinstance(value, int) and not -_MAX_INTEGER <= value <= _MAX_INTEGER:
-        yield Violation(pointer=pointer, message="is a number out of range", received=str(value))
-
-
-def _unsafe_text(text: str, pointer: str) -> Iterator[Violation]:
-    found = _UNSAFE.search(text)
-    if found is not None:
-        message = f"has the character U+{ord(found[0]):04X}, which text may not have"
-        yield Violation(pointer=pointer, message=message)
 
 
 def _syntax(headers: Headers) -> str:
     """json or yaml, from Content-Type; without one it is JSON."""
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise _unsupported("Content-Encoding", headers["content-encoding"], ["identity"])
-    media, _, parameters = headers.get("content-type", JSON_TYPE).partition(";")
+    media, _, parameters = headers.get("content-type", JSON_TYPE)[:200].partition(";")
     media = media.strip().lower()
     charset = re.search(r"charset\s*=\s*\"?([\w.:-]+)", parameters, re.IGNORECASE)
     if charset is not None and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
@@ -116,11 +117,17 @@ def _unsupported(what: str, received: str, allowed: list[str]) -> UnsupportedMed
     return UnsupportedMedia(message, hint=hint, violations=[violation])
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    """Refuses a long body as soon as that is known, and never holds more than the limit."""
-    announced = request.headers.get("content-length", "0")
-    if announced.isdigit() and int(announced[:20]) > limit:
+def _announced(request: Request, limit: int) -> int:
+    """The length that the sender gives. Raises TooLarge as soon as that is known."""
+    told = request.headers.get("content-length", "0")
+    length = int(told[:20]) if told.isdigit() else 0
+    if length > limit:
         raise _too_large(limit)
+    return length
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """Never holds more than the limit."""
     chunks: list[bytes] = []
     size = 0
     try:
@@ -136,33 +143,48 @@ async def _read(request: Request, limit: int) -> bytes:
 
 
 def _too_large(limit: int) -> TooLarge:
-    return TooLarge(
-        f"the body is longer than {limit} bytes",
-        hint="keep large inputs in storage and name them here; JSON may be longer than YAML",
-    )
+    hint = "keep large inputs in storage and name them here"
+    return TooLarge(f"the body is longer than {limit} bytes", hint=hint)
 
 
-def _parse(data: bytes, syntax: str, limit: int) -> Document:
+def _checked(data: bytes, syntax: str, limits: Limits, model: type[BaseModel]) -> BaseModel:
+    """The whole work on a body, in one go: it may take a thread."""
     try:
-        document = parse_document(data, syntax=syntax, max_bytes=limit)
+        document = parse_document(data, syntax=syntax, limits=limits)
     except DocumentError as error:
         raise _refusal(error) from error
-    unsafe = list(unsafe_values(document.value))
-    if unsafe:
-        raise Invalid(f"{unsafe[0].pointer} {unsafe[0].message}", violations=unsafe[:20])
-    return document
+    wrong: list[Mapping[str, Any]] = [*misread_values(model, document.value)]
+    try:
+        made = model.model_validate(document.value)
+        if not wrong:
+            return made
+    except ValidationError as error:
+        wrong += error.errors(include_url=False)[:MAX_ERRORS]
+    details = [{**one, "loc": ("body", *one["loc"])} for one in wrong]
+    raise validation_error(details, model, document.value, document.places)
 
 
 def _refusal(error: DocumentError) -> PlatformError:
     where = f" (line {error.place.line}, column {error.place.column})" if error.place else ""
-    message = f"the body {error.message}{where}"
-    violation = Violation(pointer=error.pointer, message=f"{error.message}{where}")
-    kind = Invalid if error.code in ("not_a_mapping", "empty_document") else Malformed
-    return kind(message, code=error.code, violations=[violation], hint=_HINTS.get(error.code))
+    found = [
+        Violation(pointer=one.pointer, message=f"{one.message}{where}") for one in error.faults
+    ]
+    hint = _HINTS.get(error.code)
+    if error.code == "unsafe_value":
+        return Invalid(f"{error.pointer} {error.message}", violations=found)
+    kind = _KINDS.get(error.code, Malformed)
+    return kind(f"the body {error.message}{where}", code=error.code, violations=found, hint=hint)
 
 
+_KINDS: Final[Mapping[str, type[PlatformError]]] = {
+    "not_a_mapping": Invalid,
+    "empty_document": Invalid,
+    "too_many_values": TooLarge,
+    "key_too_long": TooLarge,
+}
 _HINTS: Final[Mapping[str, str]] = {
     "broken_json": "check it with: python -m json.tool",
     "duplicate_key": "keep one of the two",
     "tag_refused": "write plain values",
+    "too_many_values": "keep large inputs in storage and name them here",
 }

@@ -64,17 +64,25 @@ async def node(request: Request) -> str:
     return node_id
 
 
+async def joiner(request: Request) -> str | None:
+    """Who wants to become a node: the join token, unless the body has it."""
+    token: str | None = request.state.join_token
+    return token
+
+
 async def public() -> None:
     """Nobody needs to say who they are."""
 
 
 NODE: Final = "node"
+JOIN: Final = "join"
 PUBLIC: Final = "public"
 POLICIES: Final[dict[Callable[..., Any], Role | str]] = {
     viewer: Role.VIEWER,
     member: Role.MEMBER,
     admin: Role.ADMIN,
     node: NODE,
+    joiner: JOIN,
     public: PUBLIC,
 }
 
@@ -86,6 +94,7 @@ Viewer = Annotated[Caller, Depends(viewer)]
 Member = Annotated[Caller, Depends(member)]
 Admin = Annotated[Caller, Depends(admin)]
 NodeId = Annotated[str, Depends(node)]
+JoinToken = Annotated[str | None, Depends(joiner)]
 
 Ref = Annotated[
     str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}$", max_length=128, description="id or name")

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from control_plane.errors import Denied, Unauthenticated
 from control_plane.ids import hash_secret
 from control_plane.services.deps import Caller, Deps
-from control_plane.services.enrol_node import authenticate_node
+from control_plane.services.enrol_node import authenticate_node, check_join_token
 from control_plane.services.tokens import Authenticated, authenticate, check_alive
 from penstock.addresses import asked_from_here
 from penstock.api.states import Role
@@ -19,6 +19,7 @@ from penstock.api.states import Role
 REMEMBER_S: Final = 2.0
 MAX_REMEMBERED: Final = 10_000
 MAX_SECRET: Final = 512
+JOIN_PREFIX: Final = "psj_"
 EVERYBODY: Final = Caller("none", "local", Role.ADMIN, None, None)
 """Who calls when authentication is off, which is possible on loopback only."""
 
@@ -44,6 +45,18 @@ class Gate:
         """The id of the node that asks. Raises Unauthenticated."""
         secret = bearer(request)
         return await anyio.to_thread.run_sync(authenticate_node, self._deps, secret)
+
+    async def join_token(self, request: Request) -> str | None:
+        """The join token in the header, which holds at this moment. Raises Unauthenticated.
+
+        None without one: agents one version older have it in the body.
+        """
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip().startswith(JOIN_PREFIX):
+            return None
+        secret = bearer(request)
+        await anyio.to_thread.run_sync(check_join_token, self._deps, secret)
+        return secret
 
     def forget(self, token_id: str) -> None:
         """A token was revoked: at once here, elsewhere once it is not remembered any more."""

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from control_plane.api.bodies import JSON_TYPE, YAML_TYPE
-from control_plane.api.deps import NODE, PUBLIC
+from control_plane.api.deps import JOIN, NODE, PUBLIC
 from control_plane.api.problems import KINDS, MEDIA_TYPE
 from control_plane.api.route import Policy, policy_of
 from penstock.api.errors import Problem, Violation
@@ -22,7 +22,7 @@ One compute cloud out of a mixed fleet of AI chips.
 
 Every error is `application/problem+json` with a stable `code` and all violations at once. Lists
 take `limit` and the opaque `cursor` of the page before. GET answers carry an ETag. Bodies are
-JSON, or YAML as `application/yaml` up to 128 KiB."""
+JSON, or YAML as `application/yaml`."""
 _REQUEST_ID: Final = {
     "X-Request-Id": {"schema": {"type": "string"}, "description": "given by the caller, or new"}
 }
@@ -52,6 +52,7 @@ def _add_components(document: dict[str, Any]) -> None:
         schemas[model.__name__] = _schema(model)
     components["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer", "description": "an API token"},
+        "join": {"type": "http", "scheme": "bearer", "description": "a single-use join token"},
         "node": {"type": "http", "scheme": "bearer", "description": "a node's own credential"},
     }
 
@@ -66,14 +67,14 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
 
 def _complete(operation: dict[str, Any], policy: Policy, method: str) -> None:
     operation["security"] = _security(policy)
-    if policy.needs not in (PUBLIC, NODE):
+    if policy.needs not in (PUBLIC, NODE, JOIN):
         operation["x-role"] = str(policy.needs)
     responses = operation["responses"]
     responses.pop("422", None)
     declared = {int(status) for status in responses if int(status) >= 400}
     for status in sorted(declared.union(_statuses(operation, policy, method))):
         responses[str(status)] = _problem(status)
-    if method == "GET" and policy.needs not in (PUBLIC, NODE):
+    if method == "GET" and policy.needs not in (PUBLIC, NODE, JOIN):
         responses["304"] = {"description": "what If-None-Match names is still so"}
     for answer in responses.values():
         answer.setdefault("headers", {}).update(_REQUEST_ID)
@@ -86,6 +87,8 @@ def _complete(operation: dict[str, Any], policy: Policy, method: str) -> None:
 def _security(policy: Policy) -> list[dict[str, list[str]]]:
     if policy.needs == PUBLIC:
         return []
+    if policy.needs == JOIN:
+        return [{"join": []}, {}]
     return [{"node" if policy.needs == NODE else "token": []}]
 
 
@@ -93,7 +96,7 @@ def _statuses(operation: dict[str, Any], policy: Policy, method: str) -> Iterato
     yield from (422, 429, 500, 503)
     parameters = operation.get("parameters", ())
     names = {one["name"].lower() for one in parameters}
-    if policy.needs != PUBLIC:
+    if policy.needs not in (PUBLIC, JOIN):
         yield from (401, 403)
     if any(one["in"] == "path" for one in parameters) or names & {"project", "job", "node"}:
         yield 404

@@ -15,6 +15,8 @@ from penstock.violations import nearest, violations_from
 
 Details = Mapping[str, Any]
 MAX_NAME: Final = 63
+MAX_ERRORS: Final = 100
+"""So many of a body's errors are looked at: more than are told, since several may tell the same."""
 _NO_PLACES: Final[Mapping[str, Place]] = {}
 
 

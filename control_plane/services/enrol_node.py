@@ -17,7 +17,14 @@ from penstock.api.states import NodeHealth, NodeIntent
 MOST_NAME = 128
 
 
-def enrol_node(deps: Deps, request: EnrolRequest) -> EnrolReply:
+def check_join_token(deps: Deps, secret: str) -> None:
+    """Raises Unauthenticated for a token that is unknown, used or expired."""
+    with deps.store.read() as tx:
+        if not tx.accounts.holds_join_token(hash_secret(secret), deps.clock.now()):
+            raise _bad_join_token()
+
+
+def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None) -> EnrolReply:
     """Makes the node, or gives a node of that name its new identity. The name of a retired node
     is free again: the retired one keeps its history under another name.
 
@@ -26,15 +33,12 @@ def enrol_node(deps: Deps, request: EnrolRequest) -> EnrolReply:
     """
     now = deps.clock.now()
     credential = new_secret("psn")
+    secret = join_token or request.join_token or ""
 
     def work(tx: Transaction) -> str:
-        token = tx.accounts.use_join_token(hash_secret(request.join_token), now)
+        token = tx.accounts.use_join_token(hash_secret(secret), now)
         if token is None:
-            raise Unauthenticated(
-                "the join token is unknown, used or expired",
-                code="bad_join_token",
-                hint="make a new one with `penstock node join`",
-            )
+            raise _bad_join_token()
         if token.node_name is not None and token.node_name != request.name:
             raise Conflict(f"the join token is for the node {token.node_name}")
         node = _node(tx, request, credential, now)
@@ -72,6 +76,14 @@ def rotate_credential(deps: Deps, node_id: str) -> CredentialReply:
 
     deps.run(work)
     return CredentialReply(credential=credential)
+
+
+def _bad_join_token() -> Unauthenticated:
+    return Unauthenticated(
+        "the join token is unknown, used or expired",
+        code="bad_join_token",
+        hint="make a new one with `penstock node join`",
+    )
 
 
 def _adopt_new_credential(deps: Deps, node_id: str, presented: str) -> None:

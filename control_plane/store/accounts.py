@@ -45,6 +45,15 @@ class Accounts:
     def touch(self, token_id: str, now: datetime) -> None:
         self._session.execute(update(Token).where(Token.id == token_id).values(last_used_at=now))
 
+    def holds_join_token(self, secret_hash: str, now: datetime) -> bool:
+        """Whether the token could be used now."""
+        found = select(JoinToken.id).where(
+            JoinToken.secret_hash == secret_hash,
+            JoinToken.used_at.is_(None),
+            JoinToken.expires_at > now,
+        )
+        return self._session.scalar(found) is not None
+
     def use_join_token(self, secret_hash: str, now: datetime) -> JoinToken | None:
         """Takes the token for good: of two that try at once, one gets it."""
         taken = self._session.execute(

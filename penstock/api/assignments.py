@@ -42,7 +42,10 @@ class Inventory(Strict):
 
 
 class EnrolRequest(Strict):
-    join_token: str
+    join_token: str | None = Field(
+        default=None, max_length=512,
+        description="of older agents; newer ones send `Authorization: Bearer JOIN_TOKEN`",
+    )  # fmt: skip
     name: Name
     inventory: Inventory
 
@@ -211,7 +214,7 @@ class Observation(Strict):
 
 
 class ReportRequest(Strict):
-    observations: tuple[Observation, ...] = Field(max_length=5000)
+    observations: tuple[Observation, ...] = Field(max_length=1000)
 
 
 class Refusal(View):

@@ -114,7 +114,7 @@ class ShareStep(Strict):
     """From this step on, how many samples of the global batch each rank takes."""
 
     from_step: int = Field(ge=0)
-    shares: tuple[int, ...] = Field(min_length=1)
+    shares: tuple[int, ...] = Field(min_length=1, max_length=4096)
 
 
 class TrainSpec(Strict):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from penstock.cli.failures import CliError
-from penstock.documents import MAX_DOCUMENT_BYTES, Document, DocumentError, parse_document
+from penstock.documents import DEFAULT, Document, DocumentError, parse_document
 
 MAX_SHOWN: Final = 80
 _COUNT: Final = re.compile(r"\d{1,6}(\.\.\d{1,6})?")
@@ -138,18 +138,18 @@ def _read(file: str) -> tuple[str, Document]:
         return source, parse_document(data, syntax=syntax)
     except DocumentError as error:
         at = {"": error.place} if error.place else {}
-        violation = {"pointer": error.pointer, "message": error.message}
+        violations = [one._asdict() for one in error.faults]
         raise CliError(
-            error.code, error.message, errors=[violation], source=source, places=at
+            error.code, error.message, errors=violations, source=source, places=at
         ) from error
 
 
 def _bytes(file: str) -> bytes:
     try:
         if file == "-":
-            return sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
+            return sys.stdin.buffer.read(DEFAULT.num_bytes + 1)
         with Path(file).open("rb") as opened:
-            return opened.read(MAX_DOCUMENT_BYTES + 1)
+            return opened.read(DEFAULT.num_bytes + 1)
     except OSError as error:
         raise CliError(
             "cannot_read", f"cannot read {file}: {(error.strerror or str(error)).lower()}",

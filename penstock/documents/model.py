@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
-
-MAX_DEPTH: Final = 64
+from typing import Any, NamedTuple
 
 
 class Place(NamedTuple):
@@ -14,6 +12,13 @@ class Place(NamedTuple):
 
     line: int
     column: int
+
+
+class Fault(NamedTuple):
+    """What is wrong at one JSON pointer."""
+
+    pointer: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +30,34 @@ class Document:
 
 
 class DocumentError(ValueError):
-    """The text is no acceptable document: a stable code, one sentence, and where."""
+    """The text is no acceptable document: a stable code, one sentence, and where.
+
+    `faults` has every place where the same is wrong; mostly that is one.
+    """
 
     def __init__(
-        self, code: str, message: str, *, place: Place | None = None, pointer: str = ""
-    ) -> None:
+        self, code: str, message: str, *, place: Place | None = None, pointer: str = "",
+        faults: tuple[Fault, ...] = (),
+    ) -> None:  # fmt: skip
         super().__init__(message)
         self.code = code
         self.message = message
         self.place = place
         self.pointer = pointer
+        self.faults = faults or (Fault(pointer, message),)
+
+
+Trail = tuple["Trail", object] | None
+"""The steps to a value, innermost first: a pointer is made of them only where one is shown."""
+
+
+def pointer_of(trail: Trail) -> str:
+    """The JSON pointer. Half a surrogate pair in a key cannot be sent and becomes `?`."""
+    steps: list[str] = []
+    while trail is not None:
+        trail, step = trail
+        steps.append("/" + escape_pointer(step).encode("utf-8", "replace").decode())
+    return "".join(reversed(steps))
 
 
 def escape_pointer(part: object) -> str:

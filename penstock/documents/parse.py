@@ -1,4 +1,4 @@
-"""Reads one YAML or JSON document strictly.
+"""Reads one YAML or JSON document strictly, in bounded time and memory.
 
 Owns syntax: broken text, duplicate keys, tags, aliases without end. What a document means is
 left to the types of `penstock.api`.
@@ -6,31 +6,38 @@ left to the types of `penstock.api`.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
+from penstock.documents.bounds import Limits, check_values
 from penstock.documents.json_reader import from_json
-from penstock.documents.model import Document, DocumentError, place_of
+from penstock.documents.model import Document, DocumentError, Place, place_of, require_mapping
 
-MAX_DOCUMENT_BYTES: Final = 2**20
+DEFAULT: Final = Limits()
 
 
-def parse_document(
-    data: bytes, *, syntax: str | None = None, max_bytes: int = MAX_DOCUMENT_BYTES
-) -> Document:
+def parse_document(data: bytes, *, syntax: str | None = None, limits: Limits = DEFAULT) -> Document:
     """The mapping in `data`. `syntax` is json or yaml; by default a leading brace means JSON.
 
     Raises DocumentError.
     """
-    if len(data) > max_bytes:
-        raise DocumentError("too_large", f"is {len(data)} bytes long; at most {max_bytes} are read")
+    if len(data) > limits.num_bytes:
+        raise DocumentError(
+            "too_large", f"is {len(data)} bytes long; at most {limits.num_bytes} are read"
+        )
     text = _decode(data)
     if not text.strip():
         raise DocumentError("empty_document", "is empty; a mapping is needed")
+    places: Mapping[str, Place] = {}
     if (syntax or ("json" if text.lstrip()[0] == "{" else "yaml")) == "json":
-        return from_json(text)
-    from penstock.documents.yaml_reader import from_yaml  # PyYAML takes time to import
+        found: Any = from_json(data, text, limits)
+    else:
+        from penstock.documents.yaml_reader import from_yaml  # PyYAML takes time to import
 
-    return from_yaml(text)
+        found, places = from_yaml(text, limits)
+    value = require_mapping(found)
+    check_values(value, limits)
+    return Document(value, places)
 
 
 def _decode(data: bytes) -> str:

@@ -1,160 +1,229 @@
 """YAML 1.2's plain values, with positions.
 
 No tags, no timestamps, no `yes` for true; an alias may be used, but not to blow up a document.
+Values are built straight from the parser's events, so that a limit ends the reading.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import yaml
 
-from penstock.documents.model import (
+from penstock.documents.bounds import (
     MAX_DEPTH,
-    Document,
-    DocumentError,
-    Place,
-    escape_pointer,
-    place_of,
-    require_mapping,
+    MAX_DIGITS,
+    Limits,
+    too_deep,
+    too_many_keys,
+    too_many_values,
 )
+from penstock.documents.model import DocumentError, Place, Trail, place_of, pointer_of
+from penstock.documents.places import Places, Spot
 
-MAX_NODES: Final = 20_000
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # Python's own is 10 times slower
 _PREFIX: Final = "tag:yaml.org,2002:"
-_MAX_DIGITS: Final = 40
 _INT: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(
     r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 )
+_WORDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), "null"),
+    **dict.fromkeys(("true", "True", "TRUE", "false", "False", "FALSE"), "bool"),
+}
 
 
-def from_yaml(text: str) -> Document:
-    """The one mapping in `text`; raises DocumentError."""
+def from_yaml(text: str, limits: Limits) -> tuple[Any, Places]:
+    """The value of the one document in `text`, and where everything in it stands.
+
+    Raises DocumentError.
+    """
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        return _Builder(yaml.parse(text, Loader=_LOADER), limits).document()
     except yaml.MarkedYAMLError as error:
-        raise _broken(error) from error
+        raise _broken(error, text) from error
     except yaml.reader.ReaderError as error:
         raise DocumentError(
             "broken_yaml",
             f"is not YAML: character U+{_code_point(error.character):04X} is not allowed",
-            place=place_of(text, error.position),
+            place=_place_of_byte(text, error.position),
         ) from error
     except RecursionError as error:
-        raise DocumentError("too_deep", f"is nested deeper than {MAX_DEPTH} levels") from error
-    build = _Builder()
-    value = build.value(root, "", 0) if root is not None else None
-    return Document(require_mapping(value), build.places)
+        raise too_deep() from error
 
 
-class _Loader(yaml.SafeLoader):
-    """A SafeLoader whose plain scalars follow YAML 1.2's core schema."""
+Built = tuple[Any, Spot]
 
 
-_Loader.yaml_implicit_resolvers = {}
+class _Anchored(NamedTuple):
+    """What an alias stands for: None while it is being built; and how many values are in it."""
 
-for _tag, _pattern, _first in (
-    ("null", re.compile(r"null|Null|NULL|~|"), [*"nN~", ""]),
-    ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), [*"tTfF"]),
-    ("int", re.compile(rf"(?:{_INT.pattern})\Z"), [*"-+0123456789"]),
-    ("float", re.compile(rf"(?:{_FLOAT.pattern})\Z"), [*"-+.0123456789"]),
-):
-    _Loader.add_implicit_resolver(_PREFIX + _tag, re.compile(rf"(?:{_pattern.pattern})\Z"), _first)
+    place: Place
+    built: Built | None
+    num_inner: int
 
 
 class _Builder:
-    """Turns the node graph into plain values, noting places and counting what aliases expand to."""
+    """Turns events into values, noting places and counting what aliases expand to."""
 
-    def __init__(self) -> None:
-        self.places: dict[str, Place] = {}
-        self._num_nodes = 0
+    def __init__(self, events: Iterator[yaml.Event], limits: Limits) -> None:
+        self._events = events
+        self._limits = limits
+        self._num_values = 0
+        self._anchors: dict[str, _Anchored] = {}
 
-    def value(self, node: yaml.Node, pointer: str, depth: int) -> Any:
-        self.places.setdefault(pointer, _place(node))
-        self._count(node, pointer, depth)
-        kind = str(node.tag).removeprefix(_PREFIX)
-        if isinstance(node, yaml.MappingNode) and kind == "map":
-            return self._mapping(node, pointer, depth)
-        if isinstance(node, yaml.SequenceNode) and kind == "seq":
-            return [
-                self.value(item, f"{pointer}/{index}", depth + 1)
-                for index, item in enumerate(node.value)
-            ]
-        if isinstance(node, yaml.ScalarNode) and kind in _SCALARS:
-            return _scalar(kind, node, pointer)
-        raise DocumentError(
-            "tag_refused", f"has the tag `{kind}`; tags are not allowed", place=_place(node),
-            pointer=pointer,
-        )  # fmt: skip
+    def document(self) -> tuple[Any, Places]:
+        next(self._events)  # the stream's start
+        if isinstance(next(self._events), yaml.StreamEndEvent):
+            return None, Places(Spot(Place(1, 1)))
+        value, spot = self._node(next(self._events), None, 0)
+        next(self._events)  # the document's end
+        after = next(self._events)
+        if not isinstance(after, yaml.StreamEndEvent):
+            raise DocumentError(
+                "broken_yaml", "is not YAML: expected a single document in the stream",
+                place=_place(after),
+            )  # fmt: skip
+        return value, Places(spot)
 
-    def _count(self, node: yaml.Node, pointer: str, depth: int) -> None:
-        self._num_nodes += 1
-        if self._num_nodes > MAX_NODES:
+    def _node(self, event: yaml.Event, trail: Trail, depth: int) -> Built:
+        self._count(event, depth)
+        if isinstance(event, yaml.AliasEvent):
+            return self._expanded(event, trail)
+        assert isinstance(event, yaml.NodeEvent)
+        before, anchor = self._num_values, event.anchor
+        if anchor is None:
+            return self._built(event, trail, depth)
+        self._anchors[anchor] = _Anchored(_place(event), None, 0)
+        built = self._built(event, trail, depth)
+        self._anchors[anchor] = _Anchored(_place(event), built, self._num_values - before)
+        return built
+
+    def _count(self, event: yaml.Event, depth: int) -> None:
+        self._num_values += 1
+        if self._num_values > self._limits.num_values:
+            raise _refused(too_many_values(self._limits.num_values), _place(event))
+        if depth > MAX_DEPTH:
+            raise _refused(too_deep(), _place(event))
+
+    def _expanded(self, event: yaml.AliasEvent, trail: Trail) -> Built:
+        name = str(event.anchor)
+        known = self._anchors.get(name)
+        if known is None:
+            message = f"is not YAML: found undefined alias {name[:80]!r}"
+            raise DocumentError("broken_yaml", message, place=_place(event))
+        if known.built is None:  # it stands inside of what it names
+            raise _refused(too_deep(), known.place)
+        self._num_values += known.num_inner
+        if self._num_values > self._limits.num_values:
             raise DocumentError(
                 "too_many_aliases",
-                f"has more than {MAX_NODES} values once its aliases are expanded",
-                place=_place(node), pointer=pointer,
+                f"has more than {self._limits.num_values} values once its aliases are expanded",
+                place=_place(event), pointer=pointer_of(trail),
             )  # fmt: skip
-        if depth > MAX_DEPTH:
-            raise DocumentError(
-                "too_deep", f"is nested deeper than {MAX_DEPTH} levels", place=_place(node)
-            )
+        return known.built
 
-    def _mapping(self, node: yaml.MappingNode, pointer: str, depth: int) -> dict[str, Any]:
+    def _built(self, event: yaml.Event, trail: Trail, depth: int) -> Built:
+        kind = _kind(event)
+        if isinstance(event, yaml.ScalarEvent) and kind in _READERS:
+            return _scalar(kind, event, trail), Spot(_place(event))
+        if isinstance(event, yaml.MappingStartEvent) and kind == "map":
+            return self._mapping(event, trail, depth)
+        if isinstance(event, yaml.SequenceStartEvent) and kind == "seq":
+            return self._sequence(event, trail, depth)
+        raise DocumentError(
+            "tag_refused", f"has the tag `{kind[:80]}`; tags are not allowed", place=_place(event),
+            pointer=pointer_of(trail),
+        )  # fmt: skip
+
+    def _mapping(self, start: yaml.Event, trail: Trail, depth: int) -> Built:
         made: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = _key(key_node, pointer)
-            inner = f"{pointer}/{escape_pointer(key)}"
+        spots: dict[str, Spot] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            key, place = _key(event, trail), _place(event)
             if key in made:
-                first = self.places[inner]
+                first = spots[key].place.line
                 raise DocumentError(
                     "duplicate_key",
-                    f"has the key `{key}` more than once (first on line {first.line})",
-                    place=_place(key_node), pointer=inner,
+                    f"has the key `{key[:80]}` more than once (first on line {first})",
+                    place=place, pointer=pointer_of((trail, key)),
                 )  # fmt: skip
+            if len(made) == self._limits.num_keys:
+                raise _refused(too_many_keys(len(made), trail), place)
+            made[key], spot = self._node(next(self._events), (trail, key), depth + 1)
             # An error about a value is best shown at its key: that is where people look.
-            self.places[inner] = _place(key_node)
-            made[key] = self.value(value_node, inner, depth + 1)
-        return made
+            spots[key] = Spot(place, spot.inner)
+        return made, Spot(_place(start), spots)
+
+    def _sequence(self, start: yaml.Event, trail: Trail, depth: int) -> Built:
+        made: list[Any] = []
+        spots: dict[str, Spot] = {}
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            value, spot = self._node(event, (trail, len(made)), depth + 1)
+            spots[str(len(made))] = spot
+            made.append(value)
+        return made, Spot(_place(start), spots)
 
 
-_SCALARS: Final = frozenset({"null", "bool", "int", "float", "str"})
+def _kind(event: yaml.Event) -> str:
+    """The tag, without the prefix of YAML's own; of plain text the one that it looks like."""
+    tag = getattr(event, "tag", None)
+    if tag is not None and tag != "!":
+        return str(tag).removeprefix(_PREFIX)
+    if isinstance(event, yaml.ScalarEvent):
+        return _looks_like(event.value) if event.implicit[0] else "str"
+    return "map" if isinstance(event, yaml.MappingStartEvent) else "seq"
 
 
-def _key(node: yaml.Node, pointer: str) -> str:
-    if isinstance(node, yaml.ScalarNode) and str(node.tag).removeprefix(_PREFIX) in _SCALARS:
-        return str(node.value)
+def _looks_like(text: str) -> str:
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in "-+.0123456789":
+        return "str"
+    if _INT.fullmatch(text):
+        return "int"
+    return "float" if _FLOAT.fullmatch(text) else "str"
+
+
+def _key(event: yaml.Event, trail: Trail) -> str:
+    if isinstance(event, yaml.ScalarEvent) and _kind(event) in _READERS:
+        return str(event.value)
     raise DocumentError(
-        "broken_yaml", "has a key that is not plain text", place=_place(node), pointer=pointer
-    )
+        "broken_yaml", "has a key that is not plain text", place=_place(event),
+        pointer=pointer_of(trail),
+    )  # fmt: skip
 
 
-def _scalar(kind: str, node: yaml.ScalarNode, pointer: str) -> Any:
-    text = str(node.value)
-    if kind != "str" and len(text) > _MAX_DIGITS:
-        raise _out_of_range(node, pointer)
+def _scalar(kind: str, event: yaml.ScalarEvent, trail: Trail) -> Any:
+    text = str(event.value)
+    if kind == "str":
+        return text
+    if len(text) > MAX_DIGITS:
+        raise _out_of_range(event, trail)
     try:
         value: Any = _READERS[kind](text)
     except ValueError as error:
         raise DocumentError(
-            "broken_yaml", f"has a value that is no {kind}: {text[:40]}", place=_place(node),
-            pointer=pointer,
+            "broken_yaml", f"has a value that is no {kind}: {text}", place=_place(event),
+            pointer=pointer_of(trail),
         ) from error  # fmt: skip
     if isinstance(value, float) and not math.isfinite(value):
-        raise _out_of_range(node, pointer)
+        raise _out_of_range(event, trail)
     return value
 
 
-def _out_of_range(node: yaml.ScalarNode, pointer: str) -> DocumentError:
+def _out_of_range(event: yaml.ScalarEvent, trail: Trail) -> DocumentError:
     return DocumentError(
-        "number_too_large",
-        f"has a number out of range: {str(node.value)[:20]}",
-        place=_place(node),
-        pointer=pointer,
-    )
+        "number_too_large", f"has a number out of range: {event.value[:20]}", place=_place(event),
+        pointer=pointer_of(trail),
+    )  # fmt: skip
+
+
+def _refused(error: DocumentError, place: Place) -> DocumentError:
+    return DocumentError(error.code, error.message, place=place, pointer=error.pointer)
 
 
 def _code_point(character: object) -> int:
@@ -182,11 +251,19 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
 }
 
 
-def _place(node: yaml.Node) -> Place:
-    return Place(node.start_mark.line + 1, node.start_mark.column + 1)
+def _place(event: yaml.Event) -> Place:
+    assert event.start_mark is not None
+    return Place(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
-def _broken(error: yaml.MarkedYAMLError) -> DocumentError:
+def _broken(error: yaml.MarkedYAMLError, text: str) -> DocumentError:
     mark = error.problem_mark or error.context_mark
-    place = Place(mark.line + 1, mark.column + 1) if mark else None
+    place = place_of(text, len(text))
+    if mark is not None:  # the end of the text is on no line after the last
+        place = min(place, Place(mark.line + 1, mark.column + 1))
     return DocumentError("broken_yaml", f"is not YAML: {error.problem}", place=place)
+
+
+def _place_of_byte(text: str, position: int) -> Place:
+    before = text.encode()[:position].decode("utf-8", "replace")
+    return place_of(before, len(before))
