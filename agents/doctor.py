@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Final, Literal
+from typing import Final, Literal, TextIO, cast
 
 import structlog
 from pydantic import ValidationError
@@ -30,6 +30,7 @@ from agents.settings import read_settings
 from penstock.api.chips import ChipReport
 from penstock.api.states import ChipHealth
 from penstock.api.vendors import Vendor
+from penstock.last_resort import SafeStream
 from penstock.wording import sentence
 
 OPEN_TIMEOUT_S: Final = 10.0
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m agents doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     args, options = parser.parse_known_args(argv)
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(cast("TextIO", SafeStream())))
     found = _node(options)
     text = json.dumps([asdict(it) for it in found], indent=2) if args.json else render(found)
     sys.stdout.write(text + "\n")

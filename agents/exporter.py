@@ -62,6 +62,7 @@ class Exporter:
         self._samples: dict[str, tuple[ChipSample, float]] = {}
         self._replicas: tuple[ReplicaGauges, ...] = ()
         self._server: tuple[WSGIServer, Thread] | None = None
+        self.dropped_log_lines: Callable[[], int | None] = lambda: None
 
     def start(self, port: int, host: str = "127.0.0.1") -> int:
         """Serves until `stop`; returns the port (0 asks for a free one). OSError if taken."""
@@ -106,6 +107,7 @@ class Exporter:
         yield from self._chip_families()
         yield from self._sample_families()
         yield from self._replica_families()
+        yield self._family(metrics.LOG_LINES_DROPPED, [((), self.dropped_log_lines())])
 
     def _chip_families(self) -> Iterator[Family]:
         chips = self._chips

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import ssl
@@ -25,6 +26,7 @@ from agents.enrol import CannotJoin, check_transport
 from agents.settings import Settings, read_settings
 from agents.state.identity import StateInUse, lock_state
 from agents.state.sockets import UnsafeFolder
+from penstock.last_resort import SafeStream, install, rendered
 from penstock.wording import sentence
 
 log = structlog.get_logger()
@@ -42,22 +44,23 @@ def main(argv: Sequence[str]) -> int:
             where = ".".join(str(part) for part in problem["loc"])
             sys.stderr.write(f"penstock agent: {where}: {sentence(problem)}\n")
         return USAGE_CODE
-    _configure_logging()
+    stream = _configure_logging()
     try:
-        asyncio.run(_run(settings))
+        asyncio.run(_run(settings, stream))
     except (CannotJoin, StateInUse, UnsafeFolder, OSError) as error:
         sys.stderr.write(f"penstock agent: {error}\n")
         return CANNOT_RUN_CODE
     return 0
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, stream: SafeStream) -> None:
     check_transport(settings.server, settings.insecure)
     lock = lock_state(settings.state_dir)
     try:
         async with _http(settings) as http, httpx.AsyncClient(trust_env=False) as probing:
             random = Random(uuid.uuid4().int)
             agent = build(settings, ControlPlane(http), probing, random)
+            agent.pictures.exporter.dropped_log_lines = lambda: stream.dropped
             await _until_told(agent, settings)
     finally:
         os.close(lock)
@@ -103,14 +106,20 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext | bool:
     return True if ca_file is None else ssl.create_default_context(cafile=str(ca_file))
 
 
-def _configure_logging() -> None:
+def _configure_logging() -> SafeStream:
+    """Like the control plane's; the libraries' warnings go to the same stream."""
+    stream = install()
+    logging.basicConfig(stream=stream, level=logging.WARNING, format="%(message)s")
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            rendered(
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            )
         ],
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
+    return stream

@@ -69,3 +69,9 @@ REPLICA_STEP: Final = Metric(
 REPLICA_LOSS: Final = Metric(
     "penstock_replica_training_loss", "Last training loss the replica reports.", _REPLICA
 )
+LOG_LINES_DROPPED: Final = Metric(
+    "penstock_log_dropped_lines_total",
+    "Lines of the agent's own log that could not be written.",
+    (),
+    "counter",
+)

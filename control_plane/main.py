@@ -101,7 +101,7 @@ class Background:
         self._stops += [worker.stop, due.stop]
 
 
-def build(settings: Settings) -> Parts:
+def build(settings: Settings, dropped_log_lines: Callable[[], int] = lambda: 0) -> Parts:
     """Opens the database (migrated), the log store and the hub; starts nothing."""
     settings.home_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     hub = Hub()
@@ -119,7 +119,7 @@ def build(settings: Settings) -> Parts:
         launcher=AgentLauncher(hub.publish), rules=rules,
     )  # fmt: skip
     bootstrap(deps)
-    return Parts(settings, deps, hub, Metrics(partial(count_pool, deps)))
+    return Parts(settings, deps, hub, Metrics(partial(count_pool, deps), dropped_log_lines))
 
 
 def build_app(parts: Parts) -> FastAPI:
@@ -139,13 +139,13 @@ def build_app(parts: Parts) -> FastAPI:
 
 def serve(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT."""
-    configure_logging(settings.log_level)
-    parts = build(settings)
+    stream = configure_logging(settings.log_level)
+    parts = build(settings, lambda: stream.dropped)
     _write_admin_token(parts)
     listener = _listen(settings.host, settings.port)
     app = build_app(parts)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False,
+        app, log_level="warning", log_config=None, access_log=False,
         server_header=False, timeout_graceful_shutdown=3, timeout_keep_alive=30,
     )  # fmt: skip
     log.info("listening", host=settings.host, port=listener.getsockname()[1])

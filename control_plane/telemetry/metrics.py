@@ -17,7 +17,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from penstock import __version__
@@ -56,11 +56,14 @@ class Counts(Protocol):
 class Metrics:
     """The metrics of one process, in a registry of its own."""
 
-    def __init__(self, count: Callable[[], Counts]) -> None:
+    def __init__(
+        self, count: Callable[[], Counts], dropped_log_lines: Callable[[], int] = lambda: 0
+    ) -> None:
         # Of the whole process; else each counter and histogram has a series of its age beside it.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._registry.register(_Pool(count))
+        self._registry.register(_Dropped(dropped_log_lines))
         registry = self._registry
         Info("penstock_build", "Version of the control plane.", registry=registry).info(
             {"version": __version__}
@@ -99,6 +102,17 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text format of Prometheus."""
         return generate_latest(self._registry)
+
+
+class _Dropped(Collector):
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(
+            "penstock_log_dropped_lines_total",
+            "Lines of the log that could not be written.", value=self._count(),
+        )  # fmt: skip
 
 
 class _Pool(Collector):

@@ -18,6 +18,7 @@ MAY_READ_ENVIRONMENT: Final = frozenset(
         "penstock/cli/config.py",
     }
 )
+THE_LOG_ITSELF: Final = "penstock/last_resort.py"  # counts what it cannot write
 _BROAD: Final = frozenset({"Exception", "BaseException"})
 _LOG_METHODS: Final = frozenset({"critical", "error", "exception", "print_exc", "warning"})
 _ENVIRONMENT: Final = frozenset({"os.environ", "os.environb", "os.getenv", "os.putenv"})
@@ -40,7 +41,7 @@ def broad_handlers(source: Source) -> Iterator[str]:
         if isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and not _passes_on(node):
             if not PROCESS_LOOP.search(source.lines[node.lineno - 1]):
                 yield f"{source.path}:{node.lineno} catches everything outside a process loop"
-            elif not _logs(node):
+            elif not _logs(node) and source.path != THE_LOG_ITSELF:
                 yield f"{source.path}:{node.lineno} process loop that does not log what it caught"
         elif isinstance(node, ast.Call) and _suppresses_everything(node):
             yield f"{source.path}:{node.lineno} suppresses everything"

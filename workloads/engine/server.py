@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO, cast
 
 import structlog
 import uvicorn
 
+from penstock.last_resort import SafeStream
 from workloads.engine.api.routes import ChipIdentity, build_app
 from workloads.engine.metrics import EngineMetrics
 from workloads.engine.model_files import ModelRefused
@@ -38,6 +39,7 @@ CLOSE_S: Final = 1
 
 def main(settings: Settings) -> None:
     """Serves until told to stop; raises SystemExit(1) where the model or the engine failed."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(cast("TextIO", SafeStream())))
     process = ServingProcess(settings, ServeWork.model_validate(settings.work))
     asyncio.run(process.serve())
     if process.service.state is State.FAILED:

@@ -131,3 +131,8 @@ def test_parts_of_a_chip_add_up_per_job(exporter: Exporter) -> None:
     held = {key: it for key, it in series(exporter).items() if key.startswith("penstock_chip_allo")}
     assert list(held.values()) == [0.75]
     assert 'job="tiny"' in next(iter(held))
+
+
+def test_log_lines_that_were_dropped_are_counted(exporter: Exporter) -> None:
+    exporter.dropped_log_lines = lambda: 3
+    assert series(exporter)['penstock_log_dropped_lines_total{cluster="lab",node="n1"}'] == 3

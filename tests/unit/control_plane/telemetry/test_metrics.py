@@ -16,3 +16,8 @@ def test_no_series_only_says_when_another_was_created() -> None:
     assert 'penstock_http_requests_total{code="200",' in page
     assert "penstock_scheduler_cycle_seconds_count 1.0" in page
     assert "_created" not in page
+
+
+def test_log_lines_that_were_dropped_are_counted() -> None:
+    page = Metrics(lambda: NOTHING, lambda: 3).exposition().decode()
+    assert "penstock_log_dropped_lines_total 3.0" in page
