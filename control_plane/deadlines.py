@@ -22,6 +22,10 @@ LOOP_TURN_S: Final = 30.0
 WRITERS_WAITING: Final = 32
 """Requests that wait for a turn. Less than there are threads, so that one is left to refuse."""
 
+LANE_S: Final = 1.0
+"""How long a request waits for a thread of its lane. With the turn and the lock after it, the
+answer is in time."""
+
 SEAT_S: Final = 2.0
 """How long a transaction waits for one of its lane's connections."""
 

@@ -31,10 +31,13 @@ def asked_from_here(headers: Mapping[str, str]) -> bool:
     """Whether a request means this machine by its own name and comes from no web page elsewhere.
 
     Without tokens a page must not reach us through a browser on this machine: neither under a
-    name that it made point here, nor from an origin that is not this machine.
+    name that it made point here, nor from an origin that is not this machine. `null` is the
+    origin of sandboxed frames, of files and of data, which may be anybody's.
     """
-    named = [f"//{headers.get('host', '')}", headers.get("origin", "")]
-    return headers.get("sec-fetch-site") != "cross-site" and all(map(_is_here, named))
+    if headers.get("sec-fetch-site") == "cross-site":
+        return False
+    origin = headers.get("origin")
+    return _is_here(f"//{headers.get('host', '')}") and (origin is None or _is_web_here(origin))
 
 
 def host_of(url: str) -> str:
@@ -66,9 +69,13 @@ def outward(host: str) -> str:
         return str(probe.getsockname()[0])
 
 
+def _is_web_here(origin: str) -> bool:
+    return origin.lower().startswith(("http://", "https://")) and _is_here(origin)
+
+
 def _is_here(url: str) -> bool:
     try:
-        host = urlsplit(url).hostname
+        parts = urlsplit(url)
     except ValueError:
         return False
-    return host is None or is_loopback(host)
+    return "@" not in parts.netloc and is_loopback(parts.hostname or "")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Final
 
-import anyio
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from control_plane.api.deps import D, Flows, JoinToken, NodeId
+from control_plane.api.lanes import in_lane
 from control_plane.api.replies import plain_reply, secret_reply
 from control_plane.api.route import Route
 from control_plane.api.streams import CLOSING, Streams, wait_for
@@ -68,7 +68,7 @@ async def assignments(
     """
     if generation > 0:
         await _newer(deps, streams, node_id, generation, wait_s)
-    return plain_reply(await anyio.to_thread.run_sync(assignment_list, deps, node_id))
+    return plain_reply(await in_lane(assignment_list, deps, node_id))
 
 
 @router.post("/heartbeat", operation_id="heartbeat", response_model=HeartbeatReply)
@@ -114,7 +114,7 @@ async def _newer(
     with streams.hub.listen_async(node_topic(node_id), CLOSING) as woken:
         while not streams.closing:
             woken.clear()
-            current = await anyio.to_thread.run_sync(node_generation, deps, node_id)
+            current = await in_lane(node_generation, deps, node_id)
             left_s = deadline - clock()
             if current != generation or left_s <= 0:
                 return

@@ -28,8 +28,10 @@ from control_plane.api.address import Listening
 from control_plane.api.checks import Checks
 from control_plane.api.error_handlers import add_error_handlers
 from control_plane.api.gate import Gate
+from control_plane.api.lanes import Lanes
 from control_plane.api.middleware import RequestFrame
 from control_plane.api.openapi import openapi_document
+from control_plane.api.request_bounds import RequestBounds
 from control_plane.api.streams import Streams
 from control_plane.hub import Hub
 from control_plane.services.deps import Deps
@@ -73,8 +75,10 @@ def build_api(
     app.state.gate = Gate(deps, auth=auth)
     app.state.streams = Streams(hub)
     app.state.checks = Checks()
+    app.state.lanes = Lanes()
     for router in ROUTERS:
         app.include_router(router)
+    app.add_middleware(RequestBounds)
     app.add_middleware(RequestFrame)
     add_error_handlers(app)
     app.openapi = partial(openapi_document, app, api_routes())  # type: ignore[method-assign]

@@ -75,14 +75,13 @@ async def public() -> None:
 
 
 NODE: Final = "node"
-JOIN: Final = "join"
 PUBLIC: Final = "public"
 POLICIES: Final[dict[Callable[..., Any], Role | str]] = {
     viewer: Role.VIEWER,
     member: Role.MEMBER,
     admin: Role.ADMIN,
     node: NODE,
-    joiner: JOIN,
+    joiner: PUBLIC,
     public: PUBLIC,
 }
 

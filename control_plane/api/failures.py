@@ -24,6 +24,18 @@ class TooLarge(PlatformError):
     code = "too_large"
 
 
+class UriTooLong(PlatformError):
+    """The address is longer than any of ours."""
+
+    code = "uri_too_long"
+
+
+class HeadersTooLarge(PlatformError):
+    """There are more headers, or longer ones, than are read."""
+
+    code = "headers_too_large"
+
+
 class UnsupportedMedia(PlatformError):
     """The body is in a format that this route does not read."""
 

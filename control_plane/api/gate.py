@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Final
 
-import anyio
 from starlette.requests import Request
 
+from control_plane.api.lanes import in_lane
 from control_plane.errors import Denied, Unauthenticated
 from control_plane.ids import hash_secret
 from control_plane.services.deps import Caller, Deps
@@ -44,7 +44,7 @@ class Gate:
     async def node(self, request: Request) -> str:
         """The id of the node that asks. Raises Unauthenticated."""
         secret = bearer(request)
-        return await anyio.to_thread.run_sync(authenticate_node, self._deps, secret)
+        return await in_lane(authenticate_node, self._deps, secret)
 
     async def join_token(self, request: Request) -> str | None:
         """The join token in the header, which holds at this moment. Raises Unauthenticated.
@@ -55,7 +55,7 @@ class Gate:
         if scheme.lower() != "bearer" or not secret.strip().startswith(JOIN_PREFIX):
             return None
         secret = bearer(request)
-        await anyio.to_thread.run_sync(check_join_token, self._deps, secret)
+        await in_lane(check_join_token, self._deps, secret)
         return secret
 
     def forget(self, token_id: str) -> None:
@@ -70,7 +70,7 @@ class Gate:
         key = hash_secret(secret)
         known, until = self._remembered.get(key, (None, 0.0))
         if known is None or time.monotonic() >= until:
-            known = await anyio.to_thread.run_sync(authenticate, self._deps, secret)
+            known = await in_lane(authenticate, self._deps, secret)
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
             self._remembered[key] = (known, time.monotonic() + REMEMBER_S)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
-import anyio
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from control_plane.api.deps import Cursor, D, Doors, Flows, LastEventId, Limit, Ref, Viewer
+from control_plane.api.lanes import in_lane
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
 from control_plane.api.sse import Batch, Stream, frame, stream_response, wants_stream
@@ -64,10 +64,10 @@ async def all_events(
     """
     if not wants_stream(request):
         page = partial(list_events, deps, caller, limit, cursor, sort == "at")
-        return reply(await anyio.to_thread.run_sync(page))
+        return reply(await in_lane(page))
     start = _number(last_event_id) if last_event_id else after
     if start is None:
-        start = await anyio.to_thread.run_sync(newest_event, deps)
+        start = await in_lane(newest_event, deps)
     frames = EventFrames(partial(events_after, deps, caller), start, "id")
     return _follow(streams, request, gate, caller, frames, EVENTS)
 
@@ -94,9 +94,9 @@ async def job_events(
     """
     if not wants_stream(request):
         page = partial(list_job_events, deps, caller, ref, limit, cursor)
-        return reply(await anyio.to_thread.run_sync(page))
+        return reply(await in_lane(page))
     start = _number(last_event_id) if last_event_id else 0
-    job = await anyio.to_thread.run_sync(get_job, deps, caller, ref)
+    job = await in_lane(get_job, deps, caller, ref)
     frames = EventFrames(partial(job_events_after, deps, job.id), start, "seq")
     return _follow(streams, request, gate, caller, frames, job_topic(job.id))
 

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Annotated, Any, Final
 
-import anyio
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from control_plane.api.deps import D, Doors, Flows, LastEventId, Ref, Viewer
+from control_plane.api.lanes import in_lane, in_streams
 from control_plane.api.route import Route
 from control_plane.api.sse import SOON_S, Batch, Stream, frame, stream_response, wants_stream
 from control_plane.api.streams import CLOSING, Streams, wait_for
@@ -78,9 +78,9 @@ async def get_job_logs(
     """
     ask = Ask(Which(rank, attempt), Part(tail, head, offset), last_event_id or None)
     if not wants_stream(request):
-        text = await anyio.to_thread.run_sync(log_text, deps, caller, ref, ask)
+        text = await in_lane(log_text, deps, caller, ref, ask)
         return StreamingResponse(_blocks(streams, text), media_type=TEXT)
-    follower = await anyio.to_thread.run_sync(follow_logs, deps, caller, ref, ask)
+    follower = await in_lane(follow_logs, deps, caller, ref, ask)
     return stream_response(streams, Stream(
         owner=caller,
         topics=(log_topic(follower.job_id), job_topic(follower.job_id)),
@@ -94,7 +94,7 @@ async def _blocks(streams: Streams, text: LogText) -> AsyncIterator[bytes]:
     with streams.hub.listen_async(CLOSING, log_topic(text.job_id)) as woken:
         while True:
             woken.clear()
-            block = await anyio.to_thread.run_sync(text.pull)
+            block = await in_streams(text.pull)
             if block.done:
                 return
             if block.data:

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from control_plane.api.bodies import JSON_TYPE, YAML_TYPE
-from control_plane.api.deps import JOIN, NODE, PUBLIC
+from control_plane.api.deps import NODE, PUBLIC
 from control_plane.api.problems import KINDS, MEDIA_TYPE
 from control_plane.api.route import Policy, policy_of
 from penstock.api.errors import Problem, Violation
@@ -67,14 +67,14 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
 
 def _complete(operation: dict[str, Any], policy: Policy, method: str) -> None:
     operation["security"] = _security(policy)
-    if policy.needs not in (PUBLIC, NODE, JOIN):
+    if policy.needs not in (PUBLIC, NODE):
         operation["x-role"] = str(policy.needs)
     responses = operation["responses"]
     responses.pop("422", None)
     declared = {int(status) for status in responses if int(status) >= 400}
     for status in sorted(declared.union(_statuses(operation, policy, method))):
         responses[str(status)] = _problem(status)
-    if method == "GET" and policy.needs not in (PUBLIC, NODE, JOIN):
+    if method == "GET" and policy.needs not in (PUBLIC, NODE):
         responses["304"] = {"description": "what If-None-Match names is still so"}
     for answer in responses.values():
         answer.setdefault("headers", {}).update(_REQUEST_ID)
@@ -85,10 +85,10 @@ def _complete(operation: dict[str, Any], policy: Policy, method: str) -> None:
 
 
 def _security(policy: Policy) -> list[dict[str, list[str]]]:
+    if policy.joins:
+        return [{"join": []}, {}]
     if policy.needs == PUBLIC:
         return []
-    if policy.needs == JOIN:
-        return [{"join": []}, {}]
     return [{"node" if policy.needs == NODE else "token": []}]
 
 
@@ -96,7 +96,7 @@ def _statuses(operation: dict[str, Any], policy: Policy, method: str) -> Iterato
     yield from (422, 429, 500, 503)
     parameters = operation.get("parameters", ())
     names = {one["name"].lower() for one in parameters}
-    if policy.needs not in (PUBLIC, JOIN):
+    if policy.needs != PUBLIC:
         yield from (401, 403)
     if any(one["in"] == "path" for one in parameters) or names & {"project", "job", "node"}:
         yield 404

@@ -41,9 +41,11 @@ KINDS: Final[Mapping[type[PlatformError], tuple[int, str, bool]]] = {
     Conflict: (409, "Conflict", False),
     PreconditionFailed: (412, "The object has changed", False),
     failures.TooLarge: (413, "The request is too large", False),
+    failures.UriTooLong: (414, "The address is too long", False),
     failures.UnsupportedMedia: (415, "Format not supported", False),
     Invalid: (422, "The request is not valid", False),
     QuotaExceeded: (429, "A limit is reached", True),
+    failures.HeadersTooLarge: (431, "The headers are too large", False),
     Unavailable: (503, "Not available for now", True),
 }
 _INTERNAL: Final = (500, "Internal error", False)

@@ -25,13 +25,16 @@ from control_plane.api.bodies import (
     Intake,
     read_document,
 )
-from control_plane.api.deps import JOIN, NODE, POLICIES, PUBLIC
+from control_plane.api.deps import NODE, POLICIES, PUBLIC, joiner
 from control_plane.api.gate import Gate
+from control_plane.api.lanes import Lane, enter, laned
 from control_plane.api.replies import not_modified
 from control_plane.api.validation import parameter_error, unknown_parameters, validation_error
 from control_plane.errors import NotFound
+from penstock.api.assignments import CheckpointCommit, LogRequest, ReportRequest
 from penstock.api.errors import Violation
 from penstock.api.states import Role
+from penstock.violations import MAX_VIOLATIONS
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -44,28 +47,37 @@ class Policy:
     query_fields: tuple[Any, ...]
     repeatable: frozenset[str]
     body_model: type[BaseModel] | None
+    joins: bool
+    """Takes a join token, which may stand in the body instead."""
 
     @property
     def query(self) -> list[str]:
         return [field.alias for field in self.query_fields]
 
 
-INTAKES: Final[Mapping[str, Intake]] = {"ship_logs": LOGS, "report_replicas": REPORTS}
-"""Of routes, by operation, that read something else than their callers' other bodies."""
+INTAKES: Final[Mapping[type[BaseModel], Intake]] = {LogRequest: LOGS, ReportRequest: REPORTS}
+"""Bodies that are larger than others of the same callers."""
+REPORTING: Final = frozenset({ReportRequest, LogRequest, CheckpointCommit})
+"""What nodes send besides heartbeats."""
 
 
 class Route(APIRoute):
-    """A route with a policy; building one without fails."""
+    """A route with a policy; building one without fails. Functions run in its lane."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **more: Any) -> None:
+        super().__init__(path, laned(endpoint), **more)
 
     def get_route_handler(self) -> Handler:
         policy = policy_of(self)
         inner = super().get_route_handler()
+        lane = _lane(self, policy)
 
         async def handle(request: Request) -> Response:
+            enter(request.app.state.lanes, lane)
             owner = await _admit(request, policy)
             _check_parameters(request, policy)
             if policy.body_model is not None:
-                intake = _intake(self.operation_id, policy, owner)
+                intake = _intake(policy, policy.body_model, owner)
                 request = await read_document(request, owner, intake, policy.body_model)
             try:
                 response = await inner(request)
@@ -85,7 +97,8 @@ def policy_of(route: APIRoute) -> Policy:
     query = {field.alias: field for one in everything for field in one.query_params}
     repeatable = {name for name, field in query.items() if _takes_many(field)}
     fields = tuple(query.values())
-    return Policy(needs[0], fields, frozenset(repeatable), _body_model(route))
+    joins = any(one.call is joiner for one in everything)
+    return Policy(needs[0], fields, frozenset(repeatable), _body_model(route), joins)
 
 
 def _walk(dependant: Dependant) -> Iterator[Dependant]:
@@ -103,14 +116,24 @@ def _body_model(route: APIRoute) -> type[BaseModel] | None:
     return cast(type[BaseModel], field.field_info.annotation) if field is not None else None
 
 
+def _lane(route: APIRoute, policy: Policy) -> Lane:
+    if policy.joins:
+        return Lane.WRITES
+    if policy.needs == PUBLIC:
+        return Lane.HEALTH
+    if policy.needs == NODE:
+        return Lane.REPORTS if policy.body_model in REPORTING else Lane.HEARTBEATS
+    return Lane.READS if route.methods == {"GET"} else Lane.WRITES
+
+
 async def _admit(request: Request, policy: Policy) -> str:
     """Who asks, in one word; empty while nobody said so."""
     gate: Gate = request.app.state.gate
+    if policy.joins:
+        request.state.join_token = await gate.join_token(request)
+        return "join" if request.state.join_token else ""
     if policy.needs == PUBLIC:
         return ""
-    if policy.needs == JOIN:
-        request.state.join_token = await gate.join_token(request)
-        return JOIN if request.state.join_token else ""
     if policy.needs == NODE:
         request.state.node_id = await gate.node(request)
         return str(request.state.node_id)
@@ -118,10 +141,10 @@ async def _admit(request: Request, policy: Policy) -> str:
     return str(request.state.caller.token_id)
 
 
-def _intake(operation: str | None, policy: Policy, owner: str) -> Intake:
+def _intake(policy: Policy, model: type[BaseModel], owner: str) -> Intake:
     if not owner:
         return STRANGERS
-    return INTAKES.get(operation or "", NODES if policy.needs in (NODE, JOIN) else PEOPLE)
+    return INTAKES.get(model, NODES if policy.needs in (NODE, PUBLIC) else PEOPLE)
 
 
 def _check_parameters(request: Request, policy: Policy) -> None:
@@ -145,4 +168,4 @@ def _check_parameters(request: Request, policy: Policy) -> None:
     ]
     if found:
         _, errors = request_params_to_args(policy.query_fields, request.query_params)
-        raise parameter_error(found, errors)
+        raise parameter_error(found[:MAX_VIOLATIONS], errors)

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import anyio
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
+from control_plane.api.lanes import in_streams
 from control_plane.api.streams import CLOSING, Streams, wait_for
 from control_plane.errors import Denied, NotFound, Unauthenticated
 from control_plane.services.deps import Caller
@@ -80,7 +80,7 @@ async def _turns(streams: Streams, stream: Stream, woken: asyncio.Event) -> Asyn
     while not streams.closing:
         woken.clear()
         try:
-            batch = await anyio.to_thread.run_sync(stream.pull)
+            batch = await in_streams(stream.pull)
         except NotFound:  # retention took it away; the reader learns that when it asks again
             return
         if batch.frames:

@@ -11,7 +11,7 @@ from control_plane.errors import Invalid, NotFound, PlatformError
 from penstock.api.errors import Violation
 from penstock.api.ids import NAME_PATTERN
 from penstock.documents import Place
-from penstock.violations import nearest, violations_from
+from penstock.violations import MAX_VIOLATIONS, nearest, violations_from
 
 Details = Mapping[str, Any]
 MAX_NAME: Final = 63
@@ -51,14 +51,13 @@ def validation_error(
 
 
 def unknown_parameters(given: Iterable[str], known: Sequence[str]) -> list[Violation]:
-    """A violation for each query parameter that the route does not have."""
+    """A violation for each query parameter that the route does not have, up to the most told."""
     return [
         Violation(
             pointer=f"?{name[:80]}", message=f"unknown query parameter `{name[:80]}`",
             allowed=list(known), did_you_mean=nearest(name, known),
         )
-        for name in given
-        if name not in known
+        for name in [one for one in given if one not in known][:MAX_VIOLATIONS]
     ]  # fmt: skip
 
 

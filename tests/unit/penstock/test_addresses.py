@@ -32,6 +32,17 @@ def test_ipv6_stands_in_brackets_and_what_is_no_wildcard_is_reached_as_it_is() -
         ({"host": "evil.example"}, False), ({"host": "[::1"}, False),
         ({"host": "localhost", "origin": "http://evil.example"}, False),
         ({"host": "localhost", "sec-fetch-site": "cross-site"}, False),
+        ({"host": "localhost", "origin": "null"}, False),
+        ({"host": "localhost", "origin": ""}, False),
+        ({"host": "localhost", "origin": "file://"}, False),
+        ({"host": "localhost", "origin": "data:text/html,x"}, False),
+        ({"host": "localhost", "origin": "chrome-extension://localhost"}, False),
+        ({"host": "localhost", "origin": "http://localhost@evil.example"}, False),
+        ({"host": "localhost", "origin": "http://localhost.evil.example"}, False),
+        ({"host": "localhost", "origin": "http://evil.example@localhost"}, False),
+        ({"host": "evil.example@localhost"}, False), ({}, False), ({"host": ""}, False),
+        ({"host": "localhost", "origin": "http://127.0.0.1:5173"}, True),
+        ({"host": "[::1]:8470", "origin": "http://[::1]:8470"}, True),
     ],
 )  # fmt: skip
 def test_a_web_page_elsewhere_does_not_ask_from_here(
