@@ -60,6 +60,13 @@ test-unit: $(VENV)/.dev ## the unit tier: no sockets, no sleeps, under ten secon
 test-safety: $(VENV)/.dev ## the longer tier of the safety tests, which `test` leaves out
 	@$(BIN)/python -m pytest tests -m slow_safety $(ARGS)
 
+SEEDS ?= 1-4
+FAULTS ?= 200
+.PHONY: storm
+storm: $(VENV)/.dev ## random faults against real processes, audited: SEEDS=1-4 FAULTS=200 [KINDS=..] [DATABASES=..] [HOLE=name]
+	@$(BIN)/python -m tests.storm --seeds $(SEEDS) --faults $(FAULTS) $(if $(KINDS),--kinds $(KINDS)) \
+		$(if $(DATABASES),--databases $(DATABASES)) $(if $(HOLE),--hole $(HOLE)) $(ARGS)
+
 .PHONY: sim
 sim: $(VENV)/.dev ## traces and failures in virtual time
 	@$(BIN)/python -m pytest tests/simulation $(ARGS)

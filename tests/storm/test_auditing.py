@@ -1,0 +1,101 @@
+"""The tester tested: a plan repeats from its seed, and fabricated evidence is found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.storm.evidence import (
+    SECOND_NS,
+    Run,
+    Silence,
+    doubled,
+    outlived,
+    past_deadline,
+    read_runs,
+    shared_chips,
+)
+from tests.storm.plan import FAULTS, KINDS, plan_round
+from tests.storm.strikes import Striker
+from tests.storm.submitter import Try, unanswered
+
+FIRST = Run("job_1", "replica_1", 1, 0, "plain", 10 * SECOND_NS, 20 * SECOND_NS, ended=True)
+SECOND = Run("job_1", "replica_2", 2, 0, "plain", 21 * SECOND_NS, 30 * SECOND_NS, ended=True)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_plan_is_the_same_for_the_same_seed_and_another_for_another(database: str) -> None:
+    plans = [plan_round(seed, 0, KINDS, database, 75.0) for seed in (1, 1, 2)]
+    assert plans[0] == plans[1] != plans[2]
+    assert len(plans[0]) > 30
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_target_suffers_one_fault_at_a_time(seed: int) -> None:
+    plan = plan_round(seed, 3, KINDS, "postgresql", 75.0)
+    for target in {it.target for it in plan}:
+        ours = [it for it in plan if it.target == target]
+        assert all(one.at_s + one.for_s < other.at_s for one, other in pairwise(ours))
+
+
+def test_every_fault_of_the_table_is_drawn_and_can_be_carried_out() -> None:
+    drawn = {
+        strike.fault.name
+        for seed in range(30)
+        for strike in plan_round(seed, 0, KINDS, "postgresql", 75.0)
+    }
+    assert drawn == {it.name for it in FAULTS}
+    assert all(hasattr(Striker, f"_{name}") for name in drawn)
+
+
+def test_attempts_one_after_the_other_are_no_finding() -> None:
+    assert list(doubled([FIRST, SECOND])) == []
+
+
+def test_two_attempts_at_once_are_doubled() -> None:
+    early = replace(SECOND, first_ns=19 * SECOND_NS)
+    assert "1.0 s together" in "".join(doubled([FIRST, early]))
+
+
+def test_a_replica_that_was_started_again_at_its_own_epoch_is_doubled() -> None:
+    again = replace(FIRST, first_ns=25 * SECOND_NS, last_ns=26 * SECOND_NS)
+    assert "was started 2 times" in "".join(doubled([FIRST, again]))
+
+
+def test_two_ranks_of_one_attempt_belong_together() -> None:
+    assert list(doubled([FIRST, replace(FIRST, replica="replica_3", rank=1)])) == []
+
+
+def test_more_than_a_whole_chip_in_use_is_found_and_two_halves_are_not() -> None:
+    other = replace(FIRST, job="job_2", replica="replica_9")
+    halves = {"replica_1": {"chip_1": 500}, "replica_9": {"chip_1": 500}}
+    assert list(shared_chips([FIRST, other], halves)) == []
+    assert list(shared_chips([FIRST, other], {**halves, "replica_9": {"chip_1": 600}}))
+
+
+def test_a_process_that_outlives_its_job_is_found() -> None:
+    assert list(outlived([FIRST], {"job_1": 19 * SECOND_NS})) == []
+    assert list(outlived([FIRST], {"job_1": 15 * SECOND_NS}))
+
+
+def test_a_replica_that_runs_through_a_lease_of_silence_is_found() -> None:
+    run = replace(FIRST, last_ns=50 * SECOND_NS)
+    silences = [Silence("a", 11 * SECOND_NS, 60 * SECOND_NS)]
+    assert list(past_deadline([run], {"replica_1": "a"}, silences, 30.0))
+    assert list(past_deadline([run], {"replica_1": "b"}, silences, 30.0)) == []
+    assert list(past_deadline([FIRST], {"replica_1": "a"}, silences, 30.0)) == []
+
+
+def test_a_well_server_that_answers_nothing_for_long_is_found() -> None:
+    tries = [Try("s1", at * SECOND_NS, (at + 5) * SECOND_NS, 503) for at in range(0, 40, 5)]
+    assert unanswered(tries, [], ("s1",), 25.0)
+    assert not unanswered(tries, [("s1", 0, 39 * SECOND_NS)], ("s1",), 25.0)
+
+
+def test_runs_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    (tmp_path / "one.run").write_text("job_1 replica_1 1 0 plain\n10000000000\n20000000000\nend\n")
+    (tmp_path / "cut.run").write_text("job_1 replica_2 2 0 plain\n")
+    assert read_runs(tmp_path) == [FIRST]
