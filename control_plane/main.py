@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,6 +21,12 @@ from fastapi import FastAPI, Response
 from control_plane.api.address import Listening
 from control_plane.api.app import build_api
 from control_plane.clock import SharedClock, SystemClock
+from control_plane.connections import (
+    BACKLOG,
+    bounded_protocol,
+    most_connections,
+    raise_descriptors,
+)
 from control_plane.daemon.scheduler import SchedulerDaemon
 from control_plane.gateway.router import Gateway
 from control_plane.hub import Hub
@@ -39,6 +46,10 @@ from control_plane.telemetry.logging import configure_logging
 from control_plane.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
+
+SWITCH_S = 0.0005
+"""A thread that computes leaves others their turn after so long: the event loop takes many short
+ones for each answer, and Python's own 5 ms would be waited for with each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +156,11 @@ def serve(settings: Settings) -> None:
     listener = _listen(settings.host, settings.port)
     app = build_app(parts)
     config = uvicorn.Config(
-        app, log_level="warning", log_config=None, access_log=False,
+        app, log_level="warning", log_config=None, access_log=False, backlog=BACKLOG,
+        http=bounded_protocol(most_connections(raise_descriptors())), ws="none",
         server_header=False, timeout_graceful_shutdown=3, timeout_keep_alive=30,
     )  # fmt: skip
+    sys.setswitchinterval(SWITCH_S)
     log.info("listening", host=settings.host, port=listener.getsockname()[1])
     _Server(config, app.state.streams.close).run(sockets=[listener])
     parts.close()

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from control_plane.api.deps import D, Flows, JoinToken, NodeId
-from control_plane.api.lanes import in_lane
 from control_plane.api.replies import plain_reply, secret_reply
 from control_plane.api.route import Route
 from control_plane.api.streams import CLOSING, Streams, wait_for
+from control_plane.lanes import in_lane
 from control_plane.services.assignments import assignment_list, node_generation
 from control_plane.services.commit_checkpoint import commit_checkpoint
 from control_plane.services.deps import Deps

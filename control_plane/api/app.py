@@ -25,15 +25,15 @@ from control_plane.api import (
     replicas,
 )
 from control_plane.api.address import Listening
-from control_plane.api.checks import Checks
 from control_plane.api.error_handlers import add_error_handlers
 from control_plane.api.gate import Gate
-from control_plane.api.lanes import Lanes
 from control_plane.api.middleware import RequestFrame
 from control_plane.api.openapi import openapi_document
 from control_plane.api.request_bounds import RequestBounds
 from control_plane.api.streams import Streams
+from control_plane.checks import Checks
 from control_plane.hub import Hub
+from control_plane.lanes import Lanes
 from control_plane.services.deps import Deps
 from penstock import __version__
 

@@ -17,10 +17,10 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Receive, Scope
 
-from control_plane.api.checks import Checks
 from control_plane.api.failures import Malformed, SlowBody, TooLarge, UnsupportedMedia
 from control_plane.api.misread import misread_values
 from control_plane.api.validation import MAX_ERRORS, validation_error
+from control_plane.checks import Checks
 from control_plane.errors import Invalid, PlatformError
 from penstock.api.errors import Violation
 from penstock.documents import DocumentError, Limits, parse_document

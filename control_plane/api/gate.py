@@ -7,9 +7,9 @@ from typing import Final
 
 from starlette.requests import Request
 
-from control_plane.api.lanes import in_lane
 from control_plane.errors import Denied, Unauthenticated
 from control_plane.ids import hash_secret
+from control_plane.lanes import in_lane
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.enrol_node import authenticate_node, check_join_token
 from control_plane.services.tokens import Authenticated, authenticate, check_alive

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from control_plane.api.deps import Cursor, D, Doors, Flows, LastEventId, Limit, Ref, Viewer
-from control_plane.api.lanes import in_lane
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
 from control_plane.api.sse import Batch, Stream, frame, stream_response, wants_stream
+from control_plane.lanes import in_lane
 from control_plane.services.deps import Caller
 from control_plane.services.log_positions import bad_position
 from control_plane.services.read_events import (

@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from control_plane.api.deps import D, Doors, Flows, LastEventId, Ref, Viewer
-from control_plane.api.lanes import in_lane, in_streams
 from control_plane.api.route import Route
 from control_plane.api.sse import SOON_S, Batch, Stream, frame, stream_response, wants_stream
 from control_plane.api.streams import CLOSING, Streams, wait_for
 from control_plane.errors import Unavailable
+from control_plane.lanes import in_lane, in_streams
 from control_plane.services.follow_logs import (
     LogFollower,
     Piece,

@@ -27,10 +27,10 @@ from control_plane.api.bodies import (
 )
 from control_plane.api.deps import NODE, POLICIES, PUBLIC, joiner
 from control_plane.api.gate import Gate
-from control_plane.api.lanes import Lane, enter, laned
 from control_plane.api.replies import not_modified
 from control_plane.api.validation import parameter_error, unknown_parameters, validation_error
 from control_plane.errors import NotFound
+from control_plane.lanes import Lane, enter, laned
 from penstock.api.assignments import CheckpointCommit, LogRequest, ReportRequest
 from penstock.api.errors import Violation
 from penstock.api.states import Role

@@ -12,9 +12,9 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from control_plane.api.lanes import in_streams
 from control_plane.api.streams import CLOSING, Streams, wait_for
 from control_plane.errors import Denied, NotFound, Unauthenticated
+from control_plane.lanes import in_streams
 from control_plane.services.deps import Caller
 
 MEDIA_TYPE: Final = "text/event-stream"
