@@ -47,8 +47,14 @@ class SharedClock:
         told, at = self._set
         passed = self._monotonic() - at
         if passed > self._every_s and self._setting.acquire(blocking=False):
-            threading.Thread(target=self._set_anew, name="clock", daemon=True).start()
+            self._set_anew_apart()
         return told + timedelta(seconds=passed)
+
+    def _set_anew_apart(self) -> None:
+        try:
+            threading.Thread(target=self._set_anew, name="clock", daemon=True).start()
+        except RuntimeError:  # no thread to be had now: the next question tries again
+            self._setting.release()
 
     def _set_anew(self) -> None:
         try:

@@ -12,6 +12,7 @@ import redis
 import structlog
 
 from control_plane.hub import Hub
+from control_plane.threads import KeptThread
 
 log = structlog.get_logger()
 
@@ -29,8 +30,8 @@ class RedisHints:
         self._origin = secrets.token_hex(8)
         self._outgoing: queue.Queue[str | None] = queue.Queue(MAX_WAITING)
         self._stopping = threading.Event()
-        self._listener = threading.Thread(target=self._receive, name="redis-hints", daemon=True)
-        self._sender = threading.Thread(target=self._send, name="redis-hints-out", daemon=True)
+        self._listener = KeptThread("redis-hints", self._receive, self._stopping)
+        self._sender = KeptThread("redis-hints-out", self._send, self._stopping)
 
     def start(self) -> None:
         self._hub.relay_to(self._publish)

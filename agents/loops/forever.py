@@ -47,7 +47,10 @@ async def _attempt(name: str, turn: Turn, backoff: Backoff, quiet: bool) -> floa
     except Refused as error:
         log.error("request_refused", loop=name, code=error.code, error=str(error))
         return backoff.next_s()
-    except Exception:  # process loop: an agent that stops looping loses its node
+    except BaseException:  # process loop: an agent that stops looping loses its node
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise  # we are told to end; any other cancellation is of what the turn waited for
         log.exception("loop_failed", loop=name)
         return backoff.next_s()
     return None

@@ -44,7 +44,10 @@ class _Try:
         self._ended_s: float | None = None
         self._part = Part(ok=False, message="could not be tried")
         self._ended = threading.Event()
-        threading.Thread(target=self._run, name="storage-probe", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="storage-probe", daemon=True).start()
+        except RuntimeError:  # no thread to be had now: not known to be well
+            self._end()
 
     def ended_before(self, moment_s: float) -> bool:
         return self._ended_s is not None and self._ended_s < moment_s
@@ -64,5 +67,8 @@ class _Try:
             why = (error.strerror or type(error).__name__).lower()
             self._part = Part(ok=False, message=f"takes no writes: {why}")
         finally:
-            self._ended_s = time.monotonic()
-            self._ended.set()
+            self._end()
+
+    def _end(self) -> None:
+        self._ended_s = time.monotonic()
+        self._ended.set()

@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 from control_plane.services.deliver_webhook import due_deliveries
 from control_plane.services.deps import Deps
 from control_plane.tasks.app import DELIVER_WEBHOOK, FORGET_OLD, ROLL_UP_USAGE
+from control_plane.threads import KeptThread
 
 log = structlog.get_logger()
 
@@ -35,7 +36,8 @@ class EmbeddedWorker:
         self._stopping = threading.Event()
         app.set_default()  # the current app is thread-local: without this, another one is used
         self._worker = self._build()
-        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self._has_run = False
+        self._thread = KeptThread("worker", self._run, self._stopping)
 
     def start(self) -> None:
         self._thread.start()
@@ -54,11 +56,13 @@ class EmbeddedWorker:
 
     def _run(self) -> None:
         """Celery gives up on errors that it takes for unrecoverable; there is nobody else."""
-        self._worker.start()
-        while not self._stopping.wait(RESTART_S):
-            log.error("worker_ended")
-            self._worker = self._build()
+        while not self._stopping.is_set():
+            if self._has_run:
+                self._worker = self._build()
+            self._has_run = True
             self._worker.start()
+            if not self._stopping.wait(RESTART_S):
+                log.error("worker_ended")
 
     def _build(self) -> Any:
         return self._app.WorkController(
@@ -77,7 +81,7 @@ class DueWork:
         self._next = {ROLL_UP_USAGE: 0.0, FORGET_OLD: 0.0}
         self._asked: dict[tuple[str, int], float] = {}
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="due-work", daemon=True)
+        self._thread = KeptThread("due-work", self._run, self._stopping)
 
     def start(self) -> None:
         self._thread.start()

@@ -23,12 +23,15 @@ _RETRY_S: Final = 1.0
 
 
 class _Log:
-    """Standard error, which the agent keeps in the replica's folder."""
+    """Standard error, which the agent keeps in the replica's folder: its disk may be full."""
 
     def exception(self, event: str) -> None:
         """The error being handled, without a module that is slow to import."""
-        sys.stderr.write(event + "\n")
-        sys.excepthook(*sys.exc_info())
+        try:
+            sys.stderr.write(event + "\n")
+            sys.excepthook(*sys.exc_info())
+        except (OSError, ValueError):
+            return  # the exit record says that it failed
 
 
 log = _Log()
@@ -51,7 +54,7 @@ def supervise(spec: Spec) -> None:
     kernel.adopt_orphans()
     try:
         record = _run(spec)
-    except Exception:  # process loop: the replica must not outlive it
+    except BaseException:  # process loop: the replica must not outlive it
         log.exception("supervisor_failed")
         record = _unstarted("killed", None, "its supervisor failed")
     _put_down(spec, record)

@@ -12,13 +12,16 @@ from agents.client import Denied, Refused, Unreachable
 from agents.loops.forever import DENIED_PAUSE_S, forever
 
 
-def pauses_after(monkeypatch: pytest.MonkeyPatch, *errors: Exception | None) -> list[float]:
+def pauses_after(monkeypatch: pytest.MonkeyPatch, *errors: BaseException | None) -> list[float]:
     """How long the loop pauses after turns that fail so; it is cancelled after the last."""
     pauses: list[float] = []
     todo = list(errors)
 
     async def turn() -> None:
         if not todo:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
             raise asyncio.CancelledError
         error = todo.pop(0)
         if error is not None:
@@ -38,9 +41,14 @@ def test_a_good_turn_is_followed_by_the_next_at_once(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    "error", [Unreachable("away"), Refused("invalid", "no"), KeyError("a bug of ours")]
-)
-def test_every_failure_is_survived(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    "error",
+    [
+        Unreachable("away"), Refused("invalid", "no"), KeyError("a bug of ours"),
+        OSError(28, "No space left on device"), MemoryError(), RecursionError(), SystemExit(1),
+        asyncio.CancelledError("of what the turn waited for"),
+    ],
+)  # fmt: skip
+def test_every_failure_is_survived(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     first, second = pauses_after(monkeypatch, error, error, None)
     assert 0.5 <= first <= 1.0 <= second <= 2.0
 
