@@ -26,6 +26,7 @@ from agents.roster import Roster
 from agents.runtimes.environment import Recipe
 from agents.runtimes.limits.limiter import Limiter, detect
 from agents.runtimes.process import ProcessRuntime
+from agents.runtimes.supervisor import kernel
 from agents.settings import Settings
 from agents.state import sockets
 from agents.state.replicas import ReplicaFolders
@@ -84,7 +85,13 @@ def _runtime(settings: Settings) -> ProcessRuntime:
         library=str(Path(__file__).parents[1]),
         vendors=vendor_table(),
     )
-    return ProcessRuntime(folders, limiter, recipe, log_cap_bytes=settings.log_cap_bytes)
+    return ProcessRuntime(
+        folders,
+        limiter,
+        recipe,
+        log_cap_bytes=settings.log_cap_bytes,
+        adopts=kernel.adopt_orphans(),
+    )
 
 
 def _host(settings: Settings, context: ChipContext, runtime: ProcessRuntime) -> Host:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,12 +14,14 @@ from typing import Any, Final
 
 import structlog
 
-from agents.runtimes import burial
+from agents.runtimes import orphans
 from agents.runtimes.base import Hint, Kept, Launch, Sighting, StartError, StopOrder, Use
 from agents.runtimes.environment import Recipe, command_of, environment_of
 from agents.runtimes.limits.demand import demand_of
 from agents.runtimes.limits.limiter import Limiter
-from agents.runtimes.supervisor import ending, files, processes
+from agents.runtimes.orphans import SUPERVISOR
+from agents.runtimes.overseer import Overseer
+from agents.runtimes.supervisor import files, processes
 from agents.state.replicas import FAILURE, RESULT, SCRATCH, SHIPPED, WORK, ReplicaFolders
 from penstock.api.assignments import Failure
 from penstock.api.chips import ChipReport
@@ -28,66 +29,86 @@ from penstock.api.states import ReplicaState
 
 log = structlog.get_logger()
 
-SUPERVISOR: Final = Path(__file__).parent / "supervisor" / "__main__.py"
 HINTS: Final = "hints"
 LEASE_GRACE_S: Final = 2.0  # between SIGTERM and SIGKILL at a lease's end: inside the margin
 
 
 @dataclass(slots=True)
 class ProcessRuntime:
-    """`chips` tells what is on the node now, for hiding what a replica does not hold."""
+    """`chips` tells what is on the node now, for hiding what a replica does not hold.
+
+    `overseer` is the second watcher: it ends what supervisors do not, or no longer can.
+    """
 
     folders: ReplicaFolders
     limiter: Limiter
     recipe: Recipe
     chips: Callable[[], Sequence[ChipReport]] = tuple
     log_cap_bytes: int = 64 << 20
+    adopts: bool = False
+    overseer: Overseer = field(init=False)
     _hints_fd: int | None = None
     _epochs: dict[str, int] = field(default_factory=dict)
     _parents: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.overseer = Overseer(self.folders, self.limiter, self.adopts)
 
     def start(self, launch: Launch) -> None:
         replica_id = launch.assignment.replica_id
         if self.folders.path(replica_id).exists():
             return
+        runs = self.overseer.exists(replica_id)
         try:
             folder = self.folders.make(launch, self._spec(launch))
-            self._spawn(folder)
+            if runs:
+                self._disown(launch, folder)
+            else:
+                self.overseer.begin(replica_id)
+                self._spawn(folder)
         except OSError as error:
             self.limiter.clear(replica_id)
             self.folders.discard(replica_id)
             raise StartError(f"the node could not start the replica: {error}") from error
 
     def stop(self, replica_id: str, order: StopOrder) -> bool:
+        if self._epoch(replica_id) is not None:
+            self.overseer.ordered(replica_id, order)
         message = " ".join(order.message.split())
         grace_ms = int(order.grace_s * 1000)
         return self._tell(replica_id, f"stop {{}} {order.reason} {grace_ms} {message}")
 
     def renew(self, replica_id: str, deadline_ns: int) -> bool:
-        return self._tell(replica_id, f"renew {{}} {deadline_ns}")
+        if not self._tell(replica_id, f"renew {{}} {deadline_ns}"):
+            return False
+        self.overseer.renewed(replica_id, deadline_ns)
+        return True
 
     def sight(self, replica_id: str) -> Sighting | None:
         epoch = self._epoch(replica_id)
         if epoch is None:
-            return None
+            gone = self.overseer.clear(replica_id)
+            return None if gone else Sighting(0, ReplicaState.STOPPING)
         record = self.folders.exit(replica_id)
-        if record is None and self._supervised(replica_id):
-            started = self.folders.started(replica_id) is not None
-            return Sighting(epoch, ReplicaState.RUNNING if started else ReplicaState.STARTING)
+        if record is None and self.folders.is_locked(replica_id):
+            if self.overseer.is_in_time(replica_id):
+                started = self.folders.started(replica_id) is not None
+                return Sighting(epoch, ReplicaState.RUNNING if started else ReplicaState.STARTING)
+        elif record is None and (record := self.folders.exit(replica_id)) is None:
+            self.overseer.bury(replica_id)
         record = record or self.folders.exit(replica_id)
         if record is None:
-            if not self._bury(replica_id):
-                return Sighting(epoch, ReplicaState.STOPPING)
-            record = self.folders.exit(replica_id)
+            return Sighting(epoch, ReplicaState.STOPPING)
         return Sighting(epoch, ReplicaState.EXITED, record)
 
     def kept(self) -> tuple[Kept, ...]:
         found = []
+        self.overseer.find_strangers()
         for replica_id in self.folders.ids():
             kept = self.folders.kept(replica_id)
             if kept is not None:
                 found.append(kept)
-            elif not self._supervised(replica_id):
+            elif self.overseer.clear(replica_id):
                 log.warning("replica_folder_unreadable", replica_id=replica_id)
                 self.forget(replica_id)
         return tuple(found)
@@ -130,6 +151,7 @@ class ProcessRuntime:
         if not self.limiter.clear(replica_id):
             return False
         self.folders.delete(replica_id)
+        self.overseer.forget(replica_id)
         self._epochs.pop(replica_id, None)
         return True
 
@@ -142,6 +164,7 @@ class ProcessRuntime:
 
     def tend(self) -> None:
         self._parents = [parent for parent in self._parents if parent.poll() is None]
+        self.overseer.tend(frozenset(parent.pid for parent in self._parents))
         for stranger in self.limiter.strangers(self.folders.ids()):
             self.limiter.clear(stranger)
 
@@ -201,7 +224,9 @@ class ProcessRuntime:
         return epoch is not None and files.send_line(str(control), line.format(epoch))
 
     def _epoch(self, replica_id: str) -> int | None:
-        """None where there is no such replica."""
+        """None where there is no such replica, or its folder is gone or cannot be read."""
+        if not self.folders.path(replica_id).is_dir():
+            return None
         if replica_id not in self._epochs:
             kept = self.folders.kept(replica_id)
             if kept is None:
@@ -209,33 +234,22 @@ class ProcessRuntime:
             self._epochs[replica_id] = kept.assignment.epoch
         return self._epochs[replica_id]
 
-    def _supervised(self, replica_id: str) -> bool:
-        try:
-            lock = files.take_lock(str(self.folders.path(replica_id)))
-        except FileNotFoundError:
-            return False
-        if lock is not None:
-            os.close(lock)
-        return lock is None
-
     def _supervisor_pid(self, replica_id: str) -> int | None:
         started = self.folders.started(replica_id)
-        if started is None or not burial.is_alive(started, "supervisor_pid"):
+        if started is None or not orphans.is_alive(started, "supervisor_pid"):
             return None
         return int(started["supervisor_pid"])
 
-    def _bury(self, replica_id: str) -> bool:
-        """Writes the record of a replica whose supervisor is gone, once nothing of it lives."""
-        started = self.folders.started(replica_id)
-        burial.kill_strays(replica_id, started)
-        if not self.limiter.clear(replica_id):
-            return False
-        message = burial.epitaph(started, self.folders.errors(replica_id))
-        reason = "killed" if started else "start_failed"
-        record = ending.unseen(reason, None, message, files.timestamp(time.time()))
-        files.write_json(str(self.folders.path(replica_id)), files.EXIT, record, durable=True)
-        log.warning("supervisor_gone", replica_id=replica_id, message=message)
-        return True
+    def _disown(self, launch: Launch, folder: Path) -> None:
+        """It runs without its folder, which was deleted: no second one; what runs is ended."""
+        replica_id = launch.assignment.replica_id
+        log.warning("replica_runs_already", replica_id=replica_id)
+        files.write_json(
+            str(folder),
+            files.STARTED,
+            {"epoch": launch.assignment.epoch, "boot_id": files.boot_id()},
+        )
+        (folder / files.ERRORS).write_text("its folder had been deleted while it ran")
 
     def _read_hints(self, hint: Hint) -> None:
         assert self._hints_fd is not None

@@ -59,6 +59,7 @@ class ReplicaFolders:
         files.write_json(str(new), ASSIGNMENT, kept)
         files.write_json(str(new), WORK, {"engine": assignment.engine, "work": assignment.work})
         files.write_json(str(new), files.SPEC, dict(spec))
+        files.keep_deadline(str(new), launch.deadline_ns)
         os.mkfifo(new / files.CONTROL, 0o600)
         return new.rename(self.path(assignment.replica_id))
 
@@ -91,6 +92,16 @@ class ReplicaFolders:
             return ExitRecord.model_validate(document)
         except ValidationError:
             return None
+
+    def is_locked(self, replica_id: str) -> bool:
+        """Whether a supervisor of this folder lives."""
+        try:
+            lock = files.take_lock(str(self.path(replica_id)))
+        except FileNotFoundError:
+            return False
+        if lock is not None:
+            os.close(lock)
+        return lock is None
 
     def started(self, replica_id: str) -> dict[str, Any] | None:
         return files.read_json(str(self.path(replica_id)), files.STARTED)

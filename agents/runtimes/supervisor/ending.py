@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 MAX_MESSAGE: Final = 4096
-_SIGNAL_BASE: Final = 128
+SIGNAL_BASE: Final = 128
 _UNITS: Final = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 
@@ -64,7 +64,7 @@ def classify(ending: Ending) -> tuple[str, str]:
 def code_and_signal(status: int) -> tuple[int, int | None]:
     """Exit code (128 + signal where a signal ended it) and the signal, of a wait status."""
     number = status & 0x7F
-    return (_SIGNAL_BASE + number, number) if number else ((status >> 8) & 0xFF, None)
+    return (SIGNAL_BASE + number, number) if number else ((status >> 8) & 0xFF, None)
 
 
 def record(ending: Ending, ended_at: str, usage: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ LOG: Final = "log"
 LOCK: Final = "lock"
 CONTROL: Final = "control"
 ERRORS: Final = "supervisor.log"
+DEADLINE: Final = "deadline"  # the newest that the agent passed on, for the agent's next start
 
 
 def read_json(folder: str, name: str) -> dict[str, Any] | None:
@@ -41,6 +42,25 @@ def write_json(folder: str, name: str, document: dict[str, Any], durable: bool =
     os.replace(temporary, os.path.join(folder, name))
     if durable:
         _sync_folder(folder)
+
+
+def keep_deadline(folder: str, deadline_ns: int) -> None:
+    """Overwrites a number of fixed length in place: a full disk takes it too. Raises OSError."""
+    descriptor = os.open(os.path.join(folder, DEADLINE), os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.pwrite(descriptor, b"%020d\n" % deadline_ns, 0)
+    finally:
+        os.close(descriptor)
+
+
+def kept_deadline(folder: str) -> int | None:
+    """None where there is none: the replica was started by an agent that kept none."""
+    try:
+        with open(os.path.join(folder, DEADLINE), "rb") as file:
+            text = file.read().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
 
 
 def take_lock(folder: str) -> int | None:
@@ -88,12 +108,13 @@ def start_ticks(pid: int) -> int | None:
 
     None where there is no such process, it is only waiting to be reaped, or no /proc.
     """
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    fields = _stat(pid)
+    return None if not fields or fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def is_halted(pid: int) -> bool:
+    """Whether a signal stopped the process. One that a debugger holds does not count."""
+    return _stat(pid)[:1] == [b"T"]
 
 
 def boot_id() -> str:
@@ -109,6 +130,15 @@ def timestamp(unix_s: float) -> str:
     """RFC 3339 in UTC with milliseconds."""
     whole, rest = divmod(unix_s, 1)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int(rest * 1000):03d}Z"
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat from the state on; empty where there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def _sync_folder(folder: str) -> None:

@@ -24,6 +24,20 @@ def descendants(root: int) -> list[int]:
         return _by_parents(root)
 
 
+def children(pid: int) -> list[int]:
+    """Pids of the processes whose parent it is, those that only wait to be reaped included."""
+    return [child for child in descendants(pid) if parent(child) == pid]
+
+
+def parent(pid: int) -> int:
+    """-1 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return -1
+
+
 def signal_all(pids: Iterable[int], number: int) -> None:
     """Sends the signal to each; one that has gone meanwhile is passed over."""
     for pid in pids:
@@ -114,7 +128,7 @@ def _by_parents(root: int) -> list[int]:
     parents: dict[int, list[int]] = {}
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
         if name.isdigit():
-            parents.setdefault(_parent(int(name)), []).append(int(name))
+            parents.setdefault(parent(int(name)), []).append(int(name))
     found: list[int] = []
     todo = [root]
     while todo:
@@ -122,14 +136,6 @@ def _by_parents(root: int) -> list[int]:
         found.extend(children)
         todo.extend(children)
     return found
-
-
-def _parent(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[1])
-    except OSError:
-        return -1
 
 
 def _write(path: str, text: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agents.boottime import boottime_ns, seconds_ns
-from agents.runtimes.process import SUPERVISOR
+from agents.runtimes.orphans import SUPERVISOR
 from agents.runtimes.supervisor import files
 from penstock.api.assignments import ExitRecord
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,8 @@ def test_another_runtime_on_the_same_folder_adopts(
 
 def test_a_replica_whose_supervisor_was_killed_is_buried(runtime: ProcessRuntime) -> None:
     script = "setsid sleep 100 & echo $!; exec sleep 100"
-    runtime.start(launch("replica_1", "sh", "-c", script))
+    soon = boottime_ns() + seconds_ns(5)
+    runtime.start(replace(launch("replica_1", "sh", "-c", script), deadline_ns=soon))
     started = running(runtime)
     stray = int(wait_for(lambda: runtime.read_log("replica_1", 0, 100).strip()))
     os.kill(started["supervisor_pid"], signal.SIGKILL)
@@ -142,7 +144,23 @@ def test_a_replica_whose_supervisor_was_killed_is_buried(runtime: ProcessRuntime
     assert record is not None
     assert record.reason is ExitReason.KILLED
     assert "supervisor was killed" in record.message
-    wait_for(lambda: not is_alive(stray) and not is_alive(started["pid"]))
+    assert not is_alive(stray)
+    assert not is_alive(started["pid"])
+
+
+def test_an_end_that_cannot_be_proven_is_not_told_before_the_lease_is_over(
+    tmp_path: Path,
+) -> None:
+    alone = a_runtime(tmp_path, Limiter())
+    lease = boottime_ns() + seconds_ns(2)
+    alone.start(replace(launch("replica_1", "sh", "-c", "exec sleep 100"), deadline_ns=lease))
+    os.kill(running(alone)["supervisor_pid"], signal.SIGKILL)
+    record = ended(alone).exit
+    assert record is not None
+    assert boottime_ns() > lease
+    assert "cannot tell whether all" in record.message
+    remove(alone, "replica_1")
+    alone.tend()
 
 
 def test_a_supervisor_that_never_came_up_is_told_as_a_failed_start(
@@ -151,7 +169,7 @@ def test_a_supervisor_that_never_came_up_is_told_as_a_failed_start(
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit('no room for a supervisor')")
     monkeypatch.setattr("agents.runtimes.process.SUPERVISOR", broken)
-    runtime.start(launch())
+    runtime.start(replace(launch(), deadline_ns=boottime_ns() + seconds_ns(2)))
     record = ended(runtime).exit
     assert record is not None
     assert record.reason is ExitReason.START_FAILED
