@@ -27,6 +27,7 @@ from agents.settings import Settings, read_settings
 from agents.state.identity import StateInUse, lock_state
 from agents.state.sockets import UnsafeFolder
 from penstock.last_resort import SafeStream, install, rendered
+from penstock.private_files import tighten, write_umask
 from penstock.wording import sentence
 
 log = structlog.get_logger()
@@ -44,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
             where = ".".join(str(part) for part in problem["loc"])
             sys.stderr.write(f"penstock agent: {where}: {sentence(problem)}\n")
         return USAGE_CODE
+    write_umask()
     stream = _configure_logging()
     try:
         asyncio.run(_run(settings, stream))
@@ -56,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
 async def _run(settings: Settings, stream: SafeStream) -> None:
     check_transport(settings.server, settings.insecure)
     lock = lock_state(settings.state_dir)
+    tighten(settings.state_dir, *settings.state_dir.glob("*"))
     try:
         async with _http(settings) as http, httpx.AsyncClient(trust_env=False) as probing:
             random = Random(uuid.uuid4().int)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from pydantic import ValidationError
 
+from penstock.private_files import write_umask
 from penstock.wording import sentence
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def _run(command: str, settings: Settings) -> int:
     from control_plane.store.migrate import SchemaTooNew
 
     assert isinstance(settings, Settings)
+    write_umask()
     try:
         if command == "serve":
             composition.serve(settings)

@@ -37,13 +37,14 @@ from control_plane.services.count_pool import count_pool
 from control_plane.services.deps import Deps, Rules
 from control_plane.services.tokens import ensure_admin
 from control_plane.settings import Settings
-from control_plane.store.engine import open_database
+from control_plane.store.engine import Database, open_database
 from control_plane.store.log_store import LogStore
 from control_plane.store.migrate import migrate
 from control_plane.store.unit_of_work import Store
 from control_plane.telemetry.http import RequestMeter
 from control_plane.telemetry.logging import configure_logging
 from control_plane.telemetry.metrics import Metrics
+from penstock.private_files import tighten, with_journal, write_private
 
 log = structlog.get_logger()
 
@@ -117,6 +118,7 @@ def build(settings: Settings, dropped_log_lines: Callable[[], int] = lambda: 0) 
     settings.home_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     hub = Hub()
     database = open_database(settings.database)
+    _keep_private(settings, database)
     migrate(database)
     rules = Rules(
         heartbeat_s=settings.heartbeat_s,
@@ -131,6 +133,19 @@ def build(settings: Settings, dropped_log_lines: Callable[[], int] = lambda: 0) 
     )  # fmt: skip
     bootstrap(deps)
     return Parts(settings, deps, hub, Metrics(partial(count_pool, deps), dropped_log_lines))
+
+
+def _keep_private(settings: Settings, database: Database) -> None:
+    """Files of older installations, and of other hands, that others may read; and a new database
+    is private before anything is in it.
+    """
+    home = settings.home_dir
+    tighten(home, home / "admin-token", home / "storage", home / "storage" / "logs")
+    tighten(home / "logs", *home.glob("logs/*.log"))
+    path = database.engine.url.database
+    if database.is_sqlite and path:
+        Path(path).touch(mode=0o600)
+        tighten(*with_journal(Path(path)))
 
 
 def build_app(parts: Parts) -> FastAPI:
@@ -205,10 +220,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _write_admin_token(parts: Parts) -> None:
-    """A fresh cloud's first token, readable by its owner only, shown nowhere else."""
-    secret = ensure_admin(parts.deps)
-    if secret is None:
-        return
+    """A fresh cloud's first token, readable by its owner only, shown nowhere else: there is none
+    before it is written, so that a full disk locks nobody out.
+    """
     path: Path = parts.settings.home_dir / "admin-token"
-    path.touch(mode=0o600)
-    path.write_text(secret + "\n", encoding="utf-8")
+    ensure_admin(parts.deps, keep=lambda secret: write_private(path, secret + "\n"))

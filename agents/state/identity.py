@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from agents.runtimes.supervisor import files
+from penstock.private_files import write_private
 
 CREDENTIAL: Final = "credential"
 NODE: Final = "node.json"
@@ -75,10 +76,4 @@ def _read(path: Path) -> str:
 
 
 def _write_secret(path: Path, secret: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(secret)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    write_private(path, secret)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -65,8 +66,10 @@ def check_alive(revoked_at: datetime | None, expires_at: datetime | None, now: d
         raise Unauthenticated("the token has expired", code="token_expired", hint=_HINT)
 
 
-def ensure_admin(deps: Deps) -> str | None:
-    """The secret of a new first administrator; None if there is one already."""
+def ensure_admin(deps: Deps, keep: Callable[[str], None] = lambda _secret: None) -> str | None:
+    """The secret of a new first administrator; None if there is one already. Where `keep` raises,
+    there is none.
+    """
     secret = new_secret("pst")
     now = deps.clock.now()
 
@@ -76,6 +79,7 @@ def ensure_admin(deps: Deps) -> str | None:
         if tx.accounts.has_admin():
             return False
         tx.accounts.add(_row("admin", Role.ADMIN, None, secret, now, None))
+        keep(secret)
         return True
 
     return secret if deps.run(work) else None

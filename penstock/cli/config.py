@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from penstock.cli.failures import CliError, ExitCode
+from penstock.private_files import write_private
 
 DEFAULT_PORT: Final = 8470
 DEFAULT_SERVER: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
@@ -115,15 +116,6 @@ def write_contexts(home: Path, contexts: Contexts) -> None:
     text = json.dumps({"current": contexts.current, "contexts": entries}, indent=2) + "\n"
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_private(home / CONTEXTS_FILE, text)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner may read; readers see the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, path)
 
 
 def resolve(settings: Settings) -> Context:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Final
 
 _OOM_SCORE: Final = "500"
+_USUAL_UMASK: Final = 0o022
+"""Of jobs, whose files are theirs to share; the agent's own is stricter."""
 NOT_FOUND_CODE: Final = 127
 NOT_RUN_CODE: Final = 126
 
@@ -53,6 +55,7 @@ def _become(spec: Spec, output_fd: int, failed_fd: int, supervisor: int) -> None
         os.setsid()
         _die_with(supervisor)
         _enter_limits(spec.limits)
+        os.umask(_USUAL_UMASK)
         step = "workdir"
         os.chdir(spec.cwd)
         step = "command"

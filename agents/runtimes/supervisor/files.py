@@ -34,12 +34,17 @@ def read_json(folder: str, name: str) -> dict[str, Any] | None:
 def write_json(folder: str, name: str, document: dict[str, Any], durable: bool = False) -> None:
     """Replaces the document whole: a reader sees the old one or the new one. Raises OSError."""
     temporary = os.path.join(folder, f".{name}.{os.getpid()}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(document, file)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(temporary, os.path.join(folder, name))
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with open(descriptor, "w") as file:
+            json.dump(document, file)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, os.path.join(folder, name))
+    except OSError:
+        os.unlink(temporary)  # on a full disk it would only take the room of the next try
+        raise
     if durable:
         _sync_folder(folder)
 

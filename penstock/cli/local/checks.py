@@ -57,7 +57,7 @@ def _home(home: Home) -> Iterator[Finding]:
         yield finding("error", "home", f"{path} cannot be written", advice)
         return
     yield finding("ok", "home", f"{path} can be written")
-    for file in (home.admin_token_file, path / CONTEXTS_FILE):
+    for file in (home.admin_token_file, path / CONTEXTS_FILE, path / "penstock.db"):
         if file.exists() and file.stat().st_mode & 0o077:
             yield finding("warning", "home", f"{file} is readable by others", f"chmod 600 {file}")
 

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock.cli.config import write_private
 from penstock.cli.failures import CliError, ExitCode
 from penstock.cli.local.processes import Process
+from penstock.private_files import write_private
 
 
 @dataclass(frozen=True, slots=True)

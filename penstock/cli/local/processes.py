@@ -37,7 +37,7 @@ def start(
     command: Sequence[str], log: Path, environment: Mapping[str, str], *, detached: bool
 ) -> Process:
     """Starts a process whose output goes to `log`; detached, it outlives this terminal."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
         child = subprocess.Popen(
             command,
