@@ -70,6 +70,15 @@ def unknown_model(model: str, known: Collection[str]) -> GatewayError:
     )  # fmt: skip
 
 
+def ambiguous_model(model: str, choices: Mapping[str, str]) -> GatewayError:
+    """`choices`: endpoint id to project."""
+    ids = [f"{id_} (project {project})" for id_, project in choices.items()]
+    return GatewayError(
+        400, f"{model[:200]!r} is open in several projects. Give the id: {_names(ids)}.",
+        INVALID, "ambiguous_model", param="model",
+    )  # fmt: skip
+
+
 def unknown_chip_type(chip_type: str, known: Collection[str]) -> GatewayError:
     return GatewayError(
         404, f"There is no chip type {chip_type[:200]!r}.{_guess(chip_type, known)} "

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 
+from control_plane.gateway.errors import ambiguous_model
 from control_plane.hub import Hub
 from control_plane.services.deps import Deps
 from control_plane.services.read_routes import OpenModel, read_routes
 from control_plane.topics import ROUTES
+from penstock.api.ids import noun_of
 
 MAX_AGE_S = 1.0
 
@@ -25,11 +27,18 @@ class Routes:
         self._stale: asyncio.Event | None = None
 
     async def find(self, model: str, project_id: str | None) -> OpenModel | None:
-        """The endpoint of that name in the project; administrators see every project."""
-        for known in await self.all(project_id):
-            if model in (known.model, known.endpoint_id):
-                return known
-        return None
+        """The endpoint of that name or id in the project; administrators see every project.
+        Raises GatewayError for a name that several projects have.
+        """
+        by_id = noun_of(model) is not None
+        found = [
+            known
+            for known in await self.all(project_id)
+            if model == (known.endpoint_id if by_id else known.model)
+        ]
+        if len(found) > 1:
+            raise ambiguous_model(model, {it.endpoint_id: it.project for it in found})
+        return found[0] if found else None
 
     async def all(self, project_id: str | None) -> list[OpenModel]:
         await self._refresh()

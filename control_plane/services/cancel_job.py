@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from control_plane.domain.job import TERMINAL
-from control_plane.errors import Conflict, NotFound
+from control_plane.errors import Conflict
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.moves import move_gang
+from control_plane.services.references import ambiguous, not_found
 from control_plane.services.settle import settle_job, stop_gang
 from control_plane.store.models import Job
+from control_plane.store.references import Ambiguous
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ExitReason, JobState, Outcome, Role
 
@@ -36,12 +38,15 @@ def cancel_job(deps: Deps, caller: Caller, ref: str, because: str | None = None)
 
 
 def find_job(tx: Transaction, caller: Caller, ref: str) -> Job:
-    """By id or name within what the caller sees; raises NotFound."""
-    job = tx.jobs.find(ref, caller.sees)
+    """By id or name within what the caller sees. Raises NotFound, Conflict for a name that stands
+    for jobs of several projects.
+    """
+    try:
+        job = tx.jobs.find(ref, caller.sees)
+    except Ambiguous as found:
+        raise ambiguous("job", ref, found) from found
     if job is None:
-        raise NotFound(
-            f"there is no job {ref!r}", code="job_not_found", hint="list them: penstock job list"
-        )
+        raise not_found("job", ref, hint="list them: penstock job list")
     return job
 
 

@@ -12,6 +12,7 @@ from control_plane.store.listing import known_chip_types
 from control_plane.store.models import Queue
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
+from penstock.api.ids import NAME_LIKE_ID, noun_of
 from penstock.api.specs import JobSpec
 from penstock.api.vendors import vendor_table
 from penstock.violations import nearest
@@ -19,13 +20,17 @@ from penstock.violations import nearest
 ANY: Final = "any"
 
 
-def check_spec(tx: Transaction, spec: JobSpec) -> None:
-    """Raises Invalid for a chip that no node ever reported and no table names, and for a queue
-    that is not there. A known type that is absent now is fine: the job waits, and explains.
+def check_spec(tx: Transaction, spec: JobSpec) -> JobSpec:
+    """The spec with its queue by name. Raises Invalid for a chip that no node ever reported and no
+    table names, for a queue that is not there, and for names that look like ids. A known type
+    that is absent now is fine: the job waits, and explains.
     """
-    found = [*_chips(tx, spec.resources.chip), *_queue(tx, spec.queue)]
+    queue = tx.queues.find(spec.queue)
+    found = [*_chips(tx, spec.resources.chip), *_new_names(spec)]
+    if queue is None:
+        found.append(_no_queue(tx, spec.queue))
     if found:
-        codes = {"/queue": "unknown_queue"}
+        codes = {"/queue": "unknown_queue", "/name": "bad_name", "/serve/endpoint": "bad_name"}
         kinds = {codes.get(one.pointer, "unknown_chip") for one in found}
         raise Invalid(
             "; ".join(one.message for one in found),
@@ -33,6 +38,8 @@ def check_spec(tx: Transaction, spec: JobSpec) -> None:
             hint="see what there is: penstock chip list, penstock queue list",
             violations=found,
         )
+    assert queue is not None
+    return spec.model_copy(update={"queue": queue.name})
 
 
 def chip_types(tx: Transaction) -> list[str]:
@@ -69,11 +76,16 @@ def _chips(tx: Transaction, wishes: Sequence[str]) -> Iterable[Violation]:
             yield unknown_chip(pointer, wish, allowed)
 
 
-def _queue(tx: Transaction, name: str) -> Iterable[Violation]:
-    if tx.queues.find(name) is not None:
-        return
+def _new_names(spec: JobSpec) -> Iterable[Violation]:
+    endpoint = spec.serve.endpoint if spec.serve is not None else None
+    for pointer, name in (("/name", spec.name), ("/serve/endpoint", endpoint)):
+        if name is not None and noun_of(name) is not None:
+            yield Violation(pointer=pointer, message=f"`{name}` {NAME_LIKE_ID}", received=name)
+
+
+def _no_queue(tx: Transaction, name: str) -> Violation:
     names = tx.session.scalars(select(Queue.name).order_by(Queue.name)).all()
-    yield Violation(
+    return Violation(
         pointer="/queue", message=f"there is no queue `{name}`", received=name,
         allowed=list(names), did_you_mean=nearest(name, names),
     )  # fmt: skip

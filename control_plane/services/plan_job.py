@@ -44,7 +44,7 @@ def plan_job(deps: Deps, caller: Caller, spec: JobSpec) -> PlanAnswer:
 
 
 def _submit(tx: Transaction, deps: Deps, caller: Caller, spec: JobSpec) -> str:
-    check_spec(tx, spec)
+    spec = check_spec(tx, spec)
     project = find_project(tx, caller, spec.project)
     nameless = spec.model_copy(update={"name": None})
     job = make_job(tx, deps, caller, project, nameless, deps.clock.now())

@@ -12,6 +12,7 @@ from control_plane.store.models import Queue
 from control_plane.store.unit_of_work import Transaction
 from control_plane.topics import CYCLE
 from penstock.api.errors import Violation
+from penstock.api.ids import NAME_LIKE_ID, noun_of
 from penstock.api.queues import QueueLimits
 from penstock.api.specs import MAX_CHIPS
 from penstock.api.states import Role
@@ -32,6 +33,8 @@ def put_queue(
         row = tx.queues.find(name)
         _check_version(row, name, if_match)
         tx.hints.add(CYCLE)
+        if row is None and noun_of(name) is not None:
+            raise Invalid(f"the name of a new queue {NAME_LIKE_ID}", code="bad_name")
         if row is None:
             row = Queue(id=new_id("queue"), name=name, limits={}, created_at=now, version=0)
             tx.queues.add(row)

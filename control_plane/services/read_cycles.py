@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from control_plane.errors import NotFound
 from control_plane.services.deps import Caller, Deps
+from control_plane.services.references import not_found
 from control_plane.store.models import Cycle as CycleRow
 from penstock.api.base import Page
 from penstock.api.plans import Cycle
@@ -16,10 +16,8 @@ def get_cycle(deps: Deps, caller: Caller, cycle_id: str) -> Cycle:
     with deps.store.read() as tx:
         row = tx.history.cycle(cycle_id)
         if row is None:
-            raise NotFound(
-                f"there is no cycle {cycle_id!r}", code="cycle_not_found",
-                hint="records of cycles are kept for a while only",
-            )  # fmt: skip
+            hint = "records of cycles are kept for a while only"
+            raise not_found("cycle", cycle_id, hint=hint)
         return _view(row)
 
 

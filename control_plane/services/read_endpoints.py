@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from control_plane.errors import NotFound
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.endpoint_views import endpoint_views
+from control_plane.services.references import ambiguous, not_found
 from control_plane.store.listing import endpoints_page
+from control_plane.store.references import Ambiguous
 from penstock.api.base import Page
 from penstock.api.endpoints import Endpoint
 
 
 def get_endpoint(deps: Deps, caller: Caller, ref: str) -> Endpoint:
-    """By id or name. Raises NotFound, also for an endpoint of another tenant."""
+    """By id or name. Raises NotFound, also for an endpoint of another tenant; Conflict for a name
+    that stands for endpoints of several projects.
+    """
     with deps.store.read() as tx:
-        row = tx.endpoints.find(ref, caller.sees)
+        try:
+            row = tx.endpoints.find(ref, caller.sees)
+        except Ambiguous as found:
+            raise ambiguous("endpoint", ref, found) from found
         if row is None:
-            raise NotFound(
-                f"there is no endpoint {ref!r}", code="endpoint_not_found",
-                hint="list them: penstock endpoint list",
-            )  # fmt: skip
+            raise not_found("endpoint", ref, hint="list them: penstock endpoint list")
         return endpoint_views(tx, [row])[0]
 
 

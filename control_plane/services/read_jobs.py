@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from control_plane.errors import NotFound
+from dataclasses import replace
+
 from control_plane.services.cancel_job import find_job
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.job_views import checkpoint_view, job_views
+from control_plane.services.read_nodes import find_node
+from control_plane.services.read_queues import find_queue
+from control_plane.services.references import not_found
 from control_plane.services.replica_views import replica_views
 from control_plane.store.jobs import JobFilter
 from control_plane.store.listing import checkpoints_page, replicas_page
-from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page
+from penstock.api.ids import noun_of
 from penstock.api.jobs import Checkpoint, Job, Replica
 
 
@@ -23,6 +27,8 @@ def get_job(deps: Deps, caller: Caller, ref: str) -> Job:
 def list_jobs(deps: Deps, wanted: JobFilter, limit: int, cursor: str | None) -> Page[Job]:
     """One page; `wanted.project_id` is the tenant that it is limited to."""
     with deps.store.read() as tx:
+        if wanted.queue is not None and noun_of(wanted.queue) is not None:
+            wanted = replace(wanted, queue=find_queue(tx, wanted.queue).name)
         found = tx.jobs.page(wanted, limit, cursor)
         return Page[Job](items=job_views(tx, found.rows, deps.clock.now()), next=found.next)
 
@@ -34,7 +40,7 @@ def project_filter(deps: Deps, caller: Caller, name: str | None) -> str | None:
     with deps.store.read() as tx:
         project = tx.accounts.project(name)
     if project is None or caller.sees not in (None, project.id):
-        raise NotFound(f"there is no project {name!r}", code="project_not_found")
+        raise not_found("project", name)
     return project.id
 
 
@@ -54,10 +60,8 @@ def get_replica(deps: Deps, caller: Caller, replica_id: str) -> Replica:
     with deps.store.read() as tx:
         row = tx.replicas.get(replica_id)
         if row is None or caller.sees not in (None, row.project_id):
-            raise NotFound(
-                f"there is no replica {replica_id!r}", code="replica_not_found",
-                hint="list those of a job: GET /api/v1/jobs/NAME/replicas",
-            )  # fmt: skip
+            hint = "list those of a job: GET /api/v1/jobs/NAME/replicas"
+            raise not_found("replica", replica_id, hint=hint)
         return replica_views(tx, [row])[0]
 
 
@@ -70,15 +74,6 @@ def list_replicas(
         found = replicas_page(
             tx.session, limit, cursor, project_id=caller.sees, state=state,
             job_id=find_job(tx, caller, job).id if job is not None else None,
-            node_id=_node_id(tx, node),
+            node_id=find_node(tx, node).id if node is not None else None,
         )  # fmt: skip
         return Page[Replica](items=replica_views(tx, found.rows), next=found.next)
-
-
-def _node_id(tx: Transaction, ref: str | None) -> str | None:
-    if ref is None:
-        return None
-    node = tx.nodes.find(ref)
-    if node is None:
-        raise NotFound(f"there is no node {ref!r}", code="node_not_found")
-    return node.id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from control_plane.errors import NotFound
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.node_views import (
     chip_type_views,
@@ -10,6 +9,7 @@ from control_plane.services.node_views import (
     held_by_chip,
     node_views,
 )
+from control_plane.services.references import not_found
 from control_plane.store.listing import chips_page, nodes_page
 from control_plane.store.models import Node as NodeRow
 from control_plane.store.unit_of_work import Transaction
@@ -21,7 +21,7 @@ from penstock.api.nodes import Node
 def get_node(deps: Deps, ref: str) -> Node:
     """By id or name. Raises NotFound."""
     with deps.store.read() as tx:
-        row = _find(tx, ref)
+        row = find_node(tx, ref)
         return node_views([row], tx.nodes.chips(row.id), tx.leases.held_on(row.id))[0]
 
 
@@ -38,10 +38,7 @@ def get_chip(deps: Deps, caller: Caller, chip_id: str) -> Chip:
     with deps.store.read() as tx:
         row = tx.nodes.chip(chip_id)
         if row is None or not row.present:
-            raise NotFound(
-                f"there is no chip {chip_id!r}", code="chip_not_found",
-                hint="list them: penstock chip list",
-            )  # fmt: skip
+            raise not_found("chip", chip_id, hint="list them: penstock chip list")
         return chip_views(tx, [row], caller.sees)[0]
 
 
@@ -54,7 +51,7 @@ def list_chips(
     only if asked for, by `retired` or by naming the node.
     """
     with deps.store.read() as tx:
-        node_id = _find(tx, node).id if node is not None else None
+        node_id = find_node(tx, node).id if node is not None else None
         found = chips_page(
             tx.session, limit, cursor, retired or node_id is not None,
             node_id=node_id, type=chip_type, vendor=vendor,
@@ -69,10 +66,9 @@ def list_chip_types(deps: Deps) -> Page[ChipType]:
         return Page[ChipType](items=chip_type_views(tx.nodes.chips(), nodes, held))
 
 
-def _find(tx: Transaction, ref: str) -> NodeRow:
+def find_node(tx: Transaction, ref: str) -> NodeRow:
+    """By id or name. Raises NotFound."""
     row = tx.nodes.find(ref)
     if row is None:
-        raise NotFound(
-            f"there is no node {ref!r}", code="node_not_found", hint="list them: penstock node list"
-        )
+        raise not_found("node", ref, hint="list them: penstock node list")
     return row

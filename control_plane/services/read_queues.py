@@ -6,11 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from control_plane.errors import NotFound
 from control_plane.services.deps import Deps
+from control_plane.services.references import not_found
 from control_plane.store.listing import QueueLoad, queue_loads, queues_page
 from control_plane.store.models import Lease
 from control_plane.store.models import Queue as QueueRow
+from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page
 from penstock.api.queues import Queue
 
@@ -18,14 +19,17 @@ from penstock.api.queues import Queue
 def get_queue(deps: Deps, ref: str) -> Queue:
     """By id or name. Raises NotFound."""
     with deps.store.read() as tx:
-        row = tx.queues.find(ref)
-        if row is None:
-            raise NotFound(
-                f"there is no queue {ref!r}", code="queue_not_found",
-                hint="list them: penstock queue list",
-            )  # fmt: skip
+        row = find_queue(tx, ref)
         used = _chips_used(tx.leases.held())
         return _view(row, queue_loads(tx.session), used, deps.clock.now())
+
+
+def find_queue(tx: Transaction, ref: str) -> QueueRow:
+    """By id or name. Raises NotFound."""
+    row = tx.queues.find(ref)
+    if row is None:
+        raise not_found("queue", ref, hint="list them: penstock queue list")
+    return row
 
 
 def list_queues(deps: Deps, limit: int, cursor: str | None) -> Page[Queue]:

@@ -34,6 +34,7 @@ class OpenModel:
     model: str
     created_at_s: int
     routes: tuple[Route, ...]
+    project: str = ""
 
 
 def read_routes(deps: Deps) -> tuple[OpenModel, ...]:
@@ -47,6 +48,7 @@ def read_routes(deps: Deps) -> tuple[OpenModel, ...]:
         OpenModel(
             endpoint.project_id, endpoint.id, endpoint.name, int(endpoint.created_at.timestamp()),
             tuple(_route(endpoint, row) for row in ready if row.job_id == endpoint.job_id),
+            endpoint.project,
         )
         for endpoint in endpoints
     )  # fmt: skip

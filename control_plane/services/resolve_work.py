@@ -8,6 +8,7 @@ from control_plane.errors import Invalid
 from control_plane.store.models import Checkpoint, Job
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
+from penstock.api.ids import noun_of
 from penstock.api.specs import JobSpec
 
 
@@ -25,7 +26,7 @@ def _model(tx: Transaction, job: Job, model: str, name: str) -> dict[str, Any]:
     """`job:NAME` and `checkpoint:ID` are Penstock checkpoints, all else a folder on the node."""
     kind, separator, ref = model.partition(":")
     if separator and kind in ("job", "checkpoint"):
-        checkpoint = _checkpoint(tx, job, ref, "/serve/model")
+        checkpoint = _checkpoint(tx, job, ref, "/serve/model", kind)
         return {
             "model_uri": checkpoint.uri, "manifest_sha256": checkpoint.manifest_sha256,
             "model_name": name, "kind": "checkpoint",
@@ -35,22 +36,36 @@ def _model(tx: Transaction, job: Job, model: str, name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _checkpoint(tx: Transaction, job: Job, ref: str, pointer: str) -> Checkpoint:
-    """A checkpoint of the same project, by its id or as the newest of a job."""
-    direct = tx.jobs.checkpoint(ref)
-    if direct is not None and direct.project_id == job.project_id:
-        return direct
-    source = tx.jobs.find(ref, job.project_id)
-    found = tx.jobs.checkpoints(source.id) if source is not None else ()
-    if found:
-        return found[0]
-    what = "has no checkpoint yet" if source is not None else "is neither a job nor a checkpoint"
+def _checkpoint(
+    tx: Transaction, job: Job, ref: str, pointer: str, kind: str | None = None
+) -> Checkpoint:
+    """A checkpoint of the same project, by its id or as the newest of a job. `kind` says which of
+    the two the reference has to be; None leaves it open.
+    """
+    noun, source = noun_of(ref), None
+    if "checkpoint" in (noun, kind):
+        direct = tx.jobs.checkpoint(ref) if kind != "job" else None
+        if direct is not None and direct.project_id == job.project_id:
+            return direct
+    else:
+        source = tx.jobs.find(ref, job.project_id)
+        found = tx.jobs.checkpoints(source.id) if source is not None else ()
+        if found:
+            return found[0]
+    what = "has no checkpoint yet" if source is not None else f"is {_no_source(kind, noun)}"
     raise Invalid(
         f"{ref} {what}",
         code="no_such_checkpoint",
         hint="list a job's checkpoints: GET /api/v1/jobs/NAME/checkpoints",
         violations=[Violation(pointer=pointer, message=f"{ref} {what}", received=ref)],
     )
+
+
+def _no_source(kind: str | None, noun: str | None) -> str:
+    wanted = {"job": "no job", "checkpoint": "no checkpoint's id"}
+    told = wanted.get(kind or "", "neither a job nor a checkpoint")
+    fits = noun is None or noun == kind or (kind is None and noun in wanted)
+    return told if fits else f"{told}: it is the id of a {noun}"
 
 
 def _reference(checkpoint: Checkpoint) -> dict[str, Any]:

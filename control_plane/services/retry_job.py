@@ -10,6 +10,7 @@ from control_plane.services.idempotency import made_before, remember
 from control_plane.services.submit_job import find_project, make_job
 from control_plane.store.models import Job
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import noun_of
 from penstock.api.specs import JobSpec
 from penstock.api.states import Role
 
@@ -45,8 +46,18 @@ def retry_job(
 
 
 def _spec(tx: Transaction, old: Job) -> JobSpec:
-    spec = JobSpec.model_validate(old.spec)
+    spec = _without_names_like_ids(JobSpec.model_validate(old.spec))
     if spec.train is None or not tx.jobs.checkpoints(old.id):
         return spec
     train = spec.train.model_copy(update={"resume_from": old.id})
     return spec.model_copy(update={"train": train})
+
+
+def _without_names_like_ids(spec: JobSpec) -> JobSpec:
+    """Jobs of before may have such names, new ones may not."""
+    if spec.name is not None and noun_of(spec.name) is not None:
+        spec = spec.model_copy(update={"name": None})
+    if spec.serve is not None and noun_of(spec.serve.endpoint or "") is not None:
+        serve = spec.serve.model_copy(update={"endpoint": None})
+        spec = spec.model_copy(update={"serve": serve})
+    return spec

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from control_plane.domain.machine import IllegalMove
-from control_plane.errors import Conflict, NotFound, PreconditionFailed
+from control_plane.errors import Conflict, PreconditionFailed
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.moves import move_intent
+from control_plane.services.read_nodes import find_node
 from control_plane.services.settle import settle_job, stop_gang
 from control_plane.services.silent_holds import silent_node_holds
 from control_plane.store.models import Node
@@ -71,9 +72,7 @@ def _before_retiring(tx: Transaction, node: Node, was: NodeIntent) -> str:
 
 
 def _find(tx: Transaction, ref: str, if_match: str | None) -> Node:
-    node = tx.nodes.find(ref)
-    if node is None:
-        raise NotFound(f"there is no node {ref!r}", code="node_not_found")
+    node = find_node(tx, ref)
     if if_match is not None and if_match.strip('"') not in ("*", str(node.version)):
         raise PreconditionFailed(
             f"node {node.name} changed meanwhile", hint="read it again and decide anew"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from control_plane.errors import Conflict, NotFound, QuotaExceeded
+from control_plane.errors import Conflict, QuotaExceeded
 from control_plane.ids import new_id
 from control_plane.services.check_spec import check_spec
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.idempotency import made_before, remember
+from control_plane.services.references import not_found
 from control_plane.services.resolve_work import resolve_work
 from control_plane.store.models import Endpoint, Gang, Job, Project
 from control_plane.store.unit_of_work import Transaction
@@ -48,7 +49,7 @@ def make_job(
     retry_of: str | None = None,
 ) -> Job:  # fmt: skip
     """Adds the job with its gangs, its endpoint and its first event."""
-    check_spec(tx, spec)
+    spec = check_spec(tx, spec)
     _check_room(tx, deps)
     job = _job(tx, caller, project, spec, now, retry_of)
     job.resolved = resolve_work(tx, job, spec)
@@ -72,7 +73,7 @@ def find_project(tx: Transaction, caller: Caller, name: str | None) -> Project:
     wanted = name or caller.project or DEFAULT_PROJECT
     project = tx.accounts.project(wanted)
     if project is None or (not caller.is_admin and project.id != caller.project_id):
-        raise NotFound(f"there is no project {wanted!r}", code="project_not_found")
+        raise not_found("project", wanted)
     return project
 
 

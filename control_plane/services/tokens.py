@@ -12,11 +12,13 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from control_plane.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated
+from control_plane.errors import Conflict, Denied, Invalid, Unauthenticated
 from control_plane.ids import hash_secret, new_id, new_secret
 from control_plane.services.deps import Caller, Deps
+from control_plane.services.references import not_found
 from control_plane.store.listing import project_names, tokens_page
 from control_plane.store.models import Project, Token
+from control_plane.store.references import means
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page
 from penstock.api.errors import Violation
@@ -155,8 +157,8 @@ def _project(tx: Transaction, name: str | None) -> Project | None:
         return None
     project = tx.accounts.project(name)
     if project is None:
-        raise NotFound(
-            f"there is no project {name!r}", code="project_not_found",
+        raise not_found(
+            "project", name,
             hint=f"make it first: penstock project create {name}, or POST /api/v1/projects",
         )  # fmt: skip
     return project
@@ -174,7 +176,7 @@ def _row(
 
 
 def _find(tx: Transaction, caller: Caller, ref: str) -> Token:
-    query = select(Token).where((Token.id == ref) | (Token.name == ref))
+    query = select(Token).where(means(Token, ref))
     if not caller.is_admin:
         query = query.where(Token.id == caller.token_id)
     rows = tx.session.scalars(query).all()
@@ -185,7 +187,7 @@ def _find(tx: Transaction, caller: Caller, ref: str) -> Token:
                 "only an administrator may revoke a token other than one's own",
                 hint="ask an administrator",
             )
-        raise NotFound(f"there is no token {ref!r}", code="token_not_found")
+        raise not_found("token", ref)
     if len(alive) > 1 and alive[0].revoked_at is None:
         raise Conflict(
             f"{len(alive)} tokens are named {ref}", code="ambiguous_name",

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import IdempotencyKey, JoinToken, Project, Token
+from control_plane.store.references import means
 
 
 class Accounts:
@@ -18,9 +19,7 @@ class Accounts:
         self._session = session
 
     def project(self, ref: str) -> Project | None:
-        return self._session.scalar(
-            select(Project).where((Project.id == ref) | (Project.name == ref))
-        )
+        return self._session.scalar(select(Project).where(means(Project, ref)))
 
     def projects(self) -> Sequence[Project]:
         return self._session.scalars(select(Project).order_by(Project.name)).all()

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import Endpoint, TokenUsage
+from control_plane.store.references import best_match
 from penstock.api.states import EndpointState
 
 
@@ -21,12 +22,10 @@ class Endpoints:
         return self._session.get(Endpoint, endpoint_id)
 
     def find(self, ref: str, project_id: str | None) -> Endpoint | None:
-        """By id or name; an open one before closed ones, the newest before older ones."""
-        query = select(Endpoint).where((Endpoint.id == ref) | (Endpoint.name == ref))
-        if project_id is not None:
-            query = query.where(Endpoint.project_id == project_id)
+        """By id, or the open one of that name, else the newest. Raises Ambiguous."""
         is_open = Endpoint.state != EndpointState.CLOSED
-        return self._session.scalar(query.order_by(is_open.desc(), Endpoint.id.desc()).limit(1))
+        found: Endpoint | None = best_match(self._session, Endpoint, ref, project_id, is_open)
+        return found
 
     def open(self, project_id: str | None = None) -> Sequence[Endpoint]:
         query = select(Endpoint).where(Endpoint.state != EndpointState.CLOSED)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from control_plane.domain.job import LIVE, PLACED
 from control_plane.store.models import Checkpoint, Event, Gang, Job, Lease
 from control_plane.store.paging import Slice, page_of
+from control_plane.store.references import best_match
 from penstock.api.states import JobState
 
 LIVE_STATES = tuple(sorted(LIVE))
@@ -76,12 +77,10 @@ class Jobs:
         return self._session.get(Job, job_id)
 
     def find(self, ref: str, project_id: str | None) -> Job | None:
-        """By id, else the newest job of that name; live ones first."""
-        query = select(Job).where((Job.id == ref) | (Job.name == ref))
-        if project_id is not None:
-            query = query.where(Job.project_id == project_id)
+        """By id, or the live job of that name, else the newest. Raises Ambiguous."""
         live = Job.state.in_(LIVE_STATES)
-        return self._session.scalar(query.order_by(live.desc(), Job.id.desc()).limit(1))
+        found: Job | None = best_match(self._session, Job, ref, project_id, live)
+        return found
 
     def many(self, job_ids: Collection[str]) -> Sequence[Job]:
         return self._session.scalars(select(Job).where(Job.id.in_(tuple(job_ids)))).all()

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import Chip, Node
+from control_plane.store.references import means
 from control_plane.topics import node_topic
 from penstock.api.states import NodeIntent
 
@@ -41,7 +42,7 @@ class Nodes:
         return self._session.get(Node, node_id)
 
     def find(self, ref: str) -> Node | None:
-        return self._session.scalar(select(Node).where((Node.id == ref) | (Node.name == ref)))
+        return self._session.scalar(select(Node).where(means(Node, ref)))
 
     def named(self, name: str) -> Node | None:
         return self._session.scalar(select(Node).where(Node.name == name))

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import Queue
+from control_plane.store.references import means
 
 
 class Queues:
@@ -17,7 +18,7 @@ class Queues:
         self._session = session
 
     def find(self, ref: str) -> Queue | None:
-        return self._session.scalar(select(Queue).where((Queue.id == ref) | (Queue.name == ref)))
+        return self._session.scalar(select(Queue).where(means(Queue, ref)))
 
     def all(self) -> Sequence[Queue]:
         return self._session.scalars(select(Queue).order_by(Queue.name)).all()

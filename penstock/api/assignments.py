@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field
 from penstock.api.base import Strict, View
 from penstock.api.chips import ChipReport, ChipSample
 from penstock.api.jobs import Progress
-from penstock.api.specs import Name
+from penstock.api.specs import NewName
 from penstock.api.states import ExitReason, ReplicaState
 from penstock.safe_text import one_line
 
@@ -46,7 +46,7 @@ class EnrolRequest(Strict):
         default=None, max_length=512,
         description="of older agents; newer ones send `Authorization: Bearer JOIN_TOKEN`",
     )  # fmt: skip
-    name: Name
+    name: NewName
     inventory: Inventory
 
 

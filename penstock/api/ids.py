@@ -1,7 +1,8 @@
-"""Identifier types. Every id is a UUIDv7 in hex behind a typed prefix, for example `job_0190…`."""
+"""Identifiers: every id is a UUIDv7 in hex behind a typed prefix, `job_0190…`, and no name is."""
 
 from __future__ import annotations
 
+import re
 from typing import Final, NewType
 
 JobId = NewType("JobId", str)
@@ -22,6 +23,14 @@ PREFIXES: Final = (
     "job", "gang", "replica", "lease", "node", "chip", "queue", "project",
     "endpoint", "checkpoint", "cycle", "token", "join", "delivery",
 )  # fmt: skip
-ID_PATTERN: Final = r"^[a-z]+_[0-9a-f]{32}$"
 NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
 URL_PATTERN: Final = r"^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[\w.~/-]*)?$"
+
+NAME_LIKE_ID: Final = "looks like an id: choose another name"
+_ID: Final = re.compile(rf"({'|'.join(PREFIXES)})_[0-9a-f]{{32}}")
+
+
+def noun_of(ref: str) -> str | None:
+    """The noun whose id this is (`job` of `job_0190…`); None for what can only be a name."""
+    match = _ID.fullmatch(ref)
+    return match[1] if match else None

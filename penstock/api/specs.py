@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from penstock.api.base import Strict
-from penstock.api.ids import NAME_PATTERN
+from penstock.api.ids import NAME_LIKE_ID, NAME_PATTERN, noun_of
 from penstock.api.quantities import COUNT_SCHEMA, DurationS, GraceS, MemoryBytes, parse_count
 from penstock.api.states import JobType
 
+
+def _no_id(name: str) -> str:
+    if noun_of(name) is not None:
+        raise ValueError(NAME_LIKE_ID)
+    return name
+
+
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=63)]
+"""Of what there is. Jobs of before may have names that look like ids; their specs stay readable."""
+NewName = Annotated[Name, AfterValidator(_no_id)]
 DType = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4"]
 Label = Annotated[str, Field(max_length=256)]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]

@@ -9,12 +9,12 @@ from pydantic import Field
 from penstock.api.base import Strict, View
 from penstock.api.ids import URL_PATTERN
 from penstock.api.quantities import DurationS, JoinTimeS
-from penstock.api.specs import Name
+from penstock.api.specs import Name, NewName
 from penstock.api.states import Role
 
 
 class TokenRequest(Strict):
-    name: Name
+    name: NewName
     role: Role = Role.MEMBER
     project: Name | None = Field(default=None, description="needed unless the role is admin")
     expires_in: DurationS | None = None
@@ -39,7 +39,7 @@ class NewToken(Token):
 
 class JoinTokenRequest(Strict):
     expires_in: JoinTimeS = 900.0
-    node_name: Name | None = Field(default=None, description="the one node it may enrol")
+    node_name: NewName | None = Field(default=None, description="the one node it may enrol")
     server: str | None = Field(
         default=None,
         max_length=2048,
@@ -50,7 +50,7 @@ class JoinTokenRequest(Strict):
 
 
 class ProjectRequest(Strict):
-    name: Name
+    name: NewName
 
 
 class Project(View):

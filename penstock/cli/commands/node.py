@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from penstock.addresses import host_of, is_loopback
+from penstock.api.ids import noun_of
 from penstock.api.states import NodeHealth, NodeIntent
 from penstock.cli import columns
 from penstock.cli.config import resolve
@@ -170,7 +171,7 @@ def _is_last(session: Session, node: str) -> bool:
     return not any(
         it["intent"]["state"] == NodeIntent.SCHEDULABLE
         and it["health"]["state"] == NodeHealth.READY
-        and node not in (it["id"], it["name"])
+        and node != it["id" if noun_of(node) else "name"]
         for it in session.http().items(routes.read("nodes"))
     )
 

@@ -7,8 +7,11 @@ from collections import Counter
 
 import pytest
 
-from penstock.api.states import JobState
-from tests.fakes.cluster import BIG, SMALL, a_server
+from control_plane.services.read_endpoints import list_endpoints
+from control_plane.services.tokens import create_token
+from penstock.api.states import JobState, Role
+from penstock.api.tokens import TokenRequest
+from tests.fakes.cluster import ADMIN, BIG, SMALL, a_server
 from tests.fakes.openai_replica import Behaviour
 from tests.fakes.waiting import until
 from tests.integration.gateway.conftest import Front
@@ -129,6 +132,20 @@ def test_another_tenants_model_is_as_if_it_were_not(front: Front) -> None:
         assert "There are" not in answer.json()["error"]["message"]
     assert client.get("/v1/models").json()["data"] == []
     assert replica.seen.bodies == []
+
+
+def test_a_model_of_several_projects_is_refused_with_the_ids_that_work(front: Front) -> None:
+    (replica,) = front.serve("chat", BIG)
+    front.cluster.submit(a_server("chat", project="theirs"))
+    deps = front.cluster.deps
+    admin = create_token(deps, ADMIN, TokenRequest(name="boss", role=Role.ADMIN))
+    client = front.client(admin.secret)
+    refused = client.post("/v1/completions", json=ASK)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "ambiguous_model")
+    ids = {one.project: one.id for one in list_endpoints(deps, ADMIN, 9, None, None).items}
+    assert all(one in refused.json()["error"]["message"] for one in (*ids, *ids.values()))
+    assert client.post("/v1/completions", json={**ASK, "model": ids["mine"]}).status_code == 200
+    assert len(replica.seen.bodies) == 1
 
 
 def test_a_model_that_is_not_ready_says_so_and_when_to_come_again(front: Front) -> None:
