@@ -7,6 +7,8 @@ from typing import Final
 
 from starlette.responses import JSONResponse
 
+from control_plane.errors import QuotaExceeded
+from penstock.documents import DocumentError
 from penstock.violations import nearest
 
 INVALID: Final = "invalid_request_error"
@@ -97,6 +99,23 @@ def too_slow(path: str) -> GatewayError:
     return GatewayError(
         504, f"The replica took too long to answer {path}.", SERVER, "replica_too_slow"
     )
+
+
+def unreadable(error: DocumentError) -> GatewayError:
+    if error.code == "not_a_mapping":
+        told = "The body must be an object with a string `model`."
+        return GatewayError(400, told, INVALID, "model_missing", param="model")
+    if error.code in ("too_many_values", "key_too_long"):
+        return GatewayError(413, f"The body {error.message}.", INVALID, "body_too_large")
+    where = f": line {error.place.line} column {error.place.column}" if error.place else ""
+    return GatewayError(400, f"The body {error.message}{where}.", INVALID, "invalid_json")
+
+
+def too_many(error: QuotaExceeded) -> GatewayError:
+    return GatewayError(
+        429, f"{error.message}; {error.hint}.", "rate_limit_error", "rate_limit_exceeded",
+        headers={"Retry-After": "5"},
+    )  # fmt: skip
 
 
 def not_ready(model: str, chip_type: str | None) -> GatewayError:

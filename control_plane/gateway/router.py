@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import structlog
@@ -17,7 +17,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from control_plane.errors import Unauthenticated
+from control_plane.checks import Checks
+from control_plane.errors import QuotaExceeded, Unauthenticated
 from control_plane.gateway.errors import (
     INVALID,
     GatewayError,
@@ -25,10 +26,12 @@ from control_plane.gateway.errors import (
     no_token,
     not_local,
     not_ready,
+    too_many,
     type_not_served,
     unknown_chip_type,
     unknown_model,
     unknown_path,
+    unreadable,
     wrong_method,
 )
 from control_plane.gateway.proxy import Ask, Proxy
@@ -40,12 +43,16 @@ from control_plane.services.read_routes import OpenModel, known_types, wish_agai
 from control_plane.services.tokens import authenticate
 from penstock.addresses import asked_from_here
 from penstock.api.states import Role
+from penstock.documents import DocumentError, Limits, parse_document
 
 log = structlog.get_logger()
 
+Made = TypeVar("Made")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 PREFIXES = ("/v1", "/at/{chip_type}/v1")
 MAX_BODY_BYTES = 8 * 2**20
+LIMITS = Limits(MAX_BODY_BYTES, 200_000, 100_000, any_text=True)
+"""Images in base64, prompts as lists of tokens, a bias for each word of a vocabulary."""
 BODY_DEADLINE_S = 30.0
 CLIENT_LEFT = 499
 _TIMEOUT = httpx.Timeout(connect=2.0, read=600.0, write=60.0, pool=10.0)
@@ -59,6 +66,7 @@ class Gateway:
     def __init__(self, deps: Deps, hub: Hub, auth: bool = True) -> None:
         self._deps = deps
         self._auth = auth
+        self._checks = Checks()
         self._routes = Routes(deps, hub)
         self._client = httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, trust_env=False)
         self._proxy = Proxy(deps, self._routes, self._client)
@@ -113,16 +121,21 @@ class Gateway:
         caller = await self._caller(request)
         chip_type = await self._chip_type(request)
         body = await _body(request)
-        document = _document(body)
+        document = await self._checked(caller, body, partial(_document, body))
         name = document["model"]
         model = await self._find(name, caller)
         await self._check_wish(model, chip_type)
         if not model.routes:
             raise not_ready(name, chip_type)
         path = "/v1/" + request.url.path.partition("/v1/")[2]
-        ask = _ask(path, body, document, chip_type, caller)
+        made = partial(_ask, path, body, document, chip_type, caller)
+        ask = await self._checked(caller, body, made)
         answer = await unless_gone(self._proxy.forward(model, ask), request.receive)
         return answer or Response(status_code=CLIENT_LEFT)
+
+    async def _checked(self, caller: Caller, body: bytes, work: Callable[[], Made]) -> Made:
+        """What reads or writes a whole body: away from the event loop where that is long."""
+        return await self._checks.run(caller.token_id, len(body), work, 0.0)
 
     async def _find(self, name: str, caller: Caller) -> OpenModel:
         model = await self._routes.find(name, caller.sees)
@@ -190,6 +203,8 @@ def _answering(handle: Handler) -> Handler:
             return await handle(request)
         except GatewayError as error:
             return error.response()
+        except QuotaExceeded as error:
+            return too_many(error).response()
         except SQLAlchemyError as error:
             log.warning("database_error", kind=type(error).__name__, error=str(error)[:500])
             return database_away().response()
@@ -243,12 +258,10 @@ def _ask(
 
 def _document(body: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise GatewayError(
-            400, f"The body is not JSON: {error}.", INVALID, "invalid_json"
-        ) from error
-    if not isinstance(document, dict) or not isinstance(document.get("model"), str):
+        document = parse_document(body, syntax="json", limits=LIMITS).value
+    except DocumentError as error:
+        raise unreadable(error) from error
+    if not isinstance(document.get("model"), str):
         raise GatewayError(
             400, "The body must be an object with a string `model`.",
             INVALID, "model_missing", param="model",

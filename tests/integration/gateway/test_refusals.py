@@ -80,6 +80,30 @@ def test_without_a_token_of_ours_nothing_is_told(
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
+HOSTILE = {
+    "nesting": ('{"model": "chat", "a": ' + "[" * 10_000, 400, "invalid_json"),
+    "values": ('{"model": "chat", "a": [' + "1," * 300_000 + "1]}", 413, "body_too_large"),
+    "NaN": ('{"model": "chat", "temperature": NaN}', 400, "invalid_json"),
+    "digits": ('{"model": "chat", "n": ' + "9" * 1_000_000 + "}", 400, "invalid_json"),
+    "a key twice": ('{"model": "chat", "model": "other"}', 400, "invalid_json"),
+    "an escape at the end": ('{"model": "chat\\', 400, "invalid_json"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_body_made_to_cost_much_is_refused(front: Front, kind: str) -> None:
+    body, status, code = HOSTILE[kind]
+    answer = front.client().post("/v1/completions", content=body)
+    assert (answer.status_code, _error(answer.json())["code"]) == (status, code)
+
+
+def test_any_text_and_a_long_prompt_of_tokens_is_read(front: Front) -> None:
+    front.serve("chat", BIG)
+    body = {"model": "chat", "prompt": [1] * 150_000, "user": "\0\ud800", "seed": 2**70}
+    answer = front.client().post("/v1/completions", content=json.dumps(body))
+    assert answer.status_code == 200, answer.text
+
+
 def test_a_database_that_is_away_is_told_in_the_same_shape(
     front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,7 +123,7 @@ def test_without_authentication_only_this_machine_may_ask(
     parts = build(Settings(home=tmp_path, auth=False))
     client = TestClient(build_app(parts), BASE_URL)
     assert client.get("/v1/models").status_code == 200
-    for sent in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+    for sent in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
         answer = client.get("/v1/models", headers=sent)
         assert (answer.status_code, _error(answer.json())["code"]) == (403, "not_local")
     parts.close()
