@@ -51,7 +51,7 @@ Made = TypeVar("Made")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 PREFIXES = ("/v1", "/at/{chip_type}/v1")
 MAX_BODY_BYTES = 8 * 2**20
-LIMITS = Limits(MAX_BODY_BYTES, 200_000, 100_000, any_text=True)
+LIMITS = Limits(MAX_BODY_BYTES, 200_000, 100_000, any_value=True)
 """Images in base64, prompts as lists of tokens, a bias for each word of a vocabulary."""
 BODY_DEADLINE_S = 30.0
 CLIENT_LEFT = 499

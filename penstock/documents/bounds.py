@@ -27,8 +27,8 @@ class Limits:
     num_bytes: int = 2**20
     num_values: int = 20_000
     num_keys: int = 1_024
-    any_text: bool = False
-    """Text and integers are passed on, not kept: all that JSON has may stand there."""
+    any_value: bool = False
+    """Values are passed on, not kept: all text and numbers of JSON may stand there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def check_values(value: dict[str, Any], limits: Limits) -> None:
     """Raises DocumentError; what is wrong with single values is told all at once."""
     faults: list[Fault] = []
     _check(value, None, 1, limits.num_keys, faults)
-    if faults and not limits.any_text:
+    if faults and not limits.any_value:
         pointer, message = faults[0]
         raise DocumentError("unsafe_value", message, pointer=pointer, faults=tuple(faults))
 

@@ -32,7 +32,7 @@ def from_json(data: bytes, text: str, limits: Limits) -> Any:
             text,
             object_pairs_hook=_object,
             parse_constant=_refuse_constant,
-            parse_float=_finite,
+            parse_float=float if limits.any_value else _finite,
             parse_int=_whole,
         )
     except json.JSONDecodeError as error:

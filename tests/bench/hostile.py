@@ -229,7 +229,7 @@ def _quantile(found: list[float], share: float) -> float:
 
 
 def _print(**figures: Any) -> None:
-    print(json.dumps(figures), flush=True)
+    print(json.dumps(figures, default=str), flush=True)
 
 
 if __name__ == "__main__":

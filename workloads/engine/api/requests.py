@@ -6,7 +6,6 @@ result, accepted at its neutral value, and refused otherwise.
 
 from __future__ import annotations
 
-import difflib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,9 +13,12 @@ from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from penstock.documents import DocumentError, Limits, parse_document
+from penstock.violations import nearest
 from penstock.wording import sentence
 from workloads.engine.api.errors import bad_request
 
+LIMITS: Final = Limits(8 * 2**20, 200_000, 100_000, any_value=True)
 HARMLESS: Final = frozenset(
     "user metadata store service_tier safety_identifier prompt_cache_key "
     "prompt_cache_retention parallel_tool_calls".split()
@@ -158,21 +160,16 @@ RequestT = TypeVar("RequestT", bound=SharedRequest)
 def parse_request(body: bytes, kind: type[RequestT]) -> RequestT:
     """The request in `body`; raises ApiError that names the parameter at fault."""
     try:
-        document = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise bad_request(f"The body is not valid JSON: {error}", None, "invalid_json") from error
-    if not isinstance(document, dict):
-        raise bad_request("The body must be a JSON object.", None, "invalid_json")
+        document = parse_document(body, syntax="json", limits=LIMITS).value
+    except DocumentError as error:
+        message = f"The body is not a JSON object that is read here: it {error.message}"
+        raise bad_request(message, None, "invalid_json") from error
     given = {name: value for name, value in document.items() if value is not None}
     known = {name: value for name, value in given.items() if not _passed_over(name, value)}
     try:
         return kind.model_validate(known)
     except ValidationError as error:
         _refuse(error, kind)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _passed_over(name: str, value: Any) -> bool:
@@ -198,8 +195,8 @@ def _refuse(error: ValidationError, kind: type[BaseModel]) -> NoReturn:
     where = [str(part) for part in problem["loc"] if str(part) not in ("str", "list[int]")]
     param = ".".join(where) or None
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(where[-1], kind.model_fields, n=1) if where else []
-        hint = f" Did you mean `{near[0]}`?" if near else ""
+        near = nearest(where[-1], kind.model_fields) if where else None
+        hint = f" Did you mean `{near}`?" if near else ""
         raise bad_request(f"Unknown parameter: `{param}`.{hint}", param, "unknown_parameter")
     if problem["type"] == "missing":
         raise bad_request(f"Missing required parameter: `{param}`.", param, "missing_parameter")
