@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from control_plane.domain.places import job_folder
 from control_plane.services.deps import Deps
 from control_plane.services.record_heartbeat import grant_of
 from control_plane.store.models import Chip, Gang, Job, Lease, Replica
@@ -62,7 +63,7 @@ def _assignment(
         command=_command(spec), workdir=spec.task.workdir if spec.task else None,
         engine=_engine(spec), work=_work(tx, job, replica, spec), env=dict(spec.env),
         master=_master(gang, replica), serves=spec.type is JobType.SERVE,
-        storage=f"{storage}/jobs/{job.id}", lease=_grant(lease, now),
+        storage=job_folder(storage, job.id), lease=_grant(lease, now),
     )  # fmt: skip
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from control_plane.errors import Conflict
+from control_plane.domain.places import is_below, job_folder
+from control_plane.errors import Conflict, Invalid
 from control_plane.ids import new_id
 from control_plane.services.deps import Deps
 from control_plane.services.record_reports import refusal_of
 from control_plane.store.models import Checkpoint, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import CheckpointCommit, CheckpointReply
+from penstock.api.errors import Violation
 
 
 def commit_checkpoint(deps: Deps, node_id: str, commit: CheckpointCommit) -> CheckpointReply:
-    """The same commit again answers the same checkpoint. Raises Conflict `stale_epoch`."""
+    """The same commit again answers the same checkpoint. Raises Conflict `stale_epoch`, Invalid for
+    files that do not lie in the job's own folder: the next attempt reads what is committed.
+    """
     now = deps.clock.now()
 
     def work(tx: Transaction) -> str:
         replica = _current(tx, node_id, commit)
+        _check_place(commit.uri, job_folder(deps.storage, replica.job_id))
         for known in tx.jobs.checkpoints(replica.job_id):
             if (known.epoch, known.step) == (commit.epoch, commit.step):
                 return known.id
@@ -34,6 +39,16 @@ def commit_checkpoint(deps: Deps, node_id: str, commit: CheckpointCommit) -> Che
         return row.id
 
     return CheckpointReply(checkpoint_id=deps.run(work))
+
+
+def _check_place(uri: str, folder: str) -> None:
+    if is_below(uri, folder):
+        return
+    message = f"is not a place below the job's own folder {folder}"
+    raise Invalid(
+        f"the checkpoint's address {message}", code="bad_place",
+        violations=[Violation(pointer="/uri", message=message, received=uri[:200])],
+    )  # fmt: skip
 
 
 def _current(tx: Transaction, node_id: str, commit: CheckpointCommit) -> Replica:

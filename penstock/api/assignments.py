@@ -10,16 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from penstock.api.base import Strict, View
 from penstock.api.chips import ChipReport, ChipSample
 from penstock.api.jobs import Progress
-from penstock.api.specs import NewName
+from penstock.api.specs import Label, NewName
 from penstock.api.states import ExitReason, ReplicaState
 from penstock.safe_text import one_line
+
+MOST_CHIPS: Final = 512
+MOST_CORES_MILLI: Final = 16_384_000
+MOST_NODE_BYTES: Final = 2**50
+"""More than any machine has: what claims more is broken, and would draw all work to itself."""
 
 
 def _one_line(most: int) -> Callable[[Any], Any]:
@@ -30,15 +35,31 @@ def _one_line(most: int) -> Callable[[Any], Any]:
 class Inventory(Strict):
     """What a node offers."""
 
-    cores_milli: int = Field(ge=0)
-    memory_bytes: int = Field(ge=0)
-    chips: tuple[ChipReport, ...] = ()
-    labels: dict[str, str] = Field(default_factory=dict)
-    platform: str = ""
-    agent_version: str = ""
-    address: str = Field(default="127.0.0.1", description="where other nodes reach its replicas")
-    limits: dict[str, str] = Field(default_factory=dict, description="how limits are enforced")
-    dropped: tuple[str, ...] = Field(default=(), description="devices left out, with reasons")
+    cores_milli: int = Field(ge=0, le=MOST_CORES_MILLI)
+    memory_bytes: int = Field(ge=0, le=MOST_NODE_BYTES)
+    chips: tuple[ChipReport, ...] = Field(default=(), max_length=MOST_CHIPS)
+    labels: dict[Label, Label] = Field(default_factory=dict, max_length=64)
+    platform: Annotated[str, BeforeValidator(_one_line(256))] = ""
+    agent_version: Annotated[str, BeforeValidator(_one_line(128))] = ""
+    address: str = Field(
+        default="127.0.0.1", max_length=256, description="where other nodes reach its replicas"
+    )
+    limits: dict[Label, Label] = Field(
+        default_factory=dict, max_length=64, description="how limits are enforced"
+    )
+    dropped: tuple[Annotated[str, BeforeValidator(_one_line(1000))], ...] = Field(
+        default=(), max_length=1000, description="devices left out, with reasons"
+    )
+
+    @model_validator(mode="after")
+    def _each_chip_once(self) -> Self:
+        for what, seen in (
+            ("key", [chip.key for chip in self.chips]),
+            ("type and index", [(chip.vendor, chip.type, chip.index) for chip in self.chips]),
+        ):
+            if len(set(seen)) < len(seen):
+                raise ValueError(f"two chips have the same {what}")
+        return self
 
 
 class EnrolRequest(Strict):

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from penstock.api.base import Stateful, Strict, View
 from penstock.api.states import ChipHealth
+from penstock.safe_text import one_line
 
 Origin = Literal["datasheet", "declared", "conformance", "profile", "observed"]
+Text = Annotated[str, Field(max_length=128)]
+Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}$", max_length=128)]
+
+
+def _cut(value: Any) -> Any:
+    """What drivers say is cut rather than refused."""
+    return one_line(value, 1000) if isinstance(value, str) else value
 
 
 class Rate(Strict):
     """One speed with where the number came from. A rate without an origin does not exist."""
 
-    value: float = Field(ge=0)
-    unit: str = Field(description="FLOP/s, B/s, tokens/s")
+    value: float = Field(ge=0, le=1e24)
+    unit: Text = Field(description="FLOP/s, B/s, tokens/s")
     origin: Origin
     measured_at: datetime | None = None
 
@@ -26,26 +34,27 @@ class ChipReport(Strict):
     """One chip as its node's agent sees it. What could not be read is null, never 0 or guessed."""
 
     key: str = Field(min_length=1, max_length=128, description="stable identity on the node")
-    vendor: str
-    type: str = Field(description="chip type, for example `emulated-a100`")
-    index: int = Field(ge=0)
-    physical_id: int | None = None
-    minor: int | None = None
-    pci_address: str | None = None
-    uuid: str | None = None
-    memory_bytes: int | None = Field(default=None, ge=0)
+    vendor: Word
+    type: Word = Field(description="chip type, for example `emulated-a100`")
+    index: int = Field(ge=0, lt=65536)
+    physical_id: int | None = Field(default=None, ge=-1, lt=2**31)
+    minor: int | None = Field(default=None, ge=-1, lt=2**31)
+    pci_address: Text | None = None
+    uuid: Text | None = None
+    memory_bytes: int | None = Field(default=None, ge=0, le=2**44)
     cores_milli: int = Field(
-        default=0, ge=0, description="host core thousandths that the whole chip takes when leased"
-    )
-    dtypes: tuple[str, ...] = ()
+        default=0, ge=0, le=16_384_000,
+        description="host core thousandths that the whole chip takes when leased",
+    )  # fmt: skip
+    dtypes: tuple[Text, ...] = Field(default=(), max_length=64)
     health: ChipHealth = ChipHealth.UNKNOWN
-    health_message: str = ""
-    driver_version: str | None = None
+    health_message: Annotated[str, BeforeValidator(_cut)] = ""
+    driver_version: Text | None = None
     emulated: bool = False
-    stands_for: str | None = Field(default=None, description="the type an emulated chip imitates")
-    link_bytes_per_s: float | None = Field(default=None, ge=0)
-    rates: dict[str, Rate] = Field(
-        default_factory=dict, description="keys: flops.<dtype>, memory, link, speed"
+    stands_for: Text | None = Field(default=None, description="the type an emulated chip imitates")
+    link_bytes_per_s: float | None = Field(default=None, ge=0, le=1e18)
+    rates: dict[Text, Rate] = Field(
+        default_factory=dict, max_length=64, description="keys: flops.<dtype>, memory, link, speed"
     )
 
 

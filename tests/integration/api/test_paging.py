@@ -37,7 +37,8 @@ def filled(api_client: TestClient, deps: Deps) -> TestClient:
         job = submit(api_client, name=name, labels={"k": "1"}, task=task)["id"]
         replicas = place(deps, job, agent, ranks=2)
         for step in (1, 2):
-            commit = {"replica_id": replicas[0], "epoch": 1, "step": step, "uri": "file:///x"}
+            commit = {"replica_id": replicas[0], "epoch": 1, "step": step}
+            commit["uri"] = f"{deps.storage}/jobs/{job}/step-{step}"
             agent.post("checkpoints", {**commit, "manifest_sha256": "0" * 64})
     return api_client
 

@@ -56,6 +56,25 @@ def test_a_job_told_to_start_from_another_does_until_it_has_its_own(cluster: Clu
     assert _assigned(cluster, "again").work["resume"]["step"] == 250
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file:///etc", "{folder}/../../../etc", "{folder}/a/%2e%2e/b", "{other}/step-1",
+        "{folder}::file:///etc", "s3://elsewhere/step-1",
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_lies_elsewhere_is_refused(cluster: Cluster, uri: str) -> None:
+    training = _training(cluster)
+    other = training.storage.replace(training.job_id, "job_" + "0" * 32)
+    commit = CheckpointCommit(
+        replica_id=training.replica_id, epoch=1, step=1, manifest_sha256=_sha(1),
+        uri=uri.format(folder=training.storage, other=other),
+    )  # fmt: skip
+    with pytest.raises(Invalid, match="not a place below the job's own folder"):
+        commit_checkpoint(cluster.deps, cluster.agents["a"].node_id, commit)
+    _commit(cluster, training, 100)
+
+
 def test_a_retried_job_goes_on_from_where_the_old_one_was(cluster: Cluster) -> None:
     _commit(cluster, _training(cluster), 100)
     _finish(cluster, "coder", ExitReason.ERROR)

@@ -293,7 +293,7 @@ def test_a_replica_that_was_stopped_says_why(cluster: Cluster) -> None:
 def _commit(cluster: Cluster, name: str, step: int) -> None:
     (replica,) = cluster.replicas(name)
     commit = CheckpointCommit(
-        replica_id=replica.id, epoch=replica.attempt, step=step, uri=f"memory://{step}",
-        manifest_sha256="a" * 64,
+        replica_id=replica.id, epoch=replica.attempt, step=step,
+        uri=f"{cluster.deps.storage}/jobs/{replica.job_id}/step-{step}", manifest_sha256="a" * 64,
     )  # fmt: skip
     commit_checkpoint(cluster.deps, replica.node_id, commit)

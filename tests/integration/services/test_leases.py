@@ -10,6 +10,7 @@ from control_plane.errors import Conflict
 from control_plane.services.commit_checkpoint import commit_checkpoint
 from control_plane.services.expire_leases import expire_leases
 from control_plane.services.record_heartbeat import record_heartbeat
+from control_plane.store.models import Replica
 from penstock.api.assignments import CheckpointCommit, HeartbeatRequest, HeldReplica
 from penstock.api.states import ExitReason, JobState, ReplicaState
 from tests.fakes.cluster import Cluster, a_server, a_task
@@ -92,7 +93,7 @@ def test_a_checkpoint_is_committed_once_however_often_it_is_told(cluster: Cluste
     job_id = cluster.submit(a_task("one"))
     cluster.steps(2)
     (replica,) = cluster.replicas("one")
-    commit = _commit(replica.id, 1, 100)
+    commit = _commit(cluster, replica, 1, 100)
     first = commit_checkpoint(cluster.deps, agent.node_id, commit)
     assert commit_checkpoint(cluster.deps, agent.node_id, commit) == first
     assert cluster.events(job_id).count("checkpoint.committed") == 1
@@ -106,11 +107,11 @@ def test_a_checkpoint_under_an_old_epoch_is_refused(cluster: Cluster) -> None:
     cluster.finish("one", ExitReason.KILLED)
     cluster.steps(3)
     (second,) = cluster.replicas("one")
-    for replica_id, epoch in ((first.id, 1), (first.id, 2), (second.id, 1), (second.id, 3)):
+    for replica, epoch in ((first, 1), (first, 2), (second, 1), (second, 3)):
         with pytest.raises(Conflict) as caught:
-            commit_checkpoint(cluster.deps, agent.node_id, _commit(replica_id, epoch, 7))
+            commit_checkpoint(cluster.deps, agent.node_id, _commit(cluster, replica, epoch, 7))
         assert caught.value.code == "stale_epoch"
-    commit_checkpoint(cluster.deps, agent.node_id, _commit(second.id, 2, 7))
+    commit_checkpoint(cluster.deps, agent.node_id, _commit(cluster, second, 2, 7))
 
 
 def test_an_abandoned_replica_commits_nothing_although_its_lease_still_runs(
@@ -125,7 +126,7 @@ def test_an_abandoned_replica_commits_nothing_although_its_lease_still_runs(
     cluster.steps(2, 16)
     assert cluster.lease(first.id).state == "held"
     with pytest.raises(Conflict, match="dead epoch"):
-        commit_checkpoint(cluster.deps, agent.node_id, _commit(first.id, 1, 7))
+        commit_checkpoint(cluster.deps, agent.node_id, _commit(cluster, first, 1, 7))
 
 
 def test_another_nodes_replica_is_nobody_elses_to_speak_for(cluster: Cluster) -> None:
@@ -135,7 +136,7 @@ def test_another_nodes_replica_is_nobody_elses_to_speak_for(cluster: Cluster) ->
     (replica,) = cluster.replicas("one")
     thief = cluster.node("b", {})
     with pytest.raises(Conflict) as caught:
-        commit_checkpoint(cluster.deps, thief.node_id, _commit(replica.id, 1, 7))
+        commit_checkpoint(cluster.deps, thief.node_id, _commit(cluster, replica, 1, 7))
     assert caught.value.code == "not_yours"
     (agent,) = [it for it in cluster.agents.values() if it.sent]
     refused = thief.send_again(agent.sent[-1]).refused
@@ -170,8 +171,8 @@ def test_no_process_lives_when_its_chips_are_leased_again(cluster: Cluster, drif
     assert cluster.state("one") is JobState.QUEUED
 
 
-def _commit(replica_id: str, epoch: int, step: int) -> CheckpointCommit:
-    uri = f"memory://checkpoints/step-{step:08d}-e{epoch}"
+def _commit(cluster: Cluster, replica: Replica, epoch: int, step: int) -> CheckpointCommit:
+    uri = f"{cluster.deps.storage}/jobs/{replica.job_id}/checkpoints/step-{step:08d}-e{epoch}"
     return CheckpointCommit(
-        replica_id=replica_id, epoch=epoch, step=step, uri=uri, manifest_sha256="0" * 64
+        replica_id=replica.id, epoch=epoch, step=step, uri=uri, manifest_sha256="0" * 64
     )
