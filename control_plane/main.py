@@ -44,6 +44,7 @@ from control_plane.store.unit_of_work import Store
 from control_plane.telemetry.http import RequestMeter
 from control_plane.telemetry.logging import configure_logging
 from control_plane.telemetry.metrics import Metrics
+from control_plane.threads import KeptThread
 from penstock.private_files import tighten, with_journal, write_private
 
 log = structlog.get_logger()
@@ -73,7 +74,8 @@ class Background:
         deps = parts.deps
         self._parts = replace(parts, deps=replace(deps, store=deps.store.for_loops()))
         self._stops: list[Callable[[], None]] = []
-        self._starting = threading.Thread(target=self._start_worker, name="start", daemon=True)
+        self._stopping = threading.Event()
+        self._starting = KeptThread("start", self._start_worker, self._stopping)
 
     def start(self) -> None:
         settings, deps, hub = self._parts.settings, self._parts.deps, self._parts.hub
@@ -91,8 +93,8 @@ class Background:
             self._starting.start()
 
     def stop(self) -> None:
-        if self._starting.ident is not None:
-            self._starting.join(10.0)
+        self._stopping.set()
+        self._starting.join(10.0)
         for stop in reversed(self._stops):
             stop()
 

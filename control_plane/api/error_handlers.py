@@ -22,7 +22,7 @@ from starlette.responses import Response
 from control_plane.api.failures import Malformed, MethodNotAllowed, UnknownPath
 from control_plane.api.problems import problem_response
 from control_plane.errors import Invalid, PlatformError, Unavailable
-from control_plane.store.engine import waited_for_lock
+from control_plane.store.engine import disk_fault, waited_for_lock
 from penstock.api.errors import Violation
 from penstock.violations import nearest
 
@@ -64,6 +64,11 @@ async def _database_error(request: Request, error: Exception) -> Response:
     if isinstance(error, StaleDataError | IntegrityError) or waited_for_lock(error):
         busy = Unavailable("too many changes at the same time", code="busy", hint="try again")
         return _answer(request, busy)
+    fault = disk_fault(error)
+    if fault is not None:
+        hint = "nothing of this request was kept; it works again once the disk takes writes"
+        full = Unavailable(f"the database's disk {fault}", code="database_disk", hint=hint)
+        return _answer(request, full)
     away = Unavailable("the database does not answer", code="database_unavailable")
     return _answer(request, away)
 

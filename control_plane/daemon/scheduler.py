@@ -21,6 +21,7 @@ from control_plane.services.reconcile import reconcile
 from control_plane.services.run_cycle import run_cycle
 from control_plane.services.watch_nodes import watch_nodes
 from control_plane.telemetry.metrics import Metrics
+from control_plane.threads import KeptThread
 from control_plane.topics import CYCLE
 
 log = structlog.get_logger()
@@ -43,7 +44,7 @@ class SchedulerDaemon:
         self._leader_ttl_s = leader_ttl_s
         self._holder = secrets.token_hex(8)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
+        self._thread = KeptThread("scheduler", self._run, self._stopping)
         self._epoch: int | None = None
         self._lead_until = 0.0
         self._swept_at = float("-inf")

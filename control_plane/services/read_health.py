@@ -42,6 +42,9 @@ def _database(deps: Deps) -> Part:
             tx.session.execute(select(1))
     except (SQLAlchemyError, Unavailable) as error:
         return Part(ok=False, message=f"does not answer: {type(error).__name__}")
+    full = deps.store.database.disk_obstacle()
+    if full is not None:
+        return Part(ok=False, message=f"takes no writes: its disk {full}")
     return Part(ok=True, message=deps.store.database.engine.dialect.name)
 
 

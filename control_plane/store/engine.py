@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -23,6 +24,7 @@ from control_plane.deadlines import (
     Deadline,
 )
 from control_plane.store.turns import Seats, WriterQueue
+from penstock.disk_room import obstacle
 
 _SERIAL_LOCK = 0x70656E73
 
@@ -39,6 +41,15 @@ class Lane(Enum):
 
 _NUM_CONNECTIONS = sum(lane.value for lane in Lane) + 1
 _KEPT_OPEN = 10
+
+
+_FULL = "is full"
+_UNWRITABLE = "takes no writes"
+_SQLITE_DISK = {
+    sqlite3.SQLITE_FULL: _FULL, sqlite3.SQLITE_IOERR: _UNWRITABLE,
+    sqlite3.SQLITE_READONLY: _UNWRITABLE, sqlite3.SQLITE_CANTOPEN: _UNWRITABLE,
+}  # fmt: skip
+_POSTGRES_DISK = {"53100": _FULL, "58030": _UNWRITABLE}
 
 
 def _seats() -> dict[Lane, Seats]:
@@ -90,6 +101,11 @@ class Database:
                     lift_limits(connection.connection.dbapi_connection, MIGRATION_S)  # type: ignore[arg-type]
                 yield connection
 
+    def disk_obstacle(self) -> str | None:
+        """Why the disk of an SQLite database takes no writes now; of another's nothing is known."""
+        path = self.engine.url.database
+        return obstacle(Path(path).parent) if self.is_sqlite and path else None
+
     def time(self) -> datetime | None:
         """What the server's clock says, if it can be asked; SQLite is on this machine."""
         try:
@@ -117,6 +133,14 @@ def open_database(url: str) -> Database:
     """Connects lazily to `sqlite:///path` or `postgresql+psycopg://…`."""
     engine = _sqlite_engine(url) if url.startswith("sqlite") else _postgres_engine(url)
     return Database(engine, sessionmaker(engine, expire_on_commit=False))
+
+
+def disk_fault(error: Exception) -> str | None:
+    """What is wrong with the database's disk, where that is what an error says."""
+    told = getattr(error, "orig", None)
+    if isinstance(told, sqlite3.OperationalError):
+        return _SQLITE_DISK.get(told.sqlite_errorcode & 0xFF)
+    return _POSTGRES_DISK.get(getattr(told, "sqlstate", None) or "")
 
 
 def waited_for_lock(error: Exception) -> bool:

@@ -12,6 +12,7 @@ from penstock.cli.quick import quicken
 from penstock.cli.session import Session
 from penstock.cli.words import sort_arguments
 from penstock.client.errors import ClientError
+from penstock.disk_room import told_by
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -24,8 +25,8 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return _fail(console, error)
     except ClosedPipe:
         return ExitCode.DONE
-    except OSError as error:  # a full disk, a folder that cannot be written
-        return _fail(console, CliError("system", str(error), exit_code=ExitCode.FAILED))
+    except OSError as error:
+        return _fail(console, _system_error(error))
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
 
@@ -45,6 +46,19 @@ def _run(argv: Sequence[str], settings: Settings, console: Console) -> int:
     finally:
         session.close()
     return ExitCode.DONE
+
+
+def _system_error(error: OSError) -> CliError:
+    """A full disk is told as one; anything else as the system says it."""
+    full = told_by(error)
+    if full is None:
+        return CliError("system", str(error), exit_code=ExitCode.FAILED)
+    where = f" of {error.filename}" if error.filename else ""
+    return CliError(
+        "disk_full", f"the disk{where} {full}",
+        hint="make room there and run it again; `penstock doctor` says which folder is full",
+        exit_code=ExitCode.FAILED,
+    )  # fmt: skip
 
 
 def _fail(console: Console, error: CliError | ClientError) -> int:

@@ -108,7 +108,8 @@ def _processes(session: Session) -> dict[str, Any]:
                 "running_here": True, "pid": daemon.pid,
                 "memory_bytes": daemon.process.resident_bytes(), "since": daemon.started_at,
             }  # fmt: skip
-    return found
+    full = {str(folder): f"the disk {what}" for folder, what in home.full_disks()}
+    return {**found, "full_disks": full} if full else found
 
 
 def _pool(http: Http) -> dict[str, Any]:

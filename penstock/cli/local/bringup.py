@@ -19,6 +19,8 @@ from penstock.cli.units import counts
 from penstock.client import routes
 from penstock.client.errors import ApiError
 
+RECOVERY_S: Final = 15.0
+"""So long a server that runs has to get ready by itself: a leader's term, and some."""
 _ANEW: Final = "run `penstock down` first"
 
 
@@ -67,12 +69,31 @@ class BringUp:
             self._say_port(server)
             self._say_all_addresses(server)
         else:
-            starting.await_ready(self._home, server)
             self._header = f"penstock is running already at {server.url}"
+            server = self._mended(server)
             self._say_all_addresses(server)
             for line in ignored_by_server(self._wish, server):
                 self._say(f"  {line}")
         return server
+
+    def _mended(self, server: Daemon) -> Daemon:
+        """Starts a server anew that does not get ready again by itself. Jobs go on meanwhile."""
+        why = starting.unready(server, RECOVERY_S)
+        if why is None:
+            starting.await_ready(self._home, server)
+            return server
+        for folder, what in self._home.full_disks():
+            raise CliError(
+                "disk_full", f"the server at {server.url} is not ready: {why}",
+                hint=f"the disk of {folder} {what}: make room there, and it goes on by itself",
+                exit_code=ExitCode.FAILED,
+            )  # fmt: skip
+        processes.stop(server.process, PROCESS_GRACE_S)
+        anew = starting.start_again(self._home, server)
+        starting.await_ready(self._home, anew)
+        self._header = f"penstock is up at {anew.url}"
+        self._say(f"  the server ran but was not ready ({why}): started again, jobs went on")
+        return anew
 
     def _agent(self, context: Context, server: Daemon) -> None:
         agent, retired = self._home.agent(), starting.is_retired(context)

@@ -57,6 +57,8 @@ def _home(home: Home) -> Iterator[Finding]:
         yield finding("error", "home", f"{path} cannot be written", advice)
         return
     yield finding("ok", "home", f"{path} can be written")
+    for folder, what in home.full_disks():
+        yield finding("error", "home", f"the disk of {folder} {what}", "make room there")
     for file in (home.admin_token_file, path / CONTEXTS_FILE, path / "penstock.db"):
         if file.exists() and file.stat().st_mode & 0o077:
             yield finding("warning", "home", f"{file} is readable by others", f"chmod 600 {file}")

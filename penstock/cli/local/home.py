@@ -13,6 +13,7 @@ from typing import Any
 
 from penstock.cli.failures import CliError, ExitCode
 from penstock.cli.local.processes import Process
+from penstock.disk_room import obstacle
 from penstock.private_files import write_private
 
 
@@ -63,6 +64,15 @@ class Home:
     def closed_file(self) -> Path:
         """There while `down` keeps the node of this home closed for new work."""
         return self.path / "closed-by-down"
+
+    def full_disks(self) -> Iterator[tuple[Path, str]]:
+        """Folders in it whose disk takes no writes, and why; each disk once."""
+        seen: set[int] = set()
+        for folder in (self.path, self.path / "logs", self.path / "storage", self.agent_dir):
+            why = obstacle(folder)
+            if why is not None and folder.exists() and folder.stat().st_dev not in seen:
+                seen.add(folder.stat().st_dev)
+                yield folder, why
 
     def log(self, name: str) -> Path:
         return self.path / "logs" / f"{name}.log"

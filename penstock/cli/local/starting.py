@@ -23,6 +23,7 @@ from penstock.client import routes
 from penstock.client.errors import ApiError, ConnectionFailed
 from penstock.client.http import Http
 from penstock.client.requests import RetryPolicy
+from penstock.disk_room import obstacle
 
 DEFAULT_HOST: Final = "127.0.0.1"
 READY_TIMEOUT_S: Final = 60.0
@@ -31,6 +32,10 @@ TAIL_LINES: Final = 12
 _NUM_PORTS: Final = 100
 _MOST_LOG: Final = 40_000
 _TRACEBACK: Final = "Traceback (most recent call last)"
+_FULL: Final = re.compile(
+    "no space left on device|disk quota exceeded|database or disk is full|read-only file system",
+    re.IGNORECASE,
+)
 _DAMAGED: Final = ("file is not a database", "disk image is malformed", "malformed database")
 
 
@@ -106,6 +111,36 @@ def await_ready(home: Home, server: Daemon) -> None:
             lambda: not server.process.is_alive() or _is_ready(http), READY_TIMEOUT_S
         )
     _check(found, server, home.log("server"), "the server", READY_TIMEOUT_S)
+
+
+def unready(server: Daemon, patience_s: float) -> str | None:
+    """What is not ready of a server that runs, once it had time to recover; None: it is ready."""
+    told = ""
+
+    def ready() -> bool:
+        nonlocal told
+        try:
+            http.send(routes.probe("/readyz"))
+        except ApiError as error:
+            parts: list[dict[str, Any]] = error.document.get("errors") or []
+            told = "; ".join(f"{it['pointer'].rpartition('/')[2]} {it['message']}" for it in parts)
+            told = told or str(error)
+        except ConnectionFailed:
+            told = "it does not answer"
+        else:
+            told = ""
+        return not told
+
+    with _probing(Context(server.url)) as http:
+        found = processes.wait(lambda: not server.process.is_alive() or ready(), patience_s)
+    return None if found else told
+
+
+def start_again(home: Home, server: Daemon) -> Daemon:
+    """A server as it was started before; returns before it is ready."""
+    daemon = _start(home, "server", server.command, server.url, {})
+    home.write_server(daemon)
+    return daemon
 
 
 def await_joined(home: Home, agent: Daemon, context: Context) -> dict[str, Any]:
@@ -259,6 +294,9 @@ def _check(found: bool, daemon: Daemon, log: Path, what: str, timeout_s: float) 
 
 def explain_log(text: str, log: Path) -> str:
     """What a log says about a start that failed: of a traceback only its error, else the end."""
+    full = _full_disk(text, log)
+    if full is not None:
+        return full
     lowered = text[text.rfind(_TRACEBACK) :].lower() if _TRACEBACK in text else ""
     if any(word in lowered for word in _DAMAGED):
         return (
@@ -271,6 +309,16 @@ def explain_log(text: str, log: Path) -> str:
         lines = errors[-1:]
     shown = "\n".join(f"    {line[:300]}" for line in lines)
     return f"see {log}" + (f"; its last lines:\n{shown}" if shown else "")
+
+
+def _full_disk(text: str, log: Path) -> str | None:
+    """The log may say it, and may be empty for the same reason: then the disk says it itself."""
+    home = log.parent.parent
+    found = [(folder, why) for folder in (log.parent, home) if (why := obstacle(folder))]
+    told = next((line.strip() for line in text.splitlines() if _FULL.search(line)), None)
+    if found:
+        return f"the disk of {found[0][0]} {found[0][1]}: make room there, and start it again"
+    return f"a disk is full: {told[:300]}; make room there, and start it again" if told else None
 
 
 def _text(log: Path, start: int) -> str:
