@@ -50,8 +50,9 @@ def database_url(empty_url: str, recorded: Recorded, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def clock(recorded: Recorded) -> ManualClock:
-    return ManualClock(recorded.moment())
+def clock(clock: ManualClock, recorded: Recorded) -> ManualClock:
+    clock.advance((recorded.moment() - clock.now()).total_seconds())
+    return clock
 
 
 @pytest.fixture
