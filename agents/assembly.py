@@ -23,6 +23,7 @@ from agents.node import Host, NodeWatch
 from agents.pictures import Pictures, chip_use
 from agents.ports import Ports
 from agents.roster import Roster
+from agents.runtimes import isolation
 from agents.runtimes.environment import Recipe
 from agents.runtimes.limits.limiter import Limiter, detect
 from agents.runtimes.process import ProcessRuntime
@@ -86,12 +87,9 @@ def _runtime(settings: Settings) -> ProcessRuntime:
         vendors=vendor_table(),
     )
     return ProcessRuntime(
-        folders,
-        limiter,
-        recipe,
-        log_cap_bytes=settings.log_cap_bytes,
-        adopts=kernel.adopt_orphans(),
-    )
+        folders, limiter, recipe, log_cap_bytes=settings.log_cap_bytes,
+        adopts=kernel.adopt_orphans(), isolation=isolation.detect(settings.pid_namespace),
+    )  # fmt: skip
 
 
 def _host(settings: Settings, context: ChipContext, runtime: ProcessRuntime) -> Host:

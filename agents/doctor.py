@@ -25,6 +25,8 @@ from agents.hardware import host
 from agents.hardware.host import Capacity
 from agents.hardware.isolation import Failure, Isolated
 from agents.hardware.pci import Presence, presence
+from agents.runtimes.isolation import Isolation
+from agents.runtimes.isolation import detect as detect_isolation
 from agents.runtimes.limits.limiter import detect
 from agents.settings import read_settings
 from penstock.api.chips import ChipReport
@@ -42,6 +44,7 @@ LOAD_MODULE: Final = "load the vendor's kernel module, or give the container the
 INSTALL_DRIVER: Final = "install the vendor's driver, or mount its libraries into the container"
 TOOL_IS_EXTRA: Final = "not needed while the library answers; useful to look by hand"
 
+PERMIT: Final = "give the agent CAP_SYS_ADMIN, or run only jobs on this node that are trusted"
 CORRECT: Final = "correct the agent's option or its PENSTOCK_AGENT_ variable"
 FEWER: Final = "the scheduler counts the host's own: some chips will stay free; emulate fewer"
 
@@ -111,7 +114,21 @@ def _node(options: Sequence[str]) -> tuple[Finding, ...]:
             for it in error.errors()
         )
     context = chips.host_context(settings.state_dir, settings.emulated, measure=False)
-    return examine(context, limits_here() if settings.cgroups else {}, settings.skip_chips)
+    return (
+        *examine(context, limits_here() if settings.cgroups else {}, settings.skip_chips),
+        *separation(detect_isolation(settings.pid_namespace), settings.cgroups),
+    )
+
+
+def separation(isolation: Isolation, cgroups: bool) -> list[Finding]:
+    """How far replicas are kept apart, and which promise the node cannot hold for want of it."""
+    words = isolation.describe()["processes"]
+    if isolation.pid_namespace:
+        return [Finding("ok", words, "replicas' processes")]
+    lost = "a replica can signal its supervisor and agent"
+    if not cgroups:
+        lost += ", and what strays from it may outlive it unseen when both are killed"
+    return [Finding("warning", f"{words}; {lost}", "replicas' processes", PERMIT)]
 
 
 def chips_found(found: ProbeResult, vendors: Mapping[str, Vendor]) -> list[Finding]:

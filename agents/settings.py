@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     probe_interval_s: float = Field(default=60.0, gt=0, description="between looks for chips")
     sample_interval_s: float = Field(default=5.0, gt=0, description="between readings of chips")
     cgroups: bool = Field(default=True, description="false: limits by the fallback only")
+    pid_namespace: bool = Field(
+        default=True, description="false: replicas share the host's PID namespace"
+    )
     drain_on_exit: bool = Field(default=False, description="stop replicas when the agent ends")
     inherited: dict[str, str] = Field(default_factory=dict, description="passed on to replicas")
 

@@ -17,6 +17,7 @@ import structlog
 from agents.runtimes import orphans
 from agents.runtimes.base import Hint, Kept, Launch, Sighting, StartError, StopOrder, Use
 from agents.runtimes.environment import Recipe, command_of, environment_of
+from agents.runtimes.isolation import NOT_ISOLATED, Isolation
 from agents.runtimes.limits.demand import demand_of
 from agents.runtimes.limits.limiter import Limiter
 from agents.runtimes.orphans import SUPERVISOR
@@ -46,6 +47,7 @@ class ProcessRuntime:
     chips: Callable[[], Sequence[ChipReport]] = tuple
     log_cap_bytes: int = 64 << 20
     adopts: bool = False
+    isolation: Isolation = NOT_ISOLATED
     overseer: Overseer = field(init=False)
     _hints_fd: int | None = None
     _epochs: dict[str, int] = field(default_factory=dict)
@@ -141,11 +143,11 @@ class ProcessRuntime:
         files.write_json(str(self.folders.path(replica_id)), FAILURE, failure.model_dump())
 
     def use(self, replica_id: str) -> Use:
-        return self.limiter.use(replica_id, self._supervisor_pid(replica_id))
+        return self.limiter.use(replica_id, self._root_pid(replica_id))
 
     def pids(self, replica_id: str) -> frozenset[int]:
-        supervisor = self._supervisor_pid(replica_id)
-        return frozenset(processes.descendants(supervisor) if supervisor is not None else ())
+        root = self._root_pid(replica_id)
+        return frozenset(processes.descendants(root) if root is not None else ())
 
     def forget(self, replica_id: str) -> bool:
         if not self.limiter.clear(replica_id):
@@ -156,7 +158,7 @@ class ProcessRuntime:
         return True
 
     def describe(self) -> dict[str, str]:
-        return self.limiter.describe()
+        return {**self.limiter.describe(), **self.isolation.describe()}
 
     def listen(self, hint: Hint) -> None:
         self._hints_fd = files.open_fifo(str(self._hints_path()))
@@ -194,6 +196,7 @@ class ProcessRuntime:
             "max_duration_s": assignment.max_duration_s,
             "log_cap_bytes": self.log_cap_bytes,
             "notify": str(self._hints_path()),
+            "pid_namespace": self.isolation.pid_namespace,
             "limits": self.limiter.make(demand_of(assignment)),
         }
 
@@ -234,11 +237,11 @@ class ProcessRuntime:
             self._epochs[replica_id] = kept.assignment.epoch
         return self._epochs[replica_id]
 
-    def _supervisor_pid(self, replica_id: str) -> int | None:
-        started = self.folders.started(replica_id)
-        if started is None or not orphans.is_alive(started, "supervisor_pid"):
-            return None
-        return int(started["supervisor_pid"])
+    def _root_pid(self, replica_id: str) -> int | None:
+        """The replica's processes are below it: its init, else its supervisor."""
+        started = self.folders.started(replica_id) or {}
+        alive = (key for key in ("init_pid", "supervisor_pid") if orphans.is_alive(started, key))
+        return next((int(started[key]) for key in alive), None)
 
     def _disown(self, launch: Launch, folder: Path) -> None:
         """It runs without its folder, which was deleted: no second one; what runs is ended."""

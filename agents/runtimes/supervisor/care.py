@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
+    from agents.runtimes.supervisor.child import Started
     from agents.runtimes.supervisor.spec import Spec
 
 _MAX_WAIT_NS: Final = SECOND_NS  # a machine that slept wakes to a deadline that has passed
@@ -32,9 +33,12 @@ _EXPIRED: Final = "the lease ended before it was renewed: the control plane was 
 class Care:
     """One replica from its first instruction to its last."""
 
-    def __init__(self, spec: Spec, pid: int, output_fd: int) -> None:
+    def __init__(self, spec: Spec, started: Started, output_fd: int) -> None:
         self._spec = spec
-        self._pid = pid
+        self._pid = started.pid
+        self._init_pid = started.init_pid
+        self._status_fd = started.status_fd
+        self._root = started.init_pid or os.getpid()  # the replica's processes are below it
         self._started_ns = boottime_ns()
         self._deadline_ns = spec.deadline_ns
         self._stop: ending.Stop | None = None
@@ -53,7 +57,7 @@ class Care:
         )  # fmt: skip
         self._reading = False
         self._control = files.open_fifo(os.path.join(spec.folder, files.CONTROL))
-        self._pacer = Pacer(spec.limits, pid, self._started_ns)
+        self._pacer = Pacer(spec.limits, self._pid, self._root, self._started_ns)
         self._poll = select.poll()
         self._woken = self._listen()
 
@@ -70,10 +74,14 @@ class Care:
     def kill(self) -> None:
         """Ends whatever is left of the replica, now."""
         while not self._alone:
-            processes.kill_group_of(self._pid, signal.SIGKILL)
-            processes.kill_all(self._spec.limits, os.getpid())
+            self._kill_once()
             time.sleep(_KILL_AGAIN_NS / SECOND_NS)
             self._reap()
+
+    def _kill_once(self) -> None:
+        """An init goes by itself, and has then counted all; what resists it takes along."""
+        processes.kill_group_of(self._pid, signal.SIGKILL)
+        processes.kill_all(self._spec.limits, os.getpid() if self._killing else self._root)
 
     def _listen(self) -> int:
         read_fd, write_fd = os.pipe()
@@ -84,8 +92,9 @@ class Care:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
-        for descriptor in (read_fd, self._control):
-            self._poll.register(descriptor, select.POLLIN)
+        for source in (read_fd, self._control, self._status_fd):
+            if source is not None:
+                self._poll.register(source, select.POLLIN)
         return read_fd
 
     def _told_to_end(self, *_: object) -> None:
@@ -107,6 +116,8 @@ class Care:
                 self._output.pump()
             elif descriptor == self._control:
                 self._obey(os.read(self._control, 1 << 16).decode(errors="replace"))
+            elif descriptor == self._status_fd:
+                self._hear_status()
             else:
                 os.read(self._woken, 1 << 12)
 
@@ -139,10 +150,9 @@ class Care:
         ended = self._status is not None and self._stop is None
         due = self._kill_at_ns is not None and now >= self._kill_at_ns
         if not self._alone and (ended or due or self._over_memory):
-            self._killing = True
             self._kill_at_ns = now + _KILL_AGAIN_NS
-            processes.kill_group_of(self._pid, signal.SIGKILL)
-            processes.kill_all(self._spec.limits, os.getpid())
+            self._kill_once()
+            self._killing = True
 
     def _obey(self, text: str) -> None:
         """Carries out whole lines; what is not understood or of another epoch changes nothing."""
@@ -184,10 +194,29 @@ class Care:
                 break
             self._cpu_s += usage.ru_utime + usage.ru_stime
             self._max_rss = max(self._max_rss, usage.ru_maxrss * _RSS_UNIT)
-            if pid == self._pid:
-                self._status, self._ended_ns = status, boottime_ns()
+            if pid == (self._init_pid or self._pid):
+                self._hear_status()
+                self._note_end(status)
         if self._status is not None:
             self._kill_when_due(boottime_ns())
+
+    def _hear_status(self) -> None:
+        """What the init says of the replica's first process; nothing when it was killed itself."""
+        if self._status_fd is None:
+            return
+        try:
+            text = os.read(self._status_fd, 16)
+        except BlockingIOError:
+            return
+        if text:
+            self._note_end(int(text))
+        self._poll.unregister(self._status_fd)
+        os.close(self._status_fd)
+        self._status_fd = None
+
+    def _note_end(self, status: int) -> None:
+        if self._status is None:
+            self._status, self._ended_ns = status, boottime_ns()
 
     def _record(self) -> dict[str, Any]:
         limits = self._spec.limits

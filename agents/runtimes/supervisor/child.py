@@ -7,7 +7,8 @@ import os
 import resource
 import signal
 
-from agents.runtimes.supervisor import kernel
+from agents.runtimes.supervisor import kernel, processes
+from agents.runtimes.supervisor.init import become_init
 from agents.runtimes.supervisor.spec import Limits, Spec
 
 TYPE_CHECKING = False
@@ -29,31 +30,65 @@ class StartFailed(Exception):
         self.code = code
 
 
-def start(spec: Spec, output_fd: int) -> int:
-    """The pid of the started replica, which is the leader of its own session and group.
+class Started:
+    """A replica's first process, and the init of its PID namespace where it has one.
+
+    `status_fd` then reads the wait status of the first process, which only its init is told.
+    """
+
+    __slots__ = ("init_pid", "pid", "status_fd")
+
+    def __init__(self, pid: int, init_pid: int | None = None, status_fd: int | None = None) -> None:
+        self.pid = pid
+        self.init_pid = init_pid
+        self.status_fd = status_fd
+
+
+def start(spec: Spec, output_fd: int) -> Started:
+    """The replica's process leads a session and a group of its own.
 
     Raises StartFailed when a step before the command's first instruction went wrong.
     """
     failed_r, failed_w = os.pipe()
-    supervisor = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        _become(spec, output_fd, failed_w, supervisor)
+    status_r, status_w = os.pipe()
+    os.set_blocking(status_r, False)
+    child = _fork(spec, output_fd, failed_w, status_w)
     os.close(failed_w)
+    os.close(status_w)
     with open(failed_r, "rb") as pipe:
         failure = pipe.read().decode()
     if failure:
-        os.waitpid(pid, 0)
+        os.waitpid(child, 0)
         raise _explained(spec, failure)
+    if not spec.pid_namespace:
+        os.close(status_r)
+        return Started(child)
+    born = processes.children(child)  # none when it has ended already
+    return Started(born[0] if born else child, child, status_r)
+
+
+def _fork(spec: Spec, output_fd: int, failed_fd: int, status_fd: int) -> int:
+    supervisor = os.getpid()
+    if spec.pid_namespace:
+        try:
+            kernel.new_pid_namespace()
+        except OSError as error:
+            raise _explained(spec, f"limits {error.errno or 0}") from error
+    pid = os.fork()
+    if pid == 0 and spec.pid_namespace:
+        become_init(status_fd, failed_fd, lambda: _become(spec, output_fd, failed_fd, None))
+    elif pid == 0:
+        _become(spec, output_fd, failed_fd, supervisor)
     return pid
 
 
-def _become(spec: Spec, output_fd: int, failed_fd: int, supervisor: int) -> None:
-    """In the new process: never returns."""
+def _become(spec: Spec, output_fd: int, failed_fd: int, supervisor: int | None) -> None:
+    """In the new process: never returns. With `supervisor` it does not outlive that."""
     step = "limits"
     try:
         os.setsid()
-        _die_with(supervisor)
+        if supervisor is not None:
+            _die_with(supervisor)
         _enter_limits(spec.limits)
         os.umask(_USUAL_UMASK)
         step = "workdir"

@@ -67,26 +67,31 @@ def _run(spec: Spec) -> dict[str, Any]:
     read_fd, write_fd = os.pipe()
     os.set_blocking(read_fd, False)
     try:
-        pid = child.start(spec, write_fd)
+        started = child.start(spec, write_fd)
     except child.StartFailed as error:
         return _unstarted("start_failed", error.code, str(error))
     finally:
         os.close(write_fd)
-    care = Care(spec, pid, read_fd)
+    care = Care(spec, started, read_fd)
     try:
-        _announce(spec, pid)
+        _announce(spec, started, os.fstat(read_fd).st_ino)
         return care.run()
     finally:
         care.kill()
 
 
-def _announce(spec: Spec, pid: int) -> None:
-    started = {
-        "pid": pid, "start_ticks": files.start_ticks(pid), "epoch": spec.epoch,
+def _announce(spec: Spec, started: child.Started, output: int) -> None:
+    """`output` is the inode of the pipe that everything of the replica writes to."""
+    document = {
+        "pid": started.pid, "start_ticks": files.start_ticks(started.pid), "epoch": spec.epoch,
         "supervisor_pid": os.getpid(), "supervisor_start_ticks": files.start_ticks(os.getpid()),
         "boot_id": files.boot_id(), "started_at": _now(), "started_ns": boottime_ns(),
+        "output": output,
     }  # fmt: skip
-    files.write_json(spec.folder, files.STARTED, started)
+    if started.init_pid is not None:
+        document["init_pid"] = started.init_pid
+        document["init_start_ticks"] = files.start_ticks(started.init_pid)
+    files.write_json(spec.folder, files.STARTED, document)
     files.send_line(spec.notify, f"started {spec.replica_id}")
 
 

@@ -6,7 +6,6 @@ ended are no longer counted, and memory may overshoot for up to one look.
 
 from __future__ import annotations
 
-import os
 import signal
 
 from agents.runtimes.supervisor import processes
@@ -23,12 +22,16 @@ _BURST_NS: Final = 20_000_000  # CPU time that an idle replica may save up
 
 
 class Pacer:
-    """Holds one replica to `cores` and `memory_bytes`. Call `tick` when `next_ns` has come."""
+    """Holds one replica to `cores` and `memory_bytes`. Call `tick` when `next_ns` has come.
 
-    def __init__(self, limits: Limits, leader: int, now_ns: int) -> None:
+    Its processes are those below `root`; `leader` founded the group of most of them.
+    """
+
+    def __init__(self, limits: Limits, leader: int, root: int, now_ns: int) -> None:
         self._cores = limits.cores
         self._memory_bytes = limits.memory_bytes
         self._leader = leader
+        self._root = root
         self._pids: list[int] = [leader]
         self._used: dict[int, int] = {}
         self._credit_ns = float(_BURST_NS)
@@ -60,7 +63,7 @@ class Pacer:
             self._halted = False
 
     def _look(self) -> bool:
-        self._pids = processes.descendants(os.getpid()) or [self._leader]
+        self._pids = processes.descendants(self._root) or [self._leader]
         if self._memory_bytes is None:
             return True
         used = sum(processes.private_bytes(pid) for pid in self._pids)
@@ -87,4 +90,4 @@ class Pacer:
     def _signal(self, number: int) -> None:
         """To the processes of this moment: a pid of the last look may be another's by now."""
         processes.kill_group_of(self._leader, number)
-        processes.signal_all(processes.descendants(os.getpid()), number)
+        processes.signal_all(processes.descendants(self._root), number)

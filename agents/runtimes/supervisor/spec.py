@@ -39,8 +39,8 @@ class Spec:
 
     __slots__ = (
         "argv", "cwd", "deadline_ns", "env", "epoch", "folder", "lease_grace_s", "limits",
-        "log_cap_bytes", "log_patience_s", "max_duration_s", "notify", "replica_id",
-        "stop_grace_s",
+        "log_cap_bytes", "log_patience_s", "max_duration_s", "notify", "pid_namespace",
+        "replica_id", "stop_grace_s",
     )  # fmt: skip
 
     def __init__(self, folder: str, document: dict[str, Any]) -> None:
@@ -56,5 +56,6 @@ class Spec:
         self.max_duration_s: float | None = document["max_duration_s"]
         self.log_cap_bytes: int = document["log_cap_bytes"]
         self.log_patience_s: float = document.get("log_patience_s", _LOG_PATIENCE_S)
+        self.pid_namespace: bool = document.get("pid_namespace", False)
         self.notify: str = document["notify"]
         self.limits = Limits(document["limits"])

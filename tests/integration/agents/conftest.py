@@ -12,19 +12,30 @@ from pathlib import Path
 
 import pytest
 
+from agents.runtimes.isolation import detect
 from agents.runtimes.supervisor import processes
 from tests.integration.agents.supervised import Supervised
 
 
+@pytest.fixture(scope="session")
+def namespaces() -> bool:
+    """Whether this machine permits PID namespaces."""
+    return detect().pid_namespace
+
+
 @pytest.fixture
-def supervised(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
-    """Starts supervisors; whatever is left of them is killed at the end, and is then a failure."""
+def supervised(tmp_path: Path, namespaces: bool) -> Iterator[Callable[..., Supervised]]:
+    """Starts supervisors; whatever is left of them is killed at the end, and is then a failure.
+
+    Where PID namespaces are permitted replicas have them, as an agent's do.
+    """
     if sys.platform != "linux":
         pytest.skip("supervisors promise less where the system is not Linux")
     made: list[Supervised] = []
 
     def start(*argv: str, **spec: object) -> Supervised:
-        one = Supervised(tmp_path / f"replica_{len(made)}", argv, spec)
+        given = {"pid_namespace": namespaces, **spec}
+        one = Supervised(tmp_path / f"replica_{len(made)}", argv, given)
         made.append(one)
         return one
 

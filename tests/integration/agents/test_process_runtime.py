@@ -16,6 +16,7 @@ import pytest
 from agents.boottime import boottime_ns, seconds_ns
 from agents.runtimes.base import Launch, Sighting, StartError, StopOrder
 from agents.runtimes.environment import Recipe
+from agents.runtimes.isolation import Isolation
 from agents.runtimes.limits.limiter import Limiter, detect
 from agents.runtimes.process import ProcessRuntime
 from agents.runtimes.supervisor import files
@@ -36,8 +37,9 @@ def limiter(request: pytest.FixtureRequest) -> Iterator[Limiter]:
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, limiter: Limiter) -> Iterator[ProcessRuntime]:
+def runtime(tmp_path: Path, limiter: Limiter, namespaces: bool) -> Iterator[ProcessRuntime]:
     made = a_runtime(tmp_path, limiter)
+    made.isolation = Isolation("" if namespaces else "not permitted")
     yield made
     for replica_id in made.folders.ids():
         remove(made, replica_id)
@@ -138,7 +140,8 @@ def test_a_replica_whose_supervisor_was_killed_is_buried(runtime: ProcessRuntime
     soon = boottime_ns() + seconds_ns(5)
     runtime.start(replace(launch("replica_1", "sh", "-c", script), deadline_ns=soon))
     started = running(runtime)
-    stray = int(wait_for(lambda: runtime.read_log("replica_1", 0, 100).strip()))
+    wait_for(lambda: runtime.read_log("replica_1", 0, 100).strip())
+    (stray,) = runtime.pids("replica_1") - {started["pid"]}
     os.kill(started["supervisor_pid"], signal.SIGKILL)
     record = ended(runtime).exit
     assert record is not None

@@ -7,6 +7,7 @@ from agents.chips.base import Dropped, ProbeResult
 from agents.doctor import Finding
 from agents.hardware.host import Capacity
 from agents.hardware.pci import PciDevice, Presence
+from agents.runtimes.isolation import Isolation
 from penstock.api.chips import ChipReport, Rate
 from penstock.api.states import ChipHealth
 from penstock.api.vendors import Vendor
@@ -90,3 +91,16 @@ def test_drops_are_warnings() -> None:
         "left out: no identity",
         "acme GPU 1",
     )
+
+
+def test_a_node_without_namespaces_is_told_which_promise_it_loses() -> None:
+    (found,) = doctor.separation(Isolation("operation not permitted"), cgroups=False)
+    assert found.level == "warning"
+    assert "operation not permitted" in found.what
+    assert "may outlive it unseen" in found.what
+    assert "CAP_SYS_ADMIN" in found.advice
+
+
+def test_a_node_with_namespaces_has_nothing_to_be_told() -> None:
+    (found,) = doctor.separation(Isolation(""), cgroups=True)
+    assert (found.level, found.advice) == ("ok", "")
