@@ -138,7 +138,10 @@ class FakeControlPlane:
         return 200, reply.model_dump_json().encode()
 
     def _check(self, route: str, bearer: str) -> None:
-        if route != "enrol" and bearer != f"Bearer {self.credential}":
+        if route == "enrol":
+            if bearer != f"Bearer {self.join_token}":
+                raise Problem(401, "bad_join_token")
+        elif bearer != f"Bearer {self.credential}":
             raise Problem(401, "unauthenticated")
 
     async def _answer(self, route: str, query: str, body: bytes) -> BaseModel:
@@ -180,8 +183,6 @@ class FakeControlPlane:
         )  # fmt: skip
 
     def _enrol(self, request: EnrolRequest) -> EnrolReply:
-        if request.join_token != self.join_token:
-            raise Problem(401, "bad_join_token")
         self.join_token = ""
         self.inventory = request.inventory
         return EnrolReply(

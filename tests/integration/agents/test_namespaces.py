@@ -59,7 +59,7 @@ def test_a_killed_supervisor_takes_along_what_strayed_far(supervised: Start) -> 
     far = stray(one)
     os.kill(one.started()["supervisor_pid"], signal.SIGKILL)
     wait_for(lambda: not is_alive(far))
-    assert not is_alive(one.started()["init_pid"])
+    wait_for(lambda: not is_alive(one.started()["init_pid"]))
 
 
 def test_a_killed_init_is_told_as_killed_and_nothing_is_left(supervised: Start) -> None:
@@ -74,7 +74,7 @@ def test_daemons_that_go_on_forking_end_with_the_replica(supervised: Start) -> N
     chain = "import os\nwhile True:\n  if os.fork(): os._exit(0)\n  os.setsid()"
     one = supervised("sh", "-c", f'{sys.executable} -S -c "{chain}" & sleep 0.5; echo over')
     assert one.ended().reason is ExitReason.COMPLETED
-    assert not is_alive(one.started()["init_pid"])
+    wait_for(lambda: not is_alive(one.started()["init_pid"]))
 
 
 def test_a_halted_init_is_ended_too(supervised: Start) -> None:
