@@ -35,6 +35,7 @@ def _run(command: str, settings: Settings) -> int:
     from control_plane import main as composition
     from control_plane.settings import Settings
     from control_plane.store.migrate import SchemaTooNew
+    from control_plane.store.sole_writer import InUse
 
     assert isinstance(settings, Settings)
     write_umask()
@@ -46,7 +47,7 @@ def _run(command: str, settings: Settings) -> int:
         else:
             app = composition.build_app(composition.build(settings))
             _say(json.dumps(app.openapi(), indent=1), sys.stdout)
-    except SchemaTooNew as error:
+    except (SchemaTooNew, InUse) as error:
         _say(f"penstock: {error}", sys.stderr)
         return 2
     return 0

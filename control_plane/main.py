@@ -27,6 +27,7 @@ from control_plane.connections import (
     most_connections,
     raise_descriptors,
 )
+from control_plane.daemon.leading import Leading
 from control_plane.daemon.scheduler import SchedulerDaemon
 from control_plane.gateway.router import Gateway
 from control_plane.hub import Hub
@@ -40,6 +41,7 @@ from control_plane.settings import Settings
 from control_plane.store.engine import Database, open_database
 from control_plane.store.log_store import LogStore
 from control_plane.store.migrate import migrate
+from control_plane.store.sole_writer import hold_database
 from control_plane.store.unit_of_work import Store
 from control_plane.telemetry.http import RequestMeter
 from control_plane.telemetry.logging import configure_logging
@@ -83,10 +85,14 @@ class Background:
             hints = RedisHints(settings.redis_url, hub)
             hints.start()
             self._stops.append(hints.stop)
-        if "scheduler" in settings.parts:
-            daemon = SchedulerDaemon(
-                deps, hub, self._parts.metrics, settings.sweep, settings.leader_ttl_s
-            )
+        leads = "scheduler" in settings.parts
+        leading = Leading(
+            deps, hub, settings.leader_ttl_s, wants=leads, alone=deps.store.database.is_sqlite
+        )
+        leading.start()
+        self._stops.append(leading.stop)
+        if leads:
+            daemon = SchedulerDaemon(deps, hub, self._parts.metrics, settings.sweep, leading)
             daemon.start()
             self._stops.append(daemon.stop)
         if "worker" in settings.parts:
@@ -126,6 +132,7 @@ def build(settings: Settings, dropped_log_lines: Callable[[], int] = lambda: 0) 
         heartbeat_s=settings.heartbeat_s,
         suspect_after_s=settings.suspect_after_s,
         lost_after_s=settings.lost_after_s,
+        leader_term_s=settings.leader_ttl_s,
     )
     deps = Deps(
         store=Store(database), hints=hub,
@@ -166,8 +173,10 @@ def build_app(parts: Parts) -> FastAPI:
 
 
 def serve(settings: Settings) -> None:
-    """Runs until SIGTERM or SIGINT."""
+    """Runs until SIGTERM or SIGINT. Raises InUse where another server has the database."""
     stream = configure_logging(settings.log_level)
+    settings.home_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    hold_database(settings.database)
     parts = build(settings, lambda: stream.dropped)
     _write_admin_token(parts)
     listener = _listen(settings.host, settings.port)

@@ -53,7 +53,10 @@ class Settings(BaseSettings):
         default=60.0, gt=0, description="silence after which a node counts as lost"
     )
     leader_ttl_s: float = Field(
-        default=10.0, gt=0, description="term of the scheduler's leader: a standby's longest wait"
+        default=6.0,
+        gt=0,
+        description="term of the scheduler's leader: a standby leads after so long without a sign "
+        "of it, and a third more at most",
     )
     retention_days: float = Field(
         default=30.0, gt=0, description="how long cycles, events and logs of ended jobs are kept"

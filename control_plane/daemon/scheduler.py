@@ -1,22 +1,21 @@
-"""The scheduler daemon: leads if nobody else does, runs a cycle when something changed, and
-sweeps. Decides nothing itself.
+"""The scheduler daemon: while it leads, runs a cycle when something changed, and sweeps. Decides
+nothing itself.
 """
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from datetime import datetime
 
 import structlog
 
+from control_plane.daemon.leading import Leading
 from control_plane.errors import Conflict
 from control_plane.hub import Hub
 from control_plane.services.deps import Deps
 from control_plane.services.expire_leases import expire_leases
 from control_plane.services.give_up_servers import give_up_servers
-from control_plane.services.lead import resign, try_to_lead
 from control_plane.services.reconcile import reconcile
 from control_plane.services.run_cycle import run_cycle
 from control_plane.services.watch_nodes import watch_nodes
@@ -35,18 +34,16 @@ class SchedulerDaemon:
     """One thread. Wakes on the topic `cycle`, and every `sweep_s` seconds without a hint."""
 
     def __init__(
-        self, deps: Deps, hub: Hub, metrics: Metrics, sweep_s: float, leader_ttl_s: float
+        self, deps: Deps, hub: Hub, metrics: Metrics, sweep_s: float, leading: Leading
     ) -> None:
         self._deps = deps
         self._hub = hub
         self._metrics = metrics
         self._sweep_s = sweep_s
-        self._leader_ttl_s = leader_ttl_s
-        self._holder = secrets.token_hex(8)
+        self._leading = leading
         self._stopping = threading.Event()
         self._thread = KeptThread("scheduler", self._run, self._stopping)
         self._epoch: int | None = None
-        self._lead_until = 0.0
         self._swept_at = float("-inf")
         self._leads_since: datetime | None = None
         self._seen = -1
@@ -55,7 +52,7 @@ class SchedulerDaemon:
         self._thread.start()
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """Finishes the cycle in hand and resigns."""
+        """Finishes the cycle in hand."""
         self._stopping.set()
         self._hub.deliver(CYCLE)
         self._thread.join(timeout_s)
@@ -72,12 +69,11 @@ class SchedulerDaemon:
                     self._step("hint" if triggered else "sweep")
                 except Conflict as error:
                     log.warning("deposed", epoch=self._epoch, error=str(error))
-                    self._epoch = None
+                    self._leading.deposed()
                 except Exception:  # process loop: one failed step must not end the daemon
                     log.exception("scheduler_step_failed")
                     self._metrics.cycle_failed()
                     self._stopping.wait(min(1.0, self._sweep_s))
-        self._resign()
 
     def _step(self, trigger: str) -> None:
         epoch = self._lead()
@@ -101,16 +97,12 @@ class SchedulerDaemon:
         self._stopping.wait(min(took, MAX_PAUSE_S))
 
     def _lead(self) -> int | None:
-        """Renews at a third of the term; a leader knows when its term ends."""
-        now = time.monotonic()
-        if self._epoch is not None and now < self._lead_until - 2 * self._leader_ttl_s / 3:
-            return self._epoch
-        epoch = try_to_lead(self._deps, self._holder, self._leader_ttl_s)
+        """The epoch to decide under. A new one begins with a look at everything."""
+        epoch = self._leading.epoch()
         if epoch != self._epoch:
-            log.info("leadership", epoch=epoch)
             self._leads_since = self._deps.clock.now()
             self._seen = -1
-        self._epoch, self._lead_until = epoch, now + self._leader_ttl_s
+        self._epoch = epoch
         return epoch
 
     def _sweep(self) -> None:
@@ -125,11 +117,3 @@ class SchedulerDaemon:
         """How far events go, and whether something waited for the clock only."""
         with self._deps.store.read() as tx:
             return tx.events.last_id(), tx.jobs.has_due_gang(self._deps.clock.now())
-
-    def _resign(self) -> None:
-        if self._epoch is None:
-            return
-        try:
-            resign(self._deps, self._holder)
-        except Exception:  # process loop: we leave anyway, the term runs out by itself
-            log.exception("resign_failed")

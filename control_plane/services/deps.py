@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from control_plane.clock import Clock
 from control_plane.errors import Denied
 from control_plane.launchers.base import Launcher
+from control_plane.services.leader_watch import LeaderWatch
 from control_plane.services.storage_probe import StorageProbe
 from control_plane.store.snapshot_reader import Pool, PoolReader
 from control_plane.store.unit_of_work import Store, Transaction
@@ -45,6 +46,7 @@ class Rules:
     heartbeat_s: float = 5.0
     suspect_after_s: float = 15.0
     lost_after_s: float = 60.0
+    leader_term_s: float = 6.0
     max_log_chunk_bytes: int = 4 * 2**20
     max_queued_jobs: int = 100_000
 
@@ -62,6 +64,7 @@ class Deps:
     rules: Rules = Rules()
     pool: PoolReader = field(default_factory=PoolReader)
     storage_probe: StorageProbe = field(default_factory=StorageProbe)
+    leader: LeaderWatch = field(default_factory=LeaderWatch)
 
     def read_pool(self, tx: Transaction, now: datetime) -> Pool:
         """The pool as `tx` sees it, for the planner."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from control_plane.errors import Unavailable
 from control_plane.services.deps import Deps
-from control_plane.services.lead import SCHEDULER
+from control_plane.services.lead import look_at_leader
 from control_plane.store.engine import Lane
 from control_plane.store.migrate import read_schema
-from control_plane.store.models import Leader
 from penstock.api.errors import Violation
 from penstock.api.health import Part, Readiness
 
@@ -54,12 +55,9 @@ def _migrations(deps: Deps) -> Part:
 
 
 def _scheduler(deps: Deps) -> Part:
-    now = deps.clock.now()
-    with deps.store.read(Lane.HEALTH) as tx:
-        row = tx.session.scalar(select(Leader).where(Leader.name == SCHEDULER))
-        if row is None:
-            return Part(ok=False, message="no scheduler has led yet")
-        left_s = (row.expires_at - now).total_seconds()
-    if left_s <= 0:
-        return Part(ok=False, message=f"no scheduler leads since {-left_s:.0f} s")
-    return Part(ok=True, message=f"epoch {row.epoch}, leads for {left_s:.1f} s more")
+    now_s = time.monotonic()
+    seen = look_at_leader(deps, deps.leader, now_s)
+    obstacle = deps.leader.obstacle(now_s, deps.rules.leader_term_s)
+    if obstacle is not None or seen is None:
+        return Part(ok=False, message=obstacle or "no scheduler has led yet")
+    return Part(ok=True, message=f"one leads under epoch {seen.epoch}")

@@ -72,7 +72,7 @@ def _commit(
 ) -> Committed:
     """All of the plan that is not overtaken, and its record, in one transaction."""
     now = deps.clock.now()
-    check_leads(tx, cycle.epoch, now)
+    check_leads(tx, cycle.epoch)
     outcome = commit_plan(tx, pool, plan, cycle.started, now)
     tx.history.add(cycle.row(outcome, time.perf_counter() - clock))
     return outcome

@@ -21,6 +21,21 @@ class History:
     def leader(self, name: str) -> Leader | None:
         return self._session.get(Leader, name)
 
+    def leader_for_commit(self, name: str) -> Leader | None:
+        """As it stays until this transaction ends."""
+        return self._session.get(Leader, name, with_for_update={"read": True})
+
+    def move_leader(self, name: str, was: tuple[int, datetime], **columns: object) -> bool:
+        """Changes the row if its epoch and mark are still those; False if another was faster."""
+        epoch, mark = was
+        moved = self._session.scalar(
+            update(Leader)
+            .where(Leader.name == name, Leader.epoch == epoch, Leader.expires_at == mark)
+            .values(**columns)
+            .returning(Leader.name)
+        )
+        return moved is not None
+
     def cycle(self, cycle_id: str) -> Cycle | None:
         return self._session.get(Cycle, cycle_id)
 

@@ -22,7 +22,8 @@ from control_plane.services.deps import Caller, Deps
 from control_plane.services.enrol_node import enrol_node
 from control_plane.services.expire_leases import expire_leases
 from control_plane.services.give_up_servers import give_up_servers
-from control_plane.services.lead import try_to_lead
+from control_plane.services.lead import Candidate, try_to_lead
+from control_plane.services.leader_watch import LeaderWatch
 from control_plane.services.projects import create_join_token
 from control_plane.services.reconcile import reconcile
 from control_plane.services.run_cycle import run_cycle
@@ -68,6 +69,7 @@ class Cluster:
     agents: dict[str, FakeAgent] = field(default_factory=dict)
     listening_since: datetime = field(init=False)
     hub: RecordingHub = field(default_factory=RecordingHub)
+    watches: dict[str, LeaderWatch] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.deps = replace(self.deps, hints=self.hub)
@@ -106,11 +108,17 @@ class Cluster:
         """One cycle as the leader; the number of gangs placed. `between` happens once the plan is
         made and before it is committed.
         """
-        epoch = try_to_lead(self.deps, self.holder, 10.0)
+        epoch = self.lead()
         if epoch is None:
             return 0
         with _between_plan_and_commit(between):
             return run_cycle(self.deps, epoch, "test")
+
+    def lead(self, holder: str | None = None, term_s: float = 10.0) -> int | None:
+        """A look of that holder's process at the leader, on the rig's clock; its epoch."""
+        me = Candidate(holder or self.holder, term_s)
+        watch = self.watches.setdefault(me.holder, LeaderWatch())
+        return try_to_lead(self.deps, me, watch, self.clock.now().timestamp())
 
     def sweep(self) -> None:
         expire_leases(self.deps)

@@ -21,12 +21,12 @@ from control_plane.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.bootstrap import bootstrap
 from control_plane.services.deps import Deps
-from control_plane.services.lead import try_to_lead
 from control_plane.services.tokens import ensure_admin
 from control_plane.store.engine import open_database
 from control_plane.store.log_store import LogStore
 from control_plane.store.migrate import migrate
 from control_plane.store.unit_of_work import Store
+from tests.fakes.leading import lead
 from tests.integration.api.world import chip, headers, join, place, submit
 from tests.integration.conftest import BASE_URL, serving
 
@@ -64,7 +64,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     bootstrap(deps)
     admin = ensure_admin(deps)
     assert admin is not None
-    try_to_lead(deps, "test", ttl_s=3600)
+    lead(deps)
     app = build_api(deps, hub)
     with TestClient(app, BASE_URL, headers=headers(admin)) as client:
         node = _fill(client, deps)

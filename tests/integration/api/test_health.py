@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -15,11 +16,13 @@ from structlog.testing import capture_logs
 from control_plane.api.app import build_api
 from control_plane.clock import ManualClock
 from control_plane.hub import Hub
+from control_plane.services import read_health
 from control_plane.services.deps import Deps
-from control_plane.services.lead import try_to_lead
+from control_plane.services.lead import resign
 from control_plane.services.storage_probe import StorageProbe
 from control_plane.store.unit_of_work import Store
 from penstock import __version__
+from tests.fakes.leading import lead
 from tests.integration.conftest import BASE_URL
 
 pytestmark = pytest.mark.integration
@@ -38,18 +41,26 @@ def test_the_root_says_what_this_is_and_where_to_go_on(api_client: TestClient) -
 
 
 def test_ready_once_a_scheduler_leads(
-    api_client: TestClient, deps: Deps, clock: ManualClock
+    api_client: TestClient, deps: Deps, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = api_client.get("/readyz")
     assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
     assert answer.json()["errors"][0]["pointer"] == "/parts/scheduler"
     assert answer.headers["retry-after"]
-    try_to_lead(deps, "me", ttl_s=10)
+    lead(deps)
     parts = api_client.get("/readyz").json()["parts"]
     assert {name: part["ok"] for name, part in parts.items()} == {
         "database": True, "migrations": True, "scheduler": True, "storage": True,
     }  # fmt: skip
-    clock.advance(11)
+    monkeypatch.setattr(
+        read_health, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 7)
+    )
+    answer = api_client.get("/readyz")
+    assert answer.json()["errors"][0]["message"] == "no scheduler leads since 7 s"
+    monkeypatch.undo()
+    clock.advance(3600 * 24)
+    assert api_client.get("/readyz").status_code == 200, "no clock on a wall says who leads"
+    resign(deps, "test")
     assert api_client.get("/readyz").status_code == 503
     assert api_client.get("/healthz").json()["status"] == "ok"
 
@@ -58,7 +69,7 @@ def test_ready_once_a_scheduler_leads(
 def test_a_storage_that_takes_no_writes_is_told_and_the_server_stays_ready(
     api_client: TestClient, deps: Deps, tmp_path: Path
 ) -> None:
-    try_to_lead(deps, "me", ttl_s=10)
+    lead(deps)
     (tmp_path / "storage").mkdir()
     (tmp_path / "storage" / "logs").write_text("no folder")
     answer = api_client.get("/readyz")

@@ -6,8 +6,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from control_plane.services.deps import Deps
-from control_plane.services.lead import try_to_lead
 from control_plane.services.run_cycle import run_cycle
+from tests.fakes.leading import lead
 from tests.integration.api.world import chip, headers, join, new_project, place, submit
 
 pytestmark = pytest.mark.integration
@@ -88,7 +88,7 @@ def test_the_same_labels_in_another_order_are_the_same_list(filled: TestClient) 
 
 
 def test_pages_of_cycles_go_on(filled: TestClient, deps: Deps) -> None:
-    epoch = try_to_lead(deps, "test", ttl_s=60)
+    epoch = lead(deps)
     assert epoch is not None
     for name in ("x", "y"):
         submit(filled, name=name)

@@ -16,7 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import func, select
 
 from control_plane.errors import Conflict
-from control_plane.services.lead import try_to_lead
 from control_plane.services.record_heartbeat import record_heartbeat
 from control_plane.services.roll_up_usage import roll_up_usage
 from control_plane.store.models import Usage
@@ -248,15 +247,16 @@ class CloudMachine(RuleBasedStateMachine):
     def _fall_silent(self, _node: str) -> None:
         self._pass(16)
         self.cluster.sweep()
-        try_to_lead(self.cluster.deps, self.cluster.holder, 10.0)
+        self.cluster.lead()
 
     def _cancel_all(self, _node: str) -> None:
         for name in self._unfinished():
             self.cluster.cancel(self.specs[name][1])
 
     def _depose(self, _node: str) -> None:
+        self.cluster.lead("z")
         self._pass(11)
-        try_to_lead(self.cluster.deps, "z", 5.0)
+        self.cluster.lead("z")
 
     def _use(self, store: Store) -> None:
         self.cluster.deps = replace(self.cluster.deps, store=store)

@@ -10,7 +10,6 @@ from itertools import count
 
 from control_plane.domain.job import LIVE
 from control_plane.errors import Conflict, NotFound
-from control_plane.services.lead import try_to_lead
 from control_plane.services.roll_up_usage import roll_up_usage
 from control_plane.services.run_cycle import run_cycle
 from penstock.api.states import ExitReason, NodeIntent
@@ -70,7 +69,7 @@ def _sweep(cluster: Cluster) -> None:
 
 
 def _cycle(cluster: Cluster, holder: str) -> None:
-    epoch = try_to_lead(cluster.deps, holder, 1.0)
+    epoch = cluster.lead(holder, 1.0)
     if epoch is not None:
         run_cycle(cluster.deps, epoch, "test")
 

@@ -156,6 +156,7 @@ def _restart(cluster: Cluster) -> None:
     store = FailingStore(cluster.deps.store.database)
     cluster.deps = replace(cluster.deps, store=store)
     cluster.holder += "'"
+    cluster.lead()
     cluster.clock.advance(10)
     cluster.listening_since = cluster.clock.now()
     for agent in cluster.agents.values():

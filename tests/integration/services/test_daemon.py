@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from control_plane.clock import ManualClock
 from control_plane.daemon import scheduler as module
+from control_plane.daemon.leading import Leading
 from control_plane.daemon.scheduler import SchedulerDaemon
 from control_plane.hub import Hub
 from control_plane.services.count_pool import count_pool
@@ -27,6 +28,8 @@ from tests.fakes.waiting import until
 
 SWEEP_S = 0.2
 TERM_S = 3.0
+Start = Callable[[Hub], Callable[[], None]]
+"""Starts one process's threads; what it returns stops them."""
 
 
 class RunningClock(ManualClock):
@@ -46,32 +49,32 @@ def live(deps: Deps) -> Cluster:
 
 
 @pytest.fixture
-def daemons(live: Cluster) -> Iterator[Callable[[Hub], SchedulerDaemon]]:
+def daemons(live: Cluster) -> Iterator[Start]:
     """Starts daemons over one database, and stops what is left of them."""
     with ExitStack() as stack:
 
-        def start(hub: Hub) -> SchedulerDaemon:
+        def start(hub: Hub) -> Callable[[], None]:
             metrics = Metrics(lambda: count_pool(live.deps))
-            daemon = SchedulerDaemon(live.deps, hub, metrics, SWEEP_S, TERM_S)
-            stack.callback(daemon.stop)
+            leading = Leading(live.deps, hub, TERM_S)
+            daemon = SchedulerDaemon(live.deps, hub, metrics, SWEEP_S, leading)
+            leading.start()
             daemon.start()
-            return daemon
+            process = stack.enter_context(ExitStack())
+            process.callback(leading.stop)
+            process.callback(daemon.stop)
+            return process.close
 
         yield start
 
 
-def test_a_hint_is_followed_at_once(
-    live: Cluster, daemons: Callable[[Hub], SchedulerDaemon]
-) -> None:
+def test_a_hint_is_followed_at_once(live: Cluster, daemons: Start) -> None:
     daemons(live.hub)
     until(lambda: _leader(live) is not None)
     live.submit(a_task("one"))
     until(lambda: live.state("one") is JobState.STARTING)
 
 
-def test_a_lost_hint_costs_a_sweep(
-    live: Cluster, daemons: Callable[[Hub], SchedulerDaemon]
-) -> None:
+def test_a_lost_hint_costs_a_sweep(live: Cluster, daemons: Start) -> None:
     """As in a process that hears nothing of the others: no Redis."""
     daemons(Hub())
     until(lambda: _leader(live) is not None)
@@ -81,7 +84,7 @@ def test_a_lost_hint_costs_a_sweep(
 
 def test_a_cycle_that_failed_is_run_again(
     live: Cluster,
-    daemons: Callable[[Hub], SchedulerDaemon],
+    daemons: Start,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without another hint, and without another event."""
@@ -100,20 +103,20 @@ def test_a_cycle_that_failed_is_run_again(
 
 
 def test_one_daemon_leads_and_another_follows_it_at_once_when_it_stops(
-    live: Cluster, daemons: Callable[[Hub], SchedulerDaemon]
+    live: Cluster, daemons: Start
 ) -> None:
-    first, _second = daemons(live.hub), daemons(live.hub)
+    stop_first, _ = daemons(live.hub), daemons(live.hub)
     until(lambda: _leader(live) is not None)
     time.sleep(2 * SWEEP_S)
-    first.stop()
-    until(lambda: (it := _leader(live)) is not None and it.expires_at > live.clock.now())
+    stopped_at = time.monotonic()
+    stop_first()
+    until(lambda: (it := _leader(live)) is not None and it.epoch == 2)
+    assert time.monotonic() - stopped_at < TERM_S
     live.submit(a_task("one"))
     until(lambda: live.state("one") is JobState.STARTING)
 
 
-def test_a_daemon_whose_term_was_taken_stands_by(
-    live: Cluster, daemons: Callable[[Hub], SchedulerDaemon]
-) -> None:
+def test_a_daemon_whose_term_was_taken_stands_by(live: Cluster, daemons: Start) -> None:
     daemons(live.hub)
     until(lambda: _leader(live) is not None)
 
@@ -121,7 +124,6 @@ def test_a_daemon_whose_term_was_taken_stands_by(
         row = tx.history.leader("scheduler")
         assert row is not None
         row.holder, row.epoch = "somebody", row.epoch + 1
-        row.expires_at = live.clock.now() + timedelta(seconds=1.5)
 
     live.deps.run(depose)
     live.submit(a_task("one"))
