@@ -14,14 +14,16 @@ import gzip
 import itertools
 import json
 import math
+import multiprocessing
 import random
 import socket
 import subprocess
-import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
 from statistics import median
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -33,6 +35,7 @@ from tests.e2e.laptop import Laptop, a_laptop
 from tests.e2e.rig import PENSTOCK
 
 HALF_SENT: Final = 1_200
+HELD_S: Final = 5.0
 RATE: Final = 10.0
 READS: Final = 20.0
 JSON: Final = "application/json"
@@ -52,13 +55,13 @@ def main() -> None:
         _costs(laptop, kinds, options.each)
         alone = _read(laptop, options.seconds)
         with _storm(laptop, kinds) as statuses:
-            time.sleep(2.0)
+            time.sleep(HELD_S + 3)
             stormed = _read(laptop, options.seconds)
         _print(reader="alone", **_figures(alone))
         _print(reader="stormed", **_figures(stormed), statuses=dict(statuses))
         _print(ratio_p50=_ratio(alone, stormed, 0.5), ratio_p99=_ratio(alone, stormed, 0.99))
         seen, node = laptop.client.jobs.get(job), next(iter(laptop.client.nodes.list()))
-        _print(job=seen.state, attempt=seen.attempt, node=node.health)
+        _print(job=seen.state, attempt=seen.attempt, node=node.health.state)
 
 
 def _start(laptop: Laptop) -> None:
@@ -163,41 +166,44 @@ def _send(url: str, sent: bytes) -> int:
 
 @contextmanager
 def _storm(laptop: Laptop, kinds: Mapping[str, bytes]) -> Iterator[Counter[int]]:
+    """In processes of its own: the reader's turns are not taken by its own interpreter."""
     statuses: Counter[int] = Counter()
-    done = threading.Event()
-    url = laptop.url
-
-    def hostile() -> None:
-        picks = random.Random(0)
-        while not done.wait(1 / RATE):
-            statuses[_send(url, picks.choice(list(kinds.values())))] += 1
-
-    threads = [threading.Thread(target=one) for one in (hostile, lambda: _half_sent(url, done))]
-    for thread in threads:
-        thread.start()
+    spawn = multiprocessing.get_context("spawn")
+    done, counted = spawn.Event(), spawn.Queue()
+    processes = [
+        spawn.Process(target=_hostile, args=(laptop.url, list(kinds.values()), done, counted)),
+        spawn.Process(target=_half_sent, args=(laptop.url, done)),
+    ]
+    for one in processes:
+        one.start()
     try:
         yield statuses
     finally:
         done.set()
-        for thread in threads:
-            thread.join()
+        statuses.update(counted.get(timeout=60))
+        for one in processes:
+            one.join()
 
 
-def _half_sent(url: str, done: threading.Event) -> None:
-    """Opens all of them, and again every five seconds those that were closed."""
+def _hostile(url: str, requests: list[bytes], done: Event, counted: Queue[Counter[int]]) -> None:
+    statuses: Counter[int] = Counter()
+    picks = random.Random(0)
+    while not done.wait(1 / RATE):
+        statuses[_send(url, picks.choice(requests))] += 1
+    counted.put(statuses)
+
+
+def _half_sent(url: str, done: Event) -> None:
+    """Holds all of them; those that were closed are opened again after five seconds."""
     where = urlsplit(url)
-    held: list[socket.socket] = []
-    while not done.is_set():
-        started = time.monotonic()
-        while len(held) < HALF_SENT and not done.is_set():
-            with suppress(OSError):
-                one = socket.create_connection((where.hostname, where.port), 2)
-                one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Half: ")
-                held.append(one)
-        done.wait(max(0.0, 5.0 - (time.monotonic() - started)))
-        for one in held:
-            one.close()
-        held.clear()
+    held: deque[socket.socket] = deque()
+    while not done.wait(HELD_S / HALF_SENT):
+        with suppress(OSError):
+            one = socket.create_connection((where.hostname, where.port), 2)
+            one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Half: ")
+            held.append(one)
+        if len(held) > HALF_SENT:
+            held.popleft().close()
 
 
 def _read(laptop: Laptop, seconds: float) -> list[float]:
