@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from penstock.api.base import Strict, View
+from penstock.api.base import Many, Strict, View
 from penstock.api.chips import ChipReport, ChipSample
 from penstock.api.jobs import Progress
 from penstock.api.specs import Label, NewName
@@ -37,7 +37,7 @@ class Inventory(Strict):
 
     cores_milli: int = Field(ge=0, le=MOST_CORES_MILLI)
     memory_bytes: int = Field(ge=0, le=MOST_NODE_BYTES)
-    chips: tuple[ChipReport, ...] = Field(default=(), max_length=MOST_CHIPS)
+    chips: Many[ChipReport] = Field(default=(), max_length=MOST_CHIPS)
     labels: dict[Label, Label] = Field(default_factory=dict, max_length=64)
     platform: Annotated[str, BeforeValidator(_one_line(256))] = ""
     agent_version: Annotated[str, BeforeValidator(_one_line(128))] = ""
@@ -164,9 +164,9 @@ class HeartbeatRequest(Strict):
 
     instance: str = Field(description="changes with every start of the agent")
     generation: int = Field(ge=0, description="last generation converged to")
-    replicas: tuple[HeldReplica, ...] = ()
+    replicas: Many[HeldReplica] = ()
     inventory: Inventory | None = Field(default=None, description="sent at start and on change")
-    samples: tuple[ChipSample, ...] = ()
+    samples: Many[ChipSample] = ()
     cores_used_milli: int | None = None
     memory_used_bytes: int | None = None
 
@@ -235,7 +235,7 @@ class Observation(Strict):
 
 
 class ReportRequest(Strict):
-    observations: tuple[Observation, ...] = Field(max_length=1000)
+    observations: Many[Observation] = Field(max_length=1000)
 
 
 class Refusal(View):
@@ -258,7 +258,7 @@ class LogChunk(Strict):
 
 
 class LogRequest(Strict):
-    chunks: tuple[LogChunk, ...] = Field(max_length=500)
+    chunks: Many[LogChunk] = Field(max_length=500)
 
 
 class LogReply(View):

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
+
+
+class _FirstFault(FailFast):
+    """pydantic's, which may be a member of a union too."""
+
+    __hash__ = object.__hash__
 
 
 class Strict(BaseModel):
@@ -30,6 +36,8 @@ class Stateful(View):
 
 
 ItemT = TypeVar("ItemT")
+Many = Annotated[tuple[ItemT, ...], _FirstFault()]
+"""A list that may be long: its first wrong item is told, and nobody looks for the others."""
 
 
 class Page(View, Generic[ItemT]):

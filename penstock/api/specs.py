@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from penstock.api.base import Strict
+from penstock.api.base import Many, Strict
 from penstock.api.ids import NAME_LIKE_ID, NAME_PATTERN, noun_of
 from penstock.api.quantities import COUNT_SCHEMA, DurationS, GraceS, MemoryBytes, parse_count
 from penstock.api.states import JobType
@@ -130,7 +130,7 @@ class ShareStep(Strict):
     """From this step on, how many samples of the global batch each rank takes."""
 
     from_step: int = Field(ge=0)
-    shares: tuple[int, ...] = Field(min_length=1, max_length=4096)
+    shares: Many[int] = Field(min_length=1, max_length=4096)
 
 
 class TrainSpec(Strict):
@@ -150,7 +150,7 @@ class TrainSpec(Strict):
     learning_rate: float = Field(default=3e-3, gt=0, le=10)
     seed: int = Field(default=0, ge=0, lt=2**31)
     checkpoint_every: int = Field(default=50, ge=1, le=10**9)
-    shares: Literal["measured", "equal"] | tuple[ShareStep, ...] = Field(
+    shares: Literal["measured", "equal"] | Many[ShareStep] = Field(
         default="measured", description="batch shares: by measured speed, equal, or as recorded"
     )
     resume_from: str | None = Field(
@@ -166,7 +166,7 @@ class ServeSpec(Strict):
     )
     endpoint: Name | None = Field(default=None, description="default: the job's name")
     replicas: int = Field(default=1, ge=1, le=1000)
-    command: tuple[str, ...] | None = Field(
+    command: Many[str] | None = Field(
         default=None, description="another engine; it must listen on $PENSTOCK_PORT"
     )
     ready_within: DurationS = Field(
@@ -179,9 +179,7 @@ class ServeSpec(Strict):
 class TaskSpec(Strict):
     """Any command, run with rank, world size, master address and chip visibility set."""
 
-    command: tuple[Annotated[str, Field(max_length=131072)], ...] = Field(
-        min_length=1, max_length=4096
-    )
+    command: Many[Annotated[str, Field(max_length=131072)]] = Field(min_length=1, max_length=4096)
     replicas: int = Field(default=1, ge=1, le=10_000, description="ranks, placed all or none")
     workdir: str | None = Field(
         default=None, max_length=4096, pattern=r"^/",
