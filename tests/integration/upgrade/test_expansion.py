@@ -19,6 +19,7 @@ MARKED = [
     for name in revisions.names()
     if "\nexpands = True" in next((MIGRATIONS / "versions").glob(f"{name}*.py")).read_text()
 ]
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow_safety)]
 ALTER = 'with op.batch_alter_table("{}") as table: table.{}'
 EXPANDING = {
     "a table": 'op.create_table("moods", sa.Column("id", sa.Integer(), primary_key=True))',
@@ -71,6 +72,7 @@ def test_the_marked_revisions_only_expand(empty: Database, tmp_path: Path) -> No
         before = after
 
 
+@pytest.mark.parametrize("database_url", DATABASES, indirect=True)
 @pytest.mark.parametrize("body", EXPANDING.values(), ids=EXPANDING)
 def test_what_an_older_server_does_not_notice_is_allowed(
     body: str, store: Store, tmp_path: Path
@@ -78,6 +80,7 @@ def test_what_an_older_server_does_not_notice_is_allowed(
     assert _found(body, store.database, tmp_path) == []
 
 
+@pytest.mark.parametrize("database_url", DATABASES, indirect=True)
 @pytest.mark.parametrize("words, body", BREAKING.items(), ids=BREAKING)
 def test_what_breaks_an_older_server_is_found(
     words: str, body: str, store: Store, tmp_path: Path
