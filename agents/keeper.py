@@ -32,7 +32,7 @@ from agents.last_words import with_last_words
 from agents.outbox import Outbox
 from agents.ports import NoPort, Ports, port_of
 from agents.roster import Held, Roster
-from agents.runtimes.base import Launch, Runtime, StartError, StopOrder
+from agents.runtimes.base import Launch, NoRoom, Runtime, StartError, StopOrder
 from penstock.api.assignments import (
     Assignment,
     AssignmentList,
@@ -270,6 +270,10 @@ class Keeper:
             address = f"{self.host}:{self.ports.reserve(self.host.strip('[]'), taken)}"
             launch = Launch(assignment, address, secrets.token_hex(16), deadline_ns)
             self.runtime.start(launch)
+        except NoRoom as error:
+            log.warning("replica_waits", replica_id=replica_id, why=str(error))
+            self._waiting[replica_id] = Wait(assignment, str(error))
+            return
         except (StartError, NoPort) as error:
             log.warning("replica_not_started", replica_id=replica_id, error=str(error))
             self._never_ran(assignment, _record(ExitReason.START_FAILED, str(error)))

@@ -14,6 +14,10 @@ class StartError(Exception):
     """The replica could not be brought to run; the text is for its user."""
 
 
+class NoRoom(StartError):
+    """The node's disk takes nothing now: the same start may succeed later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """Everything a runtime needs to start one replica. `deadline_ns` is on the boot clock."""

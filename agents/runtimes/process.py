@@ -15,7 +15,7 @@ from typing import Any, Final
 import structlog
 
 from agents.runtimes import orphans
-from agents.runtimes.base import Hint, Kept, Launch, Sighting, StartError, StopOrder, Use
+from agents.runtimes.base import Hint, Kept, Launch, NoRoom, Sighting, StartError, StopOrder, Use
 from agents.runtimes.environment import Recipe, command_of, environment_of
 from agents.runtimes.isolation import NOT_ISOLATED, Isolation
 from agents.runtimes.limits.demand import demand_of
@@ -27,6 +27,7 @@ from agents.state.replicas import FAILURE, RESULT, SCRATCH, SHIPPED, WORK, Repli
 from penstock.api.assignments import Failure
 from penstock.api.chips import ChipReport
 from penstock.api.states import ReplicaState
+from penstock.disk_room import told_by
 
 log = structlog.get_logger()
 
@@ -71,7 +72,8 @@ class ProcessRuntime:
         except OSError as error:
             self.limiter.clear(replica_id)
             self.folders.discard(replica_id)
-            raise StartError(f"the node could not start the replica: {error}") from error
+            kind = StartError if told_by(error) is None else NoRoom
+            raise kind(f"the node could not start the replica: {error}") from error
 
     def stop(self, replica_id: str, order: StopOrder) -> bool:
         if self._epoch(replica_id) is not None:

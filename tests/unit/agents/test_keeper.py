@@ -6,6 +6,7 @@ import pytest
 
 from agents.boottime import boottime_ns, seconds_ns
 from agents.keeper import Keeper
+from agents.runtimes.base import Launch, NoRoom
 from agents.runtimes.fake import FakeRuntime, Script, scripted
 from penstock.api.assignments import Observation, Refusal
 from penstock.api.states import ExitReason, ReplicaState
@@ -208,3 +209,25 @@ def test_a_recovered_replica_that_is_no_longer_wanted_is_stopped() -> None:
     after.recover()
     after.take(a_list(9), boottime_ns())
     assert runtime.replicas["replica_1"].order is not None
+
+
+class _FullDisk(FakeRuntime):
+    is_full = True
+
+    def start(self, launch: Launch) -> None:
+        if self.is_full:
+            raise NoRoom("no space left on device")
+        super().start(launch)
+
+
+def test_a_start_that_a_full_disk_refuses_waits_for_room_and_is_no_failure() -> None:
+    runtime = _FullDisk()
+    keeper = a_keeper(runtime)
+    keeper.take(a_list(1, an_assignment()), boottime_ns())
+    keeper.sweep()
+    assert told(keeper) == []
+    assert [it.state for it in keeper.reported()] == [ReplicaState.ASSIGNED]
+    runtime.is_full = False
+    keeper.sweep()
+    assert runtime.started == ["replica_1"]
+    assert states(keeper) == [STARTING]
