@@ -138,7 +138,8 @@ class Keeper:
             held = self.roster.get(lease.replica_id)
             if held is not None and held.epoch != lease.epoch:
                 continue
-            deadline = sent_ns + seconds_ns(lease.remaining_s - lease.margin_s)
+            left_s = min(lease.remaining_s, lease.ttl_s or lease.remaining_s)
+            deadline = sent_ns + seconds_ns(left_s - lease.margin_s)
             if deadline > self._deadlines_ns.get(lease.replica_id, 0):
                 self._deadlines_ns[lease.replica_id] = deadline
             if held is not None and held.live:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import structlog
 
+from control_plane.daemon.clock_thread import ClockThread
 from control_plane.daemon.leading import Leading
 from control_plane.errors import Conflict
 from control_plane.hub import Hub
@@ -43,6 +44,7 @@ class SchedulerDaemon:
         self._leading = leading
         self._stopping = threading.Event()
         self._thread = KeptThread("scheduler", self._run, self._stopping)
+        self._clock = ClockThread(deps, lambda: self._epoch)
         self._epoch: int | None = None
         self._swept_at = float("-inf")
         self._leads_since: datetime | None = None
@@ -50,12 +52,14 @@ class SchedulerDaemon:
 
     def start(self) -> None:
         self._thread.start()
+        self._clock.start()
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """Finishes the cycle in hand."""
         self._stopping.set()
         self._hub.deliver(CYCLE)
         self._thread.join(timeout_s)
+        self._clock.stop(timeout_s)
 
     def _run(self) -> None:
         with self._hub.listen(CYCLE) as woken:
@@ -100,7 +104,7 @@ class SchedulerDaemon:
         """The epoch to decide under. A new one begins with a look at everything."""
         epoch = self._leading.epoch()
         if epoch != self._epoch:
-            self._leads_since = self._deps.clock.now()
+            self._leads_since = self._lease_time()
             self._seen = -1
         self._epoch = epoch
         return epoch
@@ -113,7 +117,11 @@ class SchedulerDaemon:
         reconcile(self._deps)
         self._swept_at = time.monotonic()
 
+    def _lease_time(self) -> datetime:
+        with self._deps.store.read() as tx:
+            return tx.lease_time
+
     def _latest(self) -> tuple[int, bool]:
         """How far events go, and whether something waited for the clock only."""
         with self._deps.store.read() as tx:
-            return tx.events.last_id(), tx.jobs.has_due_gang(self._deps.clock.now())
+            return tx.events.last_id(), tx.jobs.has_due_gang(tx.lease_time)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from control_plane.domain.places import job_folder
@@ -10,7 +9,7 @@ from control_plane.services.deps import Deps
 from control_plane.services.record_heartbeat import grant_of
 from control_plane.store.models import Chip, Gang, Job, Lease, Replica
 from control_plane.store.unit_of_work import Transaction
-from penstock.api.assignments import AssignedChip, Assignment, AssignmentList, LeaseGrant
+from penstock.api.assignments import AssignedChip, Assignment, AssignmentList
 from penstock.api.specs import JobSpec
 from penstock.api.states import ExitReason, JobType
 
@@ -28,7 +27,6 @@ def assignment_list(deps: Deps, node_id: str) -> AssignmentList:
     """The whole desired state of the node. The generation is read first: newer content under
     an older number is harmless, the other way round would be lost.
     """
-    now = deps.clock.now()
     with deps.store.read() as tx:
         node = tx.nodes.get(node_id)
         generation = 0 if node is None else node.generation
@@ -36,7 +34,7 @@ def assignment_list(deps: Deps, node_id: str) -> AssignmentList:
         leases = {lease.replica_id: lease for lease in tx.leases.held_on(node_id)}
         chips = {chip.id: chip for chip in tx.nodes.chips(node_id)}
         assignments = tuple(
-            _assignment(tx, replica, leases.get(replica.id), chips, deps.storage, now)
+            _assignment(tx, replica, leases.get(replica.id), chips, deps.storage)
             for replica in replicas
         )
     return AssignmentList(generation=generation, assignments=assignments)
@@ -44,7 +42,7 @@ def assignment_list(deps: Deps, node_id: str) -> AssignmentList:
 
 def _assignment(
     tx: Transaction, replica: Replica, lease: Lease | None, chips: dict[str, Chip],
-    storage: str, now: datetime,
+    storage: str,
 ) -> Assignment:  # fmt: skip
     job = tx.jobs.get(replica.job_id)
     gang = tx.jobs.gang(replica.gang_id)
@@ -63,12 +61,9 @@ def _assignment(
         command=_command(spec), workdir=spec.task.workdir if spec.task else None,
         engine=_engine(spec), work=_work(tx, job, replica, spec), env=dict(spec.env),
         master=_master(gang, replica), serves=spec.type is JobType.SERVE,
-        storage=job_folder(storage, job.id), lease=_grant(lease, now),
+        storage=job_folder(storage, job.id),
+        lease=None if lease is None else grant_of(lease, tx.lease_time),
     )  # fmt: skip
-
-
-def _grant(lease: Lease | None, now: datetime) -> LeaseGrant | None:
-    return None if lease is None else grant_of(lease, now)
 
 
 def _chip(held: dict[str, Any], chips: dict[str, Chip]) -> AssignedChip:

@@ -32,9 +32,7 @@ class Committed:
     skipped: int = 0
 
 
-def commit_plan(
-    tx: Transaction, pool: Pool, plan: Plan, planned_at: datetime, now: datetime
-) -> Committed:
+def commit_plan(tx: Transaction, pool: Pool, plan: Plan, now: datetime) -> Committed:
     """Writes down all decisions that still stand. Rows are read and written for all of them
     together: what a cycle costs must not grow by a dozen statements with each gang.
     """
@@ -42,7 +40,7 @@ def commit_plan(
     for preemption in plan.preemptions:
         _preempt(tx, preemption, now, outcome)
     _place_all(tx, plan.placements, pool.node_versions, now, outcome)
-    _defer_all(tx, pool, plan, planned_at, outcome)
+    _defer_all(tx, pool, plan, outcome)
     if outcome.skipped:
         tx.hints.add(CYCLE)
     return outcome
@@ -137,9 +135,7 @@ def _preempt(tx: Transaction, preemption: Preemption, now: datetime, outcome: Co
     )  # fmt: skip
 
 
-def _defer_all(
-    tx: Transaction, pool: Pool, plan: Plan, planned_at: datetime, outcome: Committed
-) -> None:
+def _defer_all(tx: Transaction, pool: Pool, plan: Plan, outcome: Committed) -> None:
     """Writes reasons down where they changed: a job that goes on waiting costs no write. The
     sentence with its counts is `explain_job`'s, made afresh whenever somebody asks.
     """
@@ -147,20 +143,20 @@ def _defer_all(
     for gang_id, code in codes.items():
         wait = pool.waits[gang_id]
         outcome.deferred.append({"job": wait.job_id, "gang": wait.index, "code": code})
-    for some in in_batches(sorted(_changed(pool, codes, planned_at))):
+    for some in in_batches(sorted(_changed(pool, codes))):
         rows = _Rows(tx, {pool.waits[gang_id].job_id for gang_id in some})
         for gang_id in some:
             found = rows.find(pool.waits[gang_id].job_id, gang_id)
             if found is not None and found[1].state == JobState.QUEUED:
-                _defer(tx, *found, codes[gang_id], planned_at)
+                _defer(tx, *found, codes[gang_id], pool.lease_time)
         tx.session.flush()  # what is written need not be remembered
 
 
-def _changed(pool: Pool, codes: Mapping[str, str], planned_at: datetime) -> Iterator[str]:
+def _changed(pool: Pool, codes: Mapping[str, str]) -> Iterator[str]:
     """A back-off that ended since the plan still has to be noticed: the plan's time counts."""
     for gang_id, code in codes.items():
         seen = pool.waits[gang_id]
-        if seen.code != code or (seen.not_before and seen.not_before <= planned_at):
+        if seen.code != code or (seen.not_before and seen.not_before <= pool.lease_time):
             yield gang_id
 
 

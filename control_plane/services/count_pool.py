@@ -34,7 +34,7 @@ def count_pool(deps: Deps) -> PoolCounts:
         retired = {node.id for node in nodes if node.intent == NodeIntent.RETIRED}
         chips = [chip for chip in tx.nodes.chips() if chip.node_id not in retired]
         waiting = tx.jobs.in_state([JobState.QUEUED])
-        leases, queues = tx.leases.held(), tx.queues.all()
+        leases, queues, lease_time = tx.leases.held(), tx.queues.all(), tx.lease_time
     oldest: dict[str, float] = {}
     for job in waiting:
         oldest[job.queue] = max(oldest.get(job.queue, 0.0), (now - job.created_at).total_seconds())
@@ -48,8 +48,8 @@ def count_pool(deps: Deps) -> PoolCounts:
         jobs=jobs, waiting=Counter((job.queue, job.reason) for job in waiting),
         oldest_wait_s=oldest, nodes=Counter((node.health, node.intent) for node in nodes),
         heartbeat_age_s={
-            node.name: (now - node.last_heartbeat_at).total_seconds()
-            for node in nodes if node.last_heartbeat_at is not None and node.id not in retired
+            node.name: (lease_time - node.heard_at).total_seconds()
+            for node in nodes if node.heard_at is not None and node.id not in retired
         },
         chips=Counter((chip.vendor, chip.type) for chip in chips),
         chips_unhealthy=Counter(

@@ -104,7 +104,7 @@ def _node(tx: Transaction, request: EnrolRequest, credential: str, now: datetime
         _free_name(tx, node)
         node = None
     if node is None:
-        node = _new_node(request.name, credential, now)
+        node = _new_node(request.name, credential, now, tx.lease_time)
         tx.nodes.add(node)
         tx.events.append("node", node.id, None, "node.joined", f"node {node.name} joined", now)
         return node
@@ -128,7 +128,7 @@ def _free_name(tx: Transaction, node: Node) -> None:
     tx.session.flush()
 
 
-def _new_node(name: str, credential: str, now: datetime) -> Node:
+def _new_node(name: str, credential: str, now: datetime, heard_at: datetime) -> Node:
     return Node(
         id=new_id("node"), name=name,
         health=NodeHealth.JOINING, health_reason="joined", health_message="enrolled",
@@ -137,5 +137,6 @@ def _new_node(name: str, credential: str, now: datetime) -> Node:
         labels={}, cores_milli=0, memory_bytes=0, info={}, instance="",
         generation=1, converged_generation=0,
         credential_hash=hash_secret(credential), next_credential_hash=None, credential_at=now,
-        last_heartbeat_at=None, created_at=now, version=1,
+        last_heartbeat_at=None, heard_at=heard_at, incarnation=None, refused_incarnation=None,
+        created_at=now, version=1,
     )  # fmt: skip

@@ -19,22 +19,21 @@ def expire_leases(deps: Deps) -> int:
     """The number of leases that ended. By then the node's supervisors have stopped the
     replicas, whether their agent lived or not.
     """
-    now = deps.clock.now()
     with deps.store.read() as tx:
-        due = [lease.id for lease in tx.leases.held() if _is_due(lease, now)]
+        due = [lease.id for lease in tx.leases.held() if _is_due(lease, tx.lease_time)]
     for lease_id in due:
         deps.run(partial(_expire, deps=deps, lease_id=lease_id))
     return len(due)
 
 
-def _is_due(lease: Lease, now: datetime) -> bool:
-    return is_over(lease.expires_at, lease.ttl_s, now)
+def _is_due(lease: Lease, lease_time: datetime) -> bool:
+    return is_over(lease.expires_at, lease.ttl_s, lease_time)
 
 
 def _expire(tx: Transaction, deps: Deps, lease_id: str) -> None:
     now = deps.clock.now()
     lease = tx.session.get(Lease, lease_id)
-    if lease is None or lease.state != LeaseState.HELD or not _is_due(lease, now):
+    if lease is None or lease.state != LeaseState.HELD or not _is_due(lease, tx.lease_time):
         return
     end_lease(tx, lease, LeaseState.EXPIRED, now)
     replica = tx.replicas.get(lease.replica_id)

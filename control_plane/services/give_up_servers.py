@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -17,19 +16,18 @@ from penstock.api.states import ExitReason, JobState
 
 def give_up_servers(deps: Deps) -> int:
     """The number of replicas that were given up: those not ready within `serve.ready_within`."""
-    now = deps.clock.now()
     with deps.store.read() as tx:
-        due = [it.id for it in tx.replicas.unanswering() if _is_due(tx, it, now)]
+        due = [it.id for it in tx.replicas.unanswering() if _is_due(tx, it)]
     for replica_id in due:
         deps.run(partial(_give_up, deps=deps, replica_id=replica_id))
     return len(due)
 
 
-def _is_due(tx: Transaction, replica: Replica, now: datetime) -> bool:
-    job = tx.jobs.get(replica.job_id)
-    if job is None or replica.started_at is None:
+def _is_due(tx: Transaction, replica: Replica) -> bool:
+    job, lease = tx.jobs.get(replica.job_id), tx.leases.of_replica(replica.id)
+    if job is None or lease is None or lease.began_at is None:
         return False
-    return (now - replica.started_at).total_seconds() >= _patience_s(job)
+    return (tx.lease_time - lease.began_at).total_seconds() >= _patience_s(job)
 
 
 def _patience_s(job: Job) -> float:

@@ -117,7 +117,7 @@ def end_lease(tx: Transaction, lease: Lease, to: LeaseState, now: datetime) -> N
         return
     check_move(lease_domain.ALLOWED, LeaseState(lease.state), to)
     unrenewed = lease.expires_at if to is LeaseState.EXPIRED else None
-    if not tx.leases.end(lease.id, to, now, unrenewed):
+    if not tx.leases.end(lease.id, to, tx.lease_time, unrenewed):
         raise LostRace(lease.id)
     tx.hints.add(CYCLE)
     replica = tx.replicas.get(lease.replica_id)

@@ -28,7 +28,7 @@ def place_gang(
     replicas = [_replica(job, gang, seat, len(seats), chips, now) for seat in seats]
     for replica in replicas:
         tx.replicas.add(replica)
-        tx.leases.add(_lease(job, replica, now))
+        tx.leases.add(_lease(job, replica, tx.lease_time))
     where = f"{chips_of(replicas)} on {nodes_of(replicas, names)}"
     message = f"attempt {gang.attempt} placed: {where}"
     move_gang(tx, job, gang, JobState.STARTING, "placed", message, now)
@@ -63,6 +63,6 @@ def _lease(job: Job, replica: Replica, now: datetime) -> Lease:
         id=new_id("lease"), replica_id=replica.id, project_id=job.project_id, job_id=job.id,
         node_id=replica.node_id, queue=job.queue, epoch=replica.attempt, state=LeaseState.HELD,
         chips=replica.chips, cores_milli=replica.cores_milli, memory_bytes=replica.memory_bytes,
-        ttl_s=ttl_s, granted_at=now, expires_at=expires_at(now, ttl_s), ended_at=None,
-        rolled_up_to=None,
+        ttl_s=ttl_s, granted_at=now, began_at=None, expires_at=expires_at(now, ttl_s),
+        ended_at=None, rolled_up_to=None,
     )  # fmt: skip

@@ -21,12 +21,12 @@ ROTATE_AFTER = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class _Beat:
-    """One heartbeat as it came in. A node not heard since `heard_since` had fallen silent."""
+    """One heartbeat as it came in. A node not heard for `silent_s` had fallen silent."""
 
     node_id: str
     request: HeartbeatRequest
     now: datetime
-    heard_since: datetime
+    silent_s: float
 
 
 def record_heartbeat(deps: Deps, node_id: str, request: HeartbeatRequest) -> HeartbeatReply:
@@ -35,18 +35,21 @@ def record_heartbeat(deps: Deps, node_id: str, request: HeartbeatRequest) -> Hea
     Most heartbeats bring no news: those pass beside the transactions that decide.
     """
     now = deps.clock.now()
-    heard_since = now - timedelta(seconds=deps.rules.suspect_after_s)
-    work = partial(_record, beat=_Beat(node_id, request, now, heard_since))
+    work = partial(_record, beat=_Beat(node_id, request, now, deps.rules.suspect_after_s))
     return deps.run(work, serial=False) or _not_none(deps.run(work))
 
 
-def grant_of(lease: Lease, now: datetime) -> LeaseGrant:
-    """The lease as of now, for the node that holds it."""
+def grant_of(lease: Lease, lease_time: datetime) -> LeaseGrant:
+    """The lease as of now, for the node that holds it. Whatever the row says, never more than its
+    TTL is granted.
+    """
+    left_s = (lease.expires_at - lease_time).total_seconds()
     return LeaseGrant(
         replica_id=lease.replica_id,
         epoch=lease.epoch,
-        remaining_s=max(0.0, (lease.expires_at - now).total_seconds()),
+        remaining_s=min(max(0.0, left_s), lease.ttl_s),
         margin_s=margin_s(lease.ttl_s),
+        ttl_s=lease.ttl_s,
     )
 
 
@@ -58,15 +61,16 @@ def _record(tx: Transaction, beat: _Beat) -> HeartbeatReply | None:
     chips = tx.nodes.known_chips(node.id) if request.samples else {}
     samples = [(chips[it.key], it) for it in request.samples if it.key in chips]
     changed = [(chip, it.health) for chip, it in samples if chip.health != it.health]
-    if changed or request.inventory is not None or _was_away(node, beat):
+    if changed or request.inventory is not None or _was_away(tx, node, beat):
         if not tx.serial:
             return None
         _note_news(tx, node, beat, changed)
     for chip, sample in samples:
         chip.sample = sample.model_dump(mode="json")
-    grants, stop = _renew(tx, node.id, request, now)
+    grants, stop = _renew(tx, node.id, request)
     tx.nodes.beat(
-        node.id, now, instance=request.instance, converged_generation=request.generation
+        node.id, now, tx.lease_time, instance=request.instance,
+        converged_generation=request.generation,
     )  # fmt: skip
     return HeartbeatReply(
         generation=node.generation, leases=grants, stop=stop, server_time=now,
@@ -74,9 +78,10 @@ def _record(tx: Transaction, beat: _Beat) -> HeartbeatReply | None:
     )  # fmt: skip
 
 
-def _was_away(node: Node, beat: _Beat) -> bool:
-    heard = node.last_heartbeat_at
-    return node.health != NodeHealth.READY or heard is None or heard < beat.heard_since
+def _was_away(tx: Transaction, node: Node, beat: _Beat) -> bool:
+    if node.health != NodeHealth.READY or node.heard_at is None:
+        return True
+    return (tx.lease_time - node.heard_at).total_seconds() > beat.silent_s
 
 
 def _note_news(
@@ -88,14 +93,14 @@ def _note_news(
         record_inventory(tx, node, beat.request.inventory, beat.now)
     if node.health != NodeHealth.READY:
         move_health(tx, node, NodeHealth.READY, "heartbeat", "heartbeats arrive", beat.now)
-    elif _was_away(node, beat):
+    elif _was_away(tx, node, beat):
         # Nobody had missed it yet, but placing on it was suspended: that is over.
         tx.hints.add(CYCLE)
         tx.events.append("node", node.id, None, "node.heard", "heartbeats arrive again", beat.now)
 
 
 def _renew(
-    tx: Transaction, node_id: str, request: HeartbeatRequest, now: datetime
+    tx: Transaction, node_id: str, request: HeartbeatRequest
 ) -> tuple[tuple[LeaseGrant, ...], tuple[str, ...]]:
     """A lease may end while we look at it: only what the update says it renewed is granted."""
     named = {(replica.replica_id, replica.epoch) for replica in request.replicas}
@@ -103,11 +108,11 @@ def _renew(
     renewed: set[str] = set()
     for ttl_s in sorted({lease.ttl_s for lease in leases}):
         ids = [lease.id for lease in leases if lease.ttl_s == ttl_s]
-        renewed |= tx.leases.renew(ids, expires_at(now, ttl_s))
+        renewed |= tx.leases.renew(ids, expires_at(tx.lease_time, ttl_s))
     granted = [lease for lease in leases if lease.id in renewed]
     kept = {(lease.replica_id, lease.epoch) for lease in granted}
     stop = tuple(replica_id for replica_id, epoch in sorted(named - kept))
-    return tuple(grant_of(lease, now) for lease in granted), stop
+    return tuple(grant_of(lease, tx.lease_time) for lease in granted), stop
 
 
 def _not_none(reply: HeartbeatReply | None) -> HeartbeatReply:

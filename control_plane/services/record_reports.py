@@ -82,6 +82,7 @@ def _apply(tx: Transaction, replica: Replica, seen: Observation, now: datetime) 
     else:
         if seen.state is ReplicaState.RUNNING:
             replica.started_at = replica.started_at or now
+            tx.leases.begin(replica.id, tx.lease_time)
         why = _why_stopped(tx, replica) if seen.state is ReplicaState.STOPPING else None
         message = f"stopping: {why}" if why else seen.message or str(seen.state)
         move_replica(tx, replica, seen.state, seen.state, message, now)

@@ -38,13 +38,14 @@ def hours(start: datetime, end: datetime) -> Iterator[tuple[datetime, float]]:
 
 
 def _roll_up(tx: Transaction, now: datetime) -> int:
-    leases = tx.leases.to_roll_up(now, BATCH)
+    leases = tx.leases.to_roll_up(tx.lease_time, BATCH)
+    ahead = now - tx.lease_time  # hours are those of the wall, seconds those of the lease clock
     used: Counter[_Key] = Counter()
     projects = {lease.job_id: lease.project_id for lease in leases}
     for lease in leases:
         start = lease.rolled_up_to or lease.granted_at
-        end = lease.ended_at or now
-        for hour, seconds in hours(start, end):
+        end = lease.ended_at or tx.lease_time
+        for hour, seconds in hours(start + ahead, end + ahead):
             for chip in lease.chips:
                 used[lease.job_id, chip["type"], hour] += seconds * chip["milli"] / 1000.0
         lease.rolled_up_to = max(start, end)

@@ -73,7 +73,7 @@ def _commit(
     """All of the plan that is not overtaken, and its record, in one transaction."""
     now = deps.clock.now()
     check_leads(tx, cycle.epoch)
-    outcome = commit_plan(tx, pool, plan, cycle.started, now)
+    outcome = commit_plan(tx, pool, plan, now)
     tx.history.add(cycle.row(outcome, time.perf_counter() - clock))
     return outcome
 

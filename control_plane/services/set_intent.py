@@ -37,7 +37,7 @@ def set_intent(
                 hint="cordon or drain it first" if intent is NodeIntent.RETIRED else None,
             ) from error
         if intent is NodeIntent.RETIRED and tx.replicas.live_on(node.id):
-            hint = _before_retiring(tx, node, was)
+            hint = _before_retiring(tx, node, was, now)
             raise Conflict(f"node {node.name} still runs replicas", hint=hint)
         if intent is NodeIntent.DRAINING:
             drain(tx, node, now)
@@ -62,9 +62,9 @@ def drain(tx: Transaction, node: Node, now: datetime) -> None:
         move_intent(tx, node, NodeIntent.CORDONED, "drained", "nothing runs here any more", now)
 
 
-def _before_retiring(tx: Transaction, node: Node, was: NodeIntent) -> str:
+def _before_retiring(tx: Transaction, node: Node, was: NodeIntent, now: datetime) -> str:
     """What has to happen before a node that runs replicas leaves the pool for good."""
-    held = silent_node_holds(tx, node)
+    held = silent_node_holds(tx, node, now)
     if held is not None:
         return f"{held}: retire it then"
     draining = was is NodeIntent.DRAINING

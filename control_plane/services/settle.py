@@ -92,9 +92,9 @@ def finish_gang(tx: Transaction, job: Job, gang: Gang, now: datetime) -> None:
     note_end(gang, outcome)
     if target is JobState.QUEUED:
         delay = backoff_s(gang.failures_in_a_row) if outcome is Outcome.RETRY else 0.0
-        gang.not_before = now + timedelta(seconds=delay)
+        gang.not_before = tx.lease_time + timedelta(seconds=delay)
         gang.master = gang.wait = gang.outcome = None
-        reason, message = outcome, _next_attempt(gang, delay)
+        reason, message = outcome, _next_attempt(gang, delay, now)
     move_gang(tx, job, gang, target, reason, message, now)
 
 
@@ -141,13 +141,12 @@ def _settle_active(
         move_gang(tx, job, gang, JobState.RUNNING, "running", message, now)
 
 
-def _next_attempt(gang: Gang, delay_s: float) -> str:
+def _next_attempt(gang: Gang, delay_s: float, now: datetime) -> str:
     """What ended and what comes next, for example `attempt 1 ended: rank 0 on node a: exit code 1;
     attempt 2 can start from 12:00:05 UTC on`.
     """
-    start = (
-        f"can start from {gang.not_before:%H:%M:%S} UTC on" if delay_s else "waits for its place"
-    )
+    at = now + timedelta(seconds=delay_s)
+    start = f"can start from {at:%H:%M:%S} UTC on" if delay_s else "waits for its place"
     return f"{end_of_attempt(gang)}; attempt {gang.attempt + 1} {start}"
 
 

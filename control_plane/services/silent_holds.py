@@ -44,14 +44,18 @@ def silent_holds(tx: Transaction, job: Job, gangs: Sequence[Gang], now: datetime
             outcome = gang.outcome or outcome_if_lost(tx, job, gang, there[0], now)
             then = _THEN.get(outcome, "the job starts elsewhere")
             who = _who(job, there)
-            told.append(f"{who} on {_unheard(nodes[node_id])}; {_ends(of_them)}, then {then}")
+            told.append(
+                f"{who} on {_unheard(nodes[node_id])}; {_ends(tx, of_them, now)}, then {then}"
+            )
     return told
 
 
-def silent_node_holds(tx: Transaction, node: Node) -> str | None:
+def silent_node_holds(tx: Transaction, node: Node, now: datetime) -> str | None:
     """The same of all that a node holds; None for one that is heard of, or holds nothing."""
     leases = tx.leases.held_on(node.id)
-    return f"{_unheard(node)}; {_ends(leases)}" if node.health in _SILENT and leases else None
+    return (
+        f"{_unheard(node)}; {_ends(tx, leases, now)}" if node.health in _SILENT and leases else None
+    )
 
 
 def _who(job: Job, replicas: Sequence[Replica]) -> str:
@@ -65,7 +69,7 @@ def _unheard(node: Node) -> str:
     return f"node {node.name}, unheard of since {node.last_heartbeat_at or node.created_at:{_TIME}}"
 
 
-def _ends(leases: Sequence[Lease]) -> str:
-    last = max(over_at(lease.expires_at, lease.ttl_s) for lease in leases)
+def _ends(tx: Transaction, leases: Sequence[Lease], now: datetime) -> str:
+    last = (now - tx.lease_time) + max(over_at(lease.expires_at, lease.ttl_s) for lease in leases)
     which = "its lease ends" if len(leases) == 1 else "the last of its leases ends"
     return f"{which} at {last:{_TIME}}"

@@ -78,7 +78,7 @@ def judge_cause(
     """The verdict on an attempt that failed by this cause, at this replica."""
     before = Failures(gang.own_failures, gang.infrastructure_failures, gang.failures_in_a_row)
     attempt = Attempt(
-        ran_s=_ran_s(replica, now),
+        ran_s=_ran_s(tx, replica),
         advanced=_advanced(tx, job, gang),
         answered=job.type == JobType.SERVE and replica.ready_at is not None,
     )
@@ -148,10 +148,15 @@ def _succeeded(job: Job, replica: Replica) -> bool:
     return completed and job.type != JobType.SERVE
 
 
-def _ran_s(replica: Replica, now: datetime) -> float:
-    if replica.started_at is None:
+def _ran_s(tx: Transaction, replica: Replica) -> float:
+    """By its supervisor's own clock, else by its lease: wall time may have stepped."""
+    wall_s: float | None = (replica.exit or {}).get("wall_s")
+    if wall_s is not None:
+        return wall_s
+    lease = tx.leases.of_replica(replica.id)
+    if lease is None or lease.began_at is None:
         return 0.0
-    return ((replica.ended_at or now) - replica.started_at).total_seconds()
+    return ((lease.ended_at or tx.lease_time) - lease.began_at).total_seconds()
 
 
 def _advanced(tx: Transaction, job: Job, gang: Gang) -> bool:

@@ -15,15 +15,14 @@ from penstock.api.states import JobState, JobType, NodeHealth, Outcome
 
 
 def watch_nodes(deps: Deps, listening_since: datetime) -> int:
-    """The number of nodes whose health changed. Silence counts from when we began to listen:
-    after our own absence every node gets its time to be heard.
+    """The number of nodes whose health changed. Silence counts in lease time, from when we
+    began to listen: after our own absence every node gets its time to be heard.
     """
-    now = deps.clock.now()
     with deps.store.read() as tx:
         due = [
             node.id
             for node in tx.nodes.all()
-            if _judged(deps, node, listening_since, now) != node.health
+            if _judged(deps, node, listening_since, tx.lease_time) != node.health
         ]
     for node_id in due:
         deps.run(partial(_watch, deps=deps, node_id=node_id, listening_since=listening_since))
@@ -31,7 +30,7 @@ def watch_nodes(deps: Deps, listening_since: datetime) -> int:
 
 
 def _judged(deps: Deps, node: Node, listening_since: datetime, now: datetime) -> NodeHealth:
-    heard = max(node.last_heartbeat_at or node.created_at, listening_since)
+    heard = max(node.heard_at or listening_since, listening_since)
     return health_after_silence(
         NodeHealth(node.health), (now - heard).total_seconds(),
         deps.rules.suspect_after_s, deps.rules.lost_after_s,
@@ -43,7 +42,7 @@ def _watch(tx: Transaction, deps: Deps, node_id: str, listening_since: datetime)
     node = tx.nodes.get(node_id)
     if node is None:
         return
-    health = _judged(deps, node, listening_since, now)
+    health = _judged(deps, node, listening_since, tx.lease_time)
     if health == node.health:
         return
     move_health(tx, node, health, "silent", "no heartbeat arrives", now)

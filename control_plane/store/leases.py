@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import Lease, Replica
@@ -65,14 +65,21 @@ class Leases:
         return self._session.scalar(select(Lease).where(Lease.replica_id == replica_id))
 
     def renew(self, lease_ids: Collection[str], expires_at: datetime) -> set[str]:
-        """Sets the end of those that are still held, and says which these are."""
-        renewed = self._session.scalars(
+        """Moves the end of those that are still held on, never back, and says which these are."""
+        later = case((Lease.expires_at < expires_at, expires_at), else_=Lease.expires_at)
+        renewed = self._session.execute(
             update(Lease)
             .where(Lease.id.in_(sorted(lease_ids)), Lease.state == LeaseState.HELD)
-            .values(expires_at=expires_at)
-            .returning(Lease.id)
-        )
+            .values(expires_at=later)
+            .returning(Lease.id),
+            execution_options={"synchronize_session": "fetch"},
+        ).scalars()
         return set(renewed)
+
+    def begin(self, replica_id: str, now: datetime) -> None:
+        """Its replica runs."""
+        mine = update(Lease).where(Lease.replica_id == replica_id, Lease.began_at.is_(None))
+        self._session.execute(mine.values(began_at=now))
 
     def end(
         self, lease_id: str, to: LeaseState, now: datetime, expires_at: datetime | None = None

@@ -28,7 +28,7 @@ class Host:
     labels: dict[str, Any]
     cores_milli: int
     memory_bytes: int
-    last_heartbeat_at: datetime | None
+    heard_at: datetime | None
 
 
 class Nodes:
@@ -78,7 +78,7 @@ class Nodes:
         """Nodes that are not retired, as plain values: what a cycle needs of them."""
         columns = (
             Node.id, Node.name, Node.version, Node.health, Node.intent, Node.labels,
-            Node.cores_milli, Node.memory_bytes, Node.last_heartbeat_at,
+            Node.cores_milli, Node.memory_bytes, Node.heard_at,
         )  # fmt: skip
         query = select(*columns).where(Node.intent != NodeIntent.RETIRED).order_by(Node.name)
         return [Host(*row) for row in self._session.execute(query)]
@@ -95,10 +95,14 @@ class Nodes:
         rows = self._session.scalars(select(Chip).where(Chip.id.in_(tuple(chip_ids))))
         return {row.id: row for row in rows}
 
-    def beat(self, node_id: str, now: datetime, **columns: Any) -> None:
-        """Writes a heartbeat's columns past the version guard: they are nobody's decision."""
+    def beat(self, node_id: str, now: datetime, heard_at: datetime, **columns: Any) -> None:
+        """Writes a heartbeat's columns past the version guard: they are nobody's decision.
+        `heard_at` is lease time, `now` is shown.
+        """
         self._session.execute(
-            update(Node).where(Node.id == node_id).values(last_heartbeat_at=now, **columns)
+            update(Node)
+            .where(Node.id == node_id)
+            .values(last_heartbeat_at=now, heard_at=heard_at, **columns)
         )
 
     def bump_generation(self, node_ids: Collection[str]) -> None:

@@ -34,12 +34,13 @@ class Wait:
 @dataclass(frozen=True, slots=True)
 class Pool:
     """A snapshot with the versions of its nodes, which guard the commit of a plan made of it,
-    and with what is known of the waiting gangs by their id.
+    and with what is known of the waiting gangs by their id. `lease_time` is that of the read.
     """
 
     snapshot: plan.Snapshot
     node_versions: Mapping[str, int]
     waits: Mapping[str, Wait]
+    lease_time: datetime
 
 
 class PoolReader:
@@ -52,13 +53,14 @@ class PoolReader:
         """Everything that a cycle decides on, in one consistent read. A node that was silent for
         `suspect_after_s` takes nothing new, even while nobody has called it suspect yet.
         """
-        heard_since = now - timedelta(seconds=suspect_after_s)
+        heard_since = tx.lease_time - timedelta(seconds=suspect_after_s)
+        ahead = now - tx.lease_time  # the planner's times are those that people are told
         hosts, holds, queued = tx.nodes.hosts(), tx.leases.holds(), tx.jobs.queued_gangs()
         versions = {host.id: host.version for host in hosts}
         facts, held, siblings = self._facts.of(tx, versions), _Held.of(holds), _placed_types(holds)
         snapshot = plan.Snapshot(
             nodes=tuple(_node(host, facts[host.id], held, heard_since) for host in hosts),
-            queued=tuple(gang_of(gang, siblings.get(gang.job_id, {})) for gang in queued),
+            queued=tuple(gang_of(gang, siblings.get(gang.job_id, {}), ahead) for gang in queued),
             running=tuple(_running(tx, holds, now)),
             queues=tuple(_queue(row, held) for row in tx.queues.all()),
             speeds=_speeds(tx, facts.values()),
@@ -68,7 +70,7 @@ class PoolReader:
             gang.id: Wait(gang.job_id, gang.index, (gang.wait or {}).get("code"), gang.not_before)
             for gang in queued
         }
-        return Pool(snapshot, versions, waits)
+        return Pool(snapshot, versions, waits, tx.lease_time)
 
 
 @dataclass(slots=True)
@@ -124,7 +126,7 @@ def _closed(host: Host, heard_since: datetime) -> plan.Closed | None:
         return plan.Closed(host.intent)
     if host.health != NodeHealth.READY:
         return plan.Closed(host.health)
-    heard = host.last_heartbeat_at is not None and host.last_heartbeat_at >= heard_since
+    heard = host.heard_at is not None and host.heard_at >= heard_since
     return None if heard else plan.Closed.SUSPECT
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cached_property
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from control_plane.store.engine import Database, Lane
 from control_plane.store.events import Events
 from control_plane.store.history import History
 from control_plane.store.jobs import Jobs
+from control_plane.store.lease_clock import LeaseTime
 from control_plane.store.leases import Leases
 from control_plane.store.nodes import Nodes
 from control_plane.store.queues import Queues
@@ -54,6 +56,15 @@ class Transaction:
     @cached_property
     def leases(self) -> Leases:
         return Leases(self.session)
+
+    @cached_property
+    def lease_clock(self) -> LeaseTime:
+        return LeaseTime(self.session)
+
+    @cached_property
+    def lease_time(self) -> datetime:
+        """What all of this transaction's leases are granted, renewed, ended and metered by."""
+        return self.lease_clock.now()
 
     @cached_property
     def nodes(self) -> Nodes:

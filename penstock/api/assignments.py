@@ -110,6 +110,9 @@ class LeaseGrant(View):
     epoch: int
     remaining_s: float
     margin_s: float
+    ttl_s: float | None = Field(
+        default=None, description="the most that `remaining_s` may be; null from older servers"
+    )
 
 
 class Assignment(View):

@@ -20,7 +20,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from control_plane.clock import ManualClock
 from control_plane.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.bootstrap import bootstrap
@@ -30,6 +29,7 @@ from control_plane.store.log_store import LogStore
 from control_plane.store.migrate import migrate
 from control_plane.store.unit_of_work import Store
 from tests.fakes.cluster import BIG, Cluster, a_task
+from tests.fakes.lease_clock import CloudClock
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def _one_more(rig: Cluster, number: int) -> float:
 
 
 def _rig(folder: Path) -> Cluster:
-    clock = ManualClock(datetime(2026, 1, 5, 12, 0, tzinfo=UTC))
+    clock = CloudClock(datetime(2026, 1, 5, 12, 0, tzinfo=UTC))
     database = open_database(f"sqlite:///{folder / 'penstock.db'}")
     migrate(database)
     storage, hub = (folder / "storage").as_uri(), Hub()
@@ -78,6 +78,7 @@ def _rig(folder: Path) -> Cluster:
         store=Store(database), hints=hub, clock=clock, logs=LogStore(storage), storage=storage,
         launcher=AgentLauncher(hub.publish),
     )  # fmt: skip
+    clock.bind(deps.store)
     bootstrap(deps)
     return Cluster(deps, clock)
 

@@ -39,6 +39,7 @@ from penstock.api.tokens import JoinTokenRequest
 from scheduler import planner
 from scheduler.model import Plan, Snapshot
 from scheduler.policies.base import Policy
+from tests.fakes.lease_clock import lease_time
 from tests.fakes.node_agent import FakeAgent
 
 GIB = 2**30
@@ -73,7 +74,7 @@ class Cluster:
 
     def __post_init__(self) -> None:
         self.deps = replace(self.deps, hints=self.hub)
-        self.listening_since = self.clock.now()
+        self.listening_since = lease_time(self.deps.store)
 
     # -- what people do --
 

@@ -21,7 +21,6 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from control_plane.api.app import build_api
-from control_plane.clock import ManualClock
 from control_plane.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.bootstrap import bootstrap
@@ -31,6 +30,7 @@ from control_plane.store.engine import open_database
 from control_plane.store.log_store import LogStore
 from control_plane.store.migrate import migrate
 from control_plane.store.unit_of_work import Store
+from tests.fakes.lease_clock import CloudClock
 from tests.integration.databases import PostgresServer, postgres
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -88,8 +88,8 @@ def store(database_url: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(START)
+def clock() -> CloudClock:
+    return CloudClock(START)
 
 
 @pytest.fixture
@@ -98,13 +98,14 @@ def hub() -> Hub:
 
 
 @pytest.fixture
-def deps(store: Store, clock: ManualClock, hub: Hub, tmp_path: Path) -> Deps:
+def deps(store: Store, clock: CloudClock, hub: Hub, tmp_path: Path) -> Deps:
     """With the default project and queue."""
     storage = (tmp_path / "storage").as_uri()
     made = Deps(
         store=store, hints=hub, clock=clock, logs=LogStore(storage), storage=storage,
         launcher=AgentLauncher(hub.publish),
     )  # fmt: skip
+    clock.bind(store)
     bootstrap(made)
     return made
 

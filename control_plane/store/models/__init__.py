@@ -2,6 +2,7 @@
 
 from control_plane.store.models.accounts import IdempotencyKey, JoinToken, Project, Token
 from control_plane.store.models.base import Base
+from control_plane.store.models.clock import LeaseClock
 from control_plane.store.models.fleet import Chip, Node, Queue, Speed
 from control_plane.store.models.history import (
     Cycle,
@@ -28,6 +29,7 @@ __all__ = [
     "JoinToken",
     "Leader",
     "Lease",
+    "LeaseClock",
     "Node",
     "Project",
     "Queue",

@@ -14,8 +14,8 @@ from control_plane.store.models.base import Base, Big, Id, Long, Ref, Short
 class Node(Base):
     """One machine. `version` guards capacity: whatever may shrink it raises it.
 
-    Heartbeats write their columns without touching `version`. `generation` counts changes of
-    the node's assignment list.
+    Heartbeats write their columns without touching `version`; `heard_at` is lease time.
+    `generation` counts changes of the node's assignment list.
     """
 
     __tablename__ = "nodes"
@@ -41,6 +41,9 @@ class Node(Base):
     next_credential_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
     credential_at: Mapped[datetime]
     last_heartbeat_at: Mapped[datetime | None]
+    heard_at: Mapped[datetime | None]
+    incarnation: Mapped[str | None] = mapped_column(String(48))
+    refused_incarnation: Mapped[str | None] = mapped_column(String(48))
     created_at: Mapped[datetime]
     version: Mapped[int]
 

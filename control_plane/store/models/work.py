@@ -128,7 +128,10 @@ class Replica(Stated, Base):
 
 
 class Lease(Base):
-    """A time-limited exclusive hold of a replica on chips and host cores and memory."""
+    """A time-limited exclusive hold of a replica on chips and host cores and memory.
+
+    Its times are lease time (`store/lease_clock.py`); `began_at` is when its replica first ran.
+    """
 
     __tablename__ = "leases"
 
@@ -145,6 +148,7 @@ class Lease(Base):
     memory_bytes: Mapped[Big]
     ttl_s: Mapped[float]
     granted_at: Mapped[datetime]
+    began_at: Mapped[datetime | None]
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     rolled_up_to: Mapped[datetime | None]

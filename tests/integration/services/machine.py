@@ -23,6 +23,7 @@ from control_plane.store.unit_of_work import Store
 from penstock.api.states import ChipHealth, ExitReason, JobState, NodeIntent
 from tests.fakes.cluster import BIG, SMALL, Cluster, a_gang, a_server, an_inventory
 from tests.fakes.failing_store import Crash, FailingStore
+from tests.fakes.lease_clock import lease_time
 from tests.fakes.node_agent import FakeAgent
 from tests.integration.services.invariants import Memory, broken
 
@@ -139,7 +140,7 @@ class CloudMachine(RuleBasedStateMachine):
             getattr(self.cluster, part)()
         except Crash:
             self.cluster.holder += "'"
-            self.cluster.listening_since = self.cluster.clock.now()
+            self.cluster.listening_since = lease_time(store)
         self._use(Store(store.database))
 
     # -- nodes --

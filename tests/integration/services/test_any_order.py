@@ -10,7 +10,6 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from control_plane.clock import ManualClock
 from control_plane.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.bootstrap import bootstrap
@@ -19,6 +18,7 @@ from control_plane.store.log_store import LogStore
 from control_plane.store.models import Base
 from control_plane.store.unit_of_work import Store
 from tests.fakes.cluster import Cluster
+from tests.fakes.lease_clock import CloudClock
 from tests.integration.conftest import START
 from tests.integration.services.machine import CloudMachine
 
@@ -36,11 +36,12 @@ def test_whatever_happens_in_whatever_order_every_promise_holds(
         with database.engine.begin() as connection:
             for table in Base.metadata.sorted_tables:
                 connection.execute(table.delete())
-        clock, storage = ManualClock(START), (tmp_path / "storage").as_uri()
+        clock, storage = CloudClock(START), (tmp_path / "storage").as_uri()
         deps = Deps(
             store=Store(database), hints=Hub(), clock=clock, logs=LogStore(storage),
             storage=storage, launcher=AgentLauncher(lambda topic: None),
         )  # fmt: skip
+        clock.bind(deps.store)
         bootstrap(deps)
         return Cluster(deps, clock)
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from control_plane.clock import ManualClock
 from control_plane.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.bootstrap import bootstrap
@@ -23,6 +22,7 @@ from control_plane.store.unit_of_work import Store
 from penstock.api.states import ExitReason, NodeIntent
 from tests.fakes.cluster import Cluster, a_gang, a_server, a_task
 from tests.fakes.failing_store import Crash, FailingStore
+from tests.fakes.lease_clock import CloudClock, lease_time
 from tests.integration.conftest import START
 from tests.integration.services.invariants import broken
 
@@ -142,11 +142,12 @@ def _empty(database: Database) -> None:
 
 
 def _cluster(store: FailingStore, folder: Path) -> Cluster:
-    clock, storage = ManualClock(START), (folder / "storage").as_uri()
+    clock, storage = CloudClock(START), (folder / "storage").as_uri()
     deps = Deps(
         store=store, hints=Hub(), clock=clock, logs=LogStore(storage), storage=storage,
         launcher=AgentLauncher(lambda topic: None),
     )  # fmt: skip
+    clock.bind(store)
     bootstrap(deps)
     return Cluster(deps, clock)
 
@@ -158,7 +159,7 @@ def _restart(cluster: Cluster) -> None:
     cluster.holder += "'"
     cluster.lead()
     cluster.clock.advance(10)
-    cluster.listening_since = cluster.clock.now()
+    cluster.listening_since = lease_time(cluster.deps.store)
     for agent in cluster.agents.values():
         agent.deps = cluster.deps
 

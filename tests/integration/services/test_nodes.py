@@ -18,6 +18,7 @@ from penstock.api.chips import ChipSample
 from penstock.api.states import ChipHealth, JobState, NodeIntent
 from penstock.api.tokens import JoinTokenRequest
 from tests.fakes.cluster import ADMIN, BIG, SERVER, Cluster, a_task, an_inventory
+from tests.fakes.lease_clock import lease_time
 
 NUM_THREADS = 6
 
@@ -212,7 +213,7 @@ def test_silence_counts_from_when_we_began_to_listen(cluster: Cluster) -> None:
     """After our own absence no node is blamed for it."""
     cluster.node("a")
     cluster.clock.advance(3600)
-    cluster.listening_since = cluster.clock.now()
+    cluster.listening_since = lease_time(cluster.deps.store)
     cluster.sweep()
     assert cluster.node_row("a").health == "ready"
 
@@ -221,7 +222,7 @@ def test_nothing_is_placed_on_a_node_that_nobody_has_heard_of_lately(cluster: Cl
     """After our own absence it takes a heartbeat, not only the absence of blame."""
     agent = cluster.node("a")
     cluster.clock.advance(3600)
-    cluster.listening_since = cluster.clock.now()
+    cluster.listening_since = lease_time(cluster.deps.store)
     cluster.submit(a_task("one"))
     cluster.sweep()
     assert cluster.cycle() == 0

@@ -147,6 +147,20 @@ def test_renewals_count_from_the_moment_the_request_was_sent() -> None:
     assert runtime.renewals["replica_1"] == [7 + seconds_ns(89)]
 
 
+def test_no_grant_moves_a_deadline_beyond_its_ttl() -> None:
+    """Whatever a server says of the time that remains."""
+    runtime = FakeRuntime()
+    keeper = a_keeper(runtime)
+    keeper.take(a_list(1, an_assignment(lease=a_lease(remaining_s=0))), boottime_ns())
+    long = a_lease(remaining_s=7200).model_copy(update={"ttl_s": 60.0})
+    sent_ns = boottime_ns()
+    keeper.renew([long], sent_ns)
+    launch = runtime.replicas.get("replica_1")
+    assert launch is None or runtime.renewals["replica_1"][-1] == sent_ns + seconds_ns(49)
+    keeper.take(a_list(2, an_assignment(lease=long)), sent_ns)
+    assert runtime.replicas["replica_1"].launch.deadline_ns <= sent_ns + seconds_ns(49)
+
+
 def test_a_replica_without_a_lease_at_the_server_is_stopped() -> None:
     runtime = FakeRuntime()
     keeper = a_keeper(runtime)

@@ -1,0 +1,37 @@
+"""The thread that moves the lease clock on while its process leads; a long cycle stops it not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from control_plane.services.deps import Deps
+from control_plane.services.lease_clock import TICK_S, LeaseTicker
+
+log = structlog.get_logger()
+
+
+class ClockThread:
+    """`epoch` says under which epoch this process leads, or None."""
+
+    def __init__(self, deps: Deps, epoch: Callable[[], int | None]) -> None:
+        self._ticker = LeaseTicker(deps)
+        self._epoch = epoch
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lease-clock", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        self._stopping.set()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(TICK_S):
+            try:
+                self._ticker.tick(self._epoch())
+            except Exception:  # process loop: while the clock stands, no lease could ever end
+                log.exception("lease_clock_tick_failed")
