@@ -28,7 +28,7 @@ from agents.loops.reports import ReportLoop
 from agents.loops.sweep import SweepLoop
 from agents.node import NodeWatch
 from agents.pictures import Pictures
-from agents.settings import Settings
+from agents.settings import Settings, forget_token
 from agents.state import identity, sockets
 from agents.state.identity import Identity
 from agents.workload_socket import WorkloadSocket
@@ -65,6 +65,7 @@ class Agent:
         self.identity = await enrol.join(
             joining, self.control_plane, self.node.inventory, self.random
         )
+        forget_token(settings)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -24,6 +25,9 @@ PASSED_ON: Final = (
 """Variables of the agent's own environment that replicas inherit; no other reaches them."""
 
 
+TOKEN_VARIABLE: Final = "PENSTOCK_AGENT_JOIN_TOKEN"
+
+
 class Settings(BaseSettings):
     """One agent. Durations are seconds, sizes bytes."""
 
@@ -35,7 +39,9 @@ class Settings(BaseSettings):
         default=Path.home() / ".penstock" / "agent", description="a folder on a local disk"
     )
     join_token: SecretStr | None = Field(default=None, description="needed once, to enrol")
-    join_token_file: Path | None = Field(default=None, description="a file that holds it")
+    join_token_file: Path | None = Field(
+        default=None, description="a file that holds it; removed once the node has joined"
+    )
     ca_file: Path | None = Field(default=None, description="the one CA to trust the server by")
     insecure: bool = Field(
         default=False, description="send the credential over plain http to another host"
@@ -91,10 +97,55 @@ class Settings(BaseSettings):
         return self
 
     def token(self) -> str | None:
-        """The join token, from wherever it was given. Raises OSError for an unreadable file."""
+        """The join token, from wherever it was given; of a file that was used up None. Raises
+        OSError for an unreadable file.
+        """
         if self.join_token_file is not None:
-            return self.join_token_file.read_text(encoding="utf-8").strip()
+            with suppress(FileNotFoundError):
+                return self.join_token_file.read_text(encoding="utf-8").strip()
+            return None
         return self.join_token.get_secret_value() if self.join_token is not None else None
+
+
+def forget_token(settings: Settings) -> None:
+    """Removes the token's file: it is of no use any more. One that may not be removed stays."""
+    file = settings.join_token_file
+    if file is not None and file.is_file():
+        with suppress(OSError):
+            file.unlink()
+
+
+def hide_join_token(argv: Sequence[str]) -> None:
+    """Starts this process anew, under the same id, where its command line or environment has the
+    join token: both stay readable under /proc for whatever runs as the same user. The token then
+    comes through a pipe that is read once.
+    """
+    given = _parser().parse_known_args(argv)[0]
+    names = {name.upper(): name for name in os.environ}
+    told = os.environ.get(names.get(TOKEN_VARIABLE, ""), "")
+    token = given.join_token or told
+    if not token:
+        return
+    environ = {name: text for name, text in os.environ.items() if name.upper() != TOKEN_VARIABLE}
+    begin = sys.orig_argv[: len(sys.orig_argv) - len(argv)]
+    command = [*begin, *_without_token(argv)]
+    if given.join_token_file is None and f"{TOKEN_VARIABLE}_FILE" not in names:
+        reading, writing = os.pipe()
+        os.write(writing, token.encode())
+        os.close(writing)
+        os.set_inheritable(reading, True)
+        command += ["--join-token-file", f"/dev/fd/{reading}"]
+    os.execve(sys.executable, command, environ)
+
+
+def _without_token(argv: Sequence[str]) -> list[str]:
+    kept, words = [], iter(argv)
+    for word in words:
+        if word == "--join-token":
+            next(words, None)
+        elif not word.startswith("--join-token="):
+            kept.append(word)
+    return kept
 
 
 def read_settings(argv: Sequence[str]) -> Settings:

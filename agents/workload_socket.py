@@ -133,6 +133,7 @@ class WorkloadSocket:
     async def _failed(self, held: Held, message: Message) -> Message:
         """Kept on disk, too; told with the end, of which it is the reason."""
         said = {name: message.get(name) for name in ("code", "message")}
+        said["final"] = message.get("final", False)
         failure = Failure.model_validate(said)
         try:
             self.keeper.runtime.note_failure(held.id, failure)

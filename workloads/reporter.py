@@ -70,9 +70,11 @@ class Reporter:
         """The job's own result, merged into what the job shows; delivered before `close` ends."""
         self._put("result", {"result": result})
 
-    def failed(self, code: str, message: str) -> None:
-        """Why this replica cannot go on, for its user; delivered before `close` ends."""
-        self._put("failed", {"code": code, "message": message[:MAX_MESSAGE]})
+    def failed(self, code: str, message: str, *, final: bool = False) -> None:
+        """Why this replica cannot go on, for its user; delivered before `close` ends. `final`: it
+        would end the same on any node.
+        """
+        self._put("failed", {"code": code, "message": message[:MAX_MESSAGE], "final": final})
 
     def commit(self, step: int, uri: str, manifest_sha256: str) -> None:
         """Makes a written checkpoint real, in the background; later commits wait for earlier."""

@@ -48,12 +48,14 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """How far a failed attempt came. `advanced`: it committed a step beyond every step that an
-    attempt before it had committed. `answered`: it served.
+    attempt before it had committed. `answered`: it served. `final`: its own word is that another
+    try would end the same.
     """
 
     ran_s: float = 0.0
     advanced: bool = False
     answered: bool = False
+    final: bool = False
 
     @property
     def lasted(self) -> bool:
@@ -68,7 +70,8 @@ def judge(
     Infrastructure faults have a budget of their own and never touch the user's. They count in
     a row: an attempt that lasted or got further than all before it forgets those before it, so
     that long training goes on through rare faults. Only lasting shortens the back-off again: work
-    that dies at once goes on ever more slowly. A timeout is what the user asked for: it is final.
+    that dies at once goes on ever more slowly. A timeout is what the user asked for: it is final,
+    as is a failure that the workload itself calls so.
     """
     if reason is ExitReason.TIMEOUT:
         return Outcome.FAILED, failures
@@ -80,7 +83,7 @@ def judge(
         again = limits.infrastructure is None or after.infrastructure <= limits.infrastructure
     else:
         after = Failures(own + 1, infrastructure, in_a_row)
-        again = after.own <= limits.own
+        again = after.own <= limits.own and not attempt.final
     return (Outcome.RETRY if again else Outcome.FAILED), after
 
 

@@ -32,10 +32,12 @@ def check_spec(tx: Transaction, spec: JobSpec) -> JobSpec:
     if found:
         codes = {"/queue": "unknown_queue", "/name": "bad_name", "/serve/endpoint": "bad_name"}
         kinds = {codes.get(one.pointer, "unknown_chip") for one in found}
+        there_is = "see what there is: penstock chip list, penstock queue list"
+        hint = None if kinds == {"bad_name"} else there_is
         raise Invalid(
             "; ".join(one.message for one in found),
             code=kinds.pop() if len(kinds) == 1 else "invalid",
-            hint="see what there is: penstock chip list, penstock queue list",
+            hint=hint,
             violations=found,
         )
     assert queue is not None

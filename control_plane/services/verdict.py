@@ -81,11 +81,17 @@ def judge_cause(
         ran_s=_ran_s(tx, replica),
         advanced=_advanced(tx, job, gang),
         answered=job.type == JobType.SERVE and replica.ready_at is not None,
+        final=_is_final(replica),
     )
     outcome, after = judge(cause.exit_reason, before, limits_of(job), attempt)
     message = f"{whose(tx, replica)}: {cause.message}"
     if outcome is Outcome.FAILED:
-        message += _given_up(job, cause.exit_reason, after)
+        final = attempt.final and cause.exit_reason not in INFRASTRUCTURE
+        message += (
+            "; another try would end the same"
+            if final
+            else _given_up(job, cause.exit_reason, after)
+        )
     told = Cause(cause.exit_reason, cause.reason, message)
     return Verdict(outcome, after, told, (replica.exit or {}).get("code"))
 
@@ -140,6 +146,11 @@ def _told_other(replica: Replica) -> bool:
 def _told(replica: Replica) -> str | None:
     """The code of the workload's own word on why it ended."""
     return ((replica.exit or {}).get("failure") or {}).get("code")
+
+
+def _is_final(replica: Replica) -> bool:
+    """Whether the workload said that another try would end the same."""
+    return bool(((replica.exit or {}).get("failure") or {}).get("final"))
 
 
 def _succeeded(job: Job, replica: Replica) -> bool:

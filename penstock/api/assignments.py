@@ -189,6 +189,7 @@ class Failure(Strict):
 
     code: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
     message: Annotated[str, BeforeValidator(_one_line(1000))] = Field(min_length=1)
+    final: bool = Field(default=False, description="another try, anywhere, would end the same")
 
 
 class ExitRecord(Strict):

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from workloads.engine.model_files import ModelFiles, ModelRefused, open_model
+from workloads.engine.model_files import ModelAway, ModelFiles, ModelRefused, open_model
 from workloads.engine.options import ServeWork
 from workloads.engine.tokenizer import TextTokenizer, load_tokenizer
 from workloads.failures import told_os_error
@@ -45,7 +45,7 @@ def load_model(work: ServeWork, device: str) -> LoadedModel:
     try:
         return _load(work, device)
     except OSError as error:
-        raise ModelRefused(f"{work.model_uri} cannot be read: {told_os_error(error)}") from error
+        raise ModelAway(f"{work.model_uri} cannot be read: {told_os_error(error)}") from error
 
 
 def _load(work: ServeWork, device: str) -> LoadedModel:

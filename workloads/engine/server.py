@@ -20,7 +20,7 @@ import uvicorn
 from penstock.last_resort import SafeStream
 from workloads.engine.api.routes import ChipIdentity, build_app
 from workloads.engine.metrics import EngineMetrics
-from workloads.engine.model_files import ModelRefused
+from workloads.engine.model_files import ModelAway, ModelRefused
 from workloads.engine.options import ServeWork
 from workloads.engine.reporting import AgentReports
 from workloads.engine.sequence import Piece
@@ -105,7 +105,8 @@ class ServingProcess:
             built.engine.run()
         except ModelRefused as error:
             log.error("model_refused", model_uri=self._work.model_uri, reason=str(error))
-            self._reporter.failed("model_refused", str(error))
+            final = not isinstance(error, ModelAway)
+            self._reporter.failed("model_refused", str(error), final=final)
             self._post(self._on_failed)
         except Exception as error:  # process loop: nothing is left to serve, it ends and says why
             log.exception("engine_failed")

@@ -53,6 +53,11 @@ class Home:
         return self.path / "agent"
 
     @property
+    def join_token_file(self) -> Path:
+        """There from the start of an agent that is to join until it has."""
+        return self.agent_dir / "join-token"
+
+    @property
     def admin_token_file(self) -> Path:
         return self.path / "admin-token"
 

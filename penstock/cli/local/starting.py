@@ -24,6 +24,7 @@ from penstock.client.errors import ApiError, ConnectionFailed
 from penstock.client.http import Http
 from penstock.client.requests import RetryPolicy
 from penstock.disk_room import obstacle
+from penstock.private_files import write_private
 
 DEFAULT_HOST: Final = "127.0.0.1"
 READY_TIMEOUT_S: Final = 60.0
@@ -82,7 +83,7 @@ def start_server(home: Home, wish: Wish) -> Daemon:
         *_python("control_plane"), "serve", "--home", str(home.path), "--host", wish.host,
         "--port", str(port), *(["--no-auth"] if not wish.auth else []),
     ]  # fmt: skip
-    daemon = _start(home, "server", command, f"http://{_reachable(wish.host)}:{port}", {})
+    daemon = _start(home, "server", command, f"http://{_reachable(wish.host)}:{port}")
     home.write_server(daemon)
     return daemon
 
@@ -97,9 +98,12 @@ def start_agent(home: Home, wish: AgentWish) -> Daemon:
         *(["--insecure"] if wish.insecure else []),
         *(["--address", wish.address] if wish.address else []),
     ]  # fmt: skip
-    # In the environment it does not show in process lists.
-    added = {"PENSTOCK_AGENT_JOIN_TOKEN": wish.join_token} if wish.join_token else {}
-    daemon = _start(home, "agent", command, wish.url, added)
+    if wish.join_token:
+        # In a variable it would stay readable to jobs; the agent removes the file.
+        home.join_token_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(home.join_token_file, wish.join_token + "\n")
+        command += ["--join-token-file", str(home.join_token_file)]
+    daemon = _start(home, "agent", command, wish.url)
     home.write(home.agent_file, daemon)
     return daemon
 
@@ -138,7 +142,7 @@ def unready(server: Daemon, patience_s: float) -> str | None:
 
 def start_again(home: Home, server: Daemon) -> Daemon:
     """A server as it was started before; returns before it is ready."""
-    daemon = _start(home, "server", server.command, server.url, {})
+    daemon = _start(home, "server", server.command, server.url)
     home.write_server(daemon)
     return daemon
 
@@ -190,11 +194,11 @@ def _heard(node: Mapping[str, Any], agent: Daemon) -> bool:
     return datetime.fromisoformat(last) >= datetime.fromisoformat(agent.started_at)
 
 
-def _start(home: Home, name: str, command: list[str], url: str, added: dict[str, str]) -> Daemon:
+def _start(home: Home, name: str, command: list[str], url: str) -> Daemon:
     log = home.log(name)
     log_start = log.stat().st_size if log.exists() else 0
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    process = processes.start(command, log, child_environment(added), detached=True)
+    process = processes.start(command, log, child_environment({}), detached=True)
     return Daemon(process.pid, process.began, url, started_at, command, log_start)
 
 

@@ -45,6 +45,26 @@ def test_a_node_joins_with_its_chips_and_keeps_its_credential_to_itself(joined: 
     assert joined.fake.credential not in joined.said()
 
 
+@pytest.mark.parametrize("way", ["variable", "option", "file"])
+def test_a_join_token_is_nowhere_to_be_read_once_the_node_has_joined(node: Node, way: str) -> None:
+    token, file = node.fake.join_token, node.state_dir.parent / "token"
+    if way == "variable":
+        node.start(PENSTOCK_AGENT_JOIN_TOKEN=token)
+    elif way == "option":
+        node.start("--join-token", token)
+    else:
+        file.write_text(token)
+        node.start("--join-token-file", str(file))
+    assert node.process is not None
+    proc = Path(f"/proc/{node.process.pid}")
+    assert token.encode() not in (proc / "environ").read_bytes() + (proc / "cmdline").read_bytes()
+    assert not file.exists()
+    assert token not in node.said()
+    assert not [it for it in node.state_dir.rglob("*") if it.is_file() and token in it.read_text()]
+    node.send(signal.SIGTERM)
+    node.start(*(("--join-token-file", str(file)) if way == "file" else ()))
+
+
 def test_a_task_runs_and_its_log_comes_before_its_end(joined: Node) -> None:
     joined.run("replica_1", "echo hello; exit 3")
     record = joined.ended("replica_1")

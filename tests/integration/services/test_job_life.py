@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from control_plane.services.commit_checkpoint import commit_checkpoint
 from control_plane.services.read_jobs import get_job
 from control_plane.topics import CYCLE, node_topic
 from penstock.api.assignments import CheckpointCommit, Failure
 from penstock.api.states import ExitReason, JobState, ReplicaState
-from tests.fakes.cluster import ADMIN, Cluster, a_gang, a_task
+from tests.fakes.cluster import ADMIN, Cluster, a_gang, a_server, a_task
 
 
 def test_a_job_is_placed_runs_and_succeeds(cluster: Cluster) -> None:
@@ -266,6 +268,35 @@ def test_what_a_workload_says_of_its_failure_is_the_reason(cluster: Cluster) -> 
     job = cluster.job("broken")
     assert (job.reason, job.exit_reason) == ("bad_input", "error")
     assert job.message == "rank 0 on node a: the data folder /x does not exist"
+
+
+@pytest.mark.parametrize("kind", ["task", "serve", "train"])
+def test_a_failure_that_the_workload_calls_final_is_not_tried_again(
+    cluster: Cluster, kind: str
+) -> None:
+    cluster.node("a")
+    document = a_server("it") if kind == "serve" else a_task("it")
+    if kind == "train":
+        document = {"type": "train", "name": "it", "resources": {"chips": 1}}
+    cluster.submit({**document, "retry": {"limit": 9}})
+    cluster.steps(3)
+    said = Failure(code="model_refused", message="hidden_act gelu is not supported", final=True)
+    cluster.finish("it", ExitReason.ERROR, failure=said)
+    cluster.steps(3)
+    job = cluster.job("it")
+    assert (job.state, job.reason, cluster.gangs("it")[0].attempt) == ("failed", "model_refused", 1)
+    assert job.message.endswith("is not supported; another try would end the same")
+
+
+@pytest.mark.parametrize("code", [1, 75])
+def test_what_is_not_called_final_is_tried_again_as_before(cluster: Cluster, code: int) -> None:
+    cluster.node("a")
+    cluster.submit(a_server("chat"))
+    cluster.steps(3)
+    said = Failure(code="model_refused", message="the model folder /x does not exist")
+    cluster.finish("chat", ExitReason.ERROR, code=code, failure=said)
+    cluster.steps(4)
+    assert cluster.gangs("chat")[0].attempt == 2
 
 
 def test_memory_that_a_workload_says_it_lacks_is_told_as_such(cluster: Cluster) -> None:
