@@ -23,14 +23,15 @@ HALF_SENT = 1_200
     [b"GET / HTTP/1.1\r\nHost: x\r\nX-Half: ", b"", b"POST /api/v1/agent/enrol HTTP/1.1\r\n"],
 )
 def test_a_reader_is_answered_at_once_beside_1200_of_them(sent: bytes) -> None:
-    with a_laptop() as laptop, ExitStack() as stack:
+    with ExitStack() as stack:
+        laptop = stack.enter_context(a_laptop())
         subprocess.run(
             ["prlimit", "--nofile=1024:1024", *PENSTOCK, "--home", str(laptop.home), "up",
              "--port", "0", "--no-agent"],
             check=True, capture_output=True, timeout=60,
         )  # fmt: skip
         where = urlsplit(laptop.url)
-        client = laptop.client
+        client = stack.enter_context(laptop.client)
         waits = []
         for number in range(HALF_SENT):
             with suppress(OSError):
