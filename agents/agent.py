@@ -29,8 +29,9 @@ from agents.loops.sweep import SweepLoop
 from agents.node import NodeWatch
 from agents.pictures import Pictures
 from agents.settings import Settings, forget_token
-from agents.state import identity, sockets
+from agents.state import identity, incarnation, sockets
 from agents.state.identity import Identity
+from agents.state.replicas import ReplicaFolders
 from agents.workload_socket import WorkloadSocket
 
 log = structlog.get_logger()
@@ -38,6 +39,8 @@ log = structlog.get_logger()
 LAST_REPORT_S: Final = 1.0
 DRAIN_EXTRA_S: Final = 10.0
 DRAIN_LOOK_S: Final = 0.05
+LOCAL: Final = frozenset({"readiness", "sweep", "node"})
+"""Loops that need no control plane."""
 
 
 @dataclass(slots=True)
@@ -55,6 +58,7 @@ class Agent:
     foreign: ForeignUse
     pictures: Pictures
     random: Random
+    folders: ReplicaFolders
     identity: Identity | None = None
 
     async def join(self) -> None:
@@ -68,23 +72,30 @@ class Agent:
         forget_token(settings)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """The loops run inside; afterwards what is still to be told has a last chance."""
+    async def running(self) -> AsyncIterator[asyncio.Task[None]]:
+        """The loops run inside; afterwards what is still to be told has a last chance. The task
+        ends when the agent cannot go on: with CannotJoin or Superseded.
+        """
         path = sockets.workload_socket(self.settings.state_dir)
         sockets.prepare(path)
         await self.workloads.start(path)
-        self.keeper.recover()
-        self.keeper.runtime.listen(self.keeper.hint)
-        tasks = [asyncio.create_task(it, name=name) for name, it in self._forever()]
+        lost = asyncio.create_task(self._work())
         try:
-            yield
+            yield lost
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            lost.cancel()
+            await asyncio.gather(lost, return_exceptions=True)
             await self._last_report()
             await self.workloads.close()
             path.unlink(missing_ok=True)
+
+    async def give_up(self) -> None:
+        """Ends every replica: another start of the agent speaks for this node now."""
+        self.keeper.stop_unleased([held.id for held in self.keeper.roster.live()])
+        last = time.monotonic() + DRAIN_EXTRA_S
+        while self.keeper.roster.live() and time.monotonic() < last:
+            await asyncio.sleep(DRAIN_LOOK_S)
+            self.keeper.sweep()
 
     async def drain(self) -> None:
         """Stops every replica and waits until their ends are reported."""
@@ -113,6 +124,35 @@ class Agent:
         self.identity = identity.rotated(self.settings.state_dir, self.identity, reply.credential)
         self.control_plane.credential = reply.credential
         log.info("credential_rotated", node_id=self.identity.node_id)
+
+    async def _work(self) -> None:
+        """What an earlier run on this very folder left is taken up at once: the control plane may
+        be away for long. In any other folder it is touched only once this start was accepted.
+        """
+        state_dir, taken_up, begun = self.settings.state_dir, asyncio.Event(), asyncio.Event()
+        if incarnation.previous(state_dir):
+            self._take_up(taken_up)
+        tasks = [asyncio.create_task(self._begin(taken_up, begun), name="begin")]
+        for name, turn in self._forever():
+            after = taken_up if name in LOCAL else begun
+            tasks.append(asyncio.create_task(_after(after, turn), name=name))
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _begin(self, taken_up: asyncio.Event, begun: asyncio.Event) -> None:
+        await enrol.begin(self.settings.state_dir, self.folders, self.control_plane, self.random)
+        self._take_up(taken_up)
+        begun.set()
+
+    def _take_up(self, taken_up: asyncio.Event) -> None:
+        if not taken_up.is_set():
+            self.keeper.recover()
+            self.keeper.runtime.listen(self.keeper.hint)
+            taken_up.set()
 
     def _turns(self) -> Iterator[tuple[str, Turn]]:
         assert self.identity is not None
@@ -144,3 +184,12 @@ class Agent:
             async with asyncio.timeout(LAST_REPORT_S):
                 while await self.reports.send():
                     pass
+
+
+async def _after(event: asyncio.Event, turn: Coroutine[None, None, None]) -> None:
+    try:
+        await event.wait()
+    except asyncio.CancelledError:
+        turn.close()
+        raise
+    await turn

@@ -71,6 +71,7 @@ def build(
         foreign=ForeignUse(lambda: chips.holders(providers), runtime, roster),
         pictures=Pictures(Exporter(settings.name), keeper, node),
         random=random,
+        folders=runtime.folders,
     )
 
 

@@ -8,7 +8,10 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from penstock.api.assignments import (
+    INCARNATION_HEADER,
     AssignmentList,
+    BeginReply,
+    BeginRequest,
     CheckpointCommit,
     CheckpointReply,
     CredentialReply,
@@ -51,16 +54,27 @@ class Refused(Exception):
         self.code = code
 
 
+class Superseded(Refused):
+    """Another start of the agent speaks for this node now."""
+
+
 class ControlPlane:
-    """One connection pool to the control plane; `credential` may be exchanged at any time."""
+    """One connection pool to the control plane; `credential` may be exchanged at any time.
+    `incarnation` is this start of the agent, once it has begun.
+    """
 
     def __init__(self, http: httpx.AsyncClient, credential: str = "") -> None:
         self._http = http
         self.credential = credential
+        self.incarnation: str | None = None
 
     async def enrol(self, request: EnrolRequest) -> EnrolReply:
         """With the join token as the credential."""
         return await self._post("/enrol", request, EnrolReply)
+
+    async def begin(self, request: BeginRequest) -> BeginReply:
+        """Raises Unreachable as long as another start may still run something here."""
+        return await self._post("/incarnations", request, BeginReply)
 
     async def assignments(self, generation: int, wait_s: float) -> AssignmentList:
         """Answers when the list is newer than `generation`, else after `wait_s`."""
@@ -114,6 +128,8 @@ class ControlPlane:
         self, method: str, path: str, content: str | None, timeout_s: float
     ) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.credential}"} if self.credential else {}
+        if self.incarnation is not None:
+            headers[INCARNATION_HEADER] = self.incarnation
         if content is not None:
             headers["Content-Type"] = "application/json"
         timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
@@ -131,7 +147,7 @@ def _raise_for(response: httpx.Response) -> None:
         raise Denied(message)
     if status in (408, 425, 429) or status >= 500 or 300 <= status < 400:
         raise Unreachable(f"{status}: {message}", _retry_after(response))
-    raise Refused(code, message)
+    raise (Superseded if code == "incarnation_superseded" else Refused)(code, message)
 
 
 def _problem(response: httpx.Response) -> tuple[str, str]:

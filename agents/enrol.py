@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -14,13 +15,15 @@ import structlog
 
 from agents.backoff import Backoff
 from agents.client import ControlPlane, Denied, Refused, Unreachable
-from agents.state import identity
+from agents.state import identity, incarnation
 from agents.state.identity import Identity
+from agents.state.replicas import ReplicaFolders
 from penstock.addresses import is_loopback
-from penstock.api.assignments import EnrolReply, EnrolRequest, Inventory
+from penstock.api.assignments import BeginRequest, EnrolReply, EnrolRequest, Inventory
 
 log = structlog.get_logger()
 
+MOST_WAIT_S: Final = 2.0
 HOW_TO_JOIN: Final = "get a token with `penstock node join` and start the agent with it"
 
 
@@ -53,6 +56,33 @@ async def join(
     control_plane.credential = joining.token
     request = EnrolRequest(name=joining.name, inventory=inventory)
     return await _enrol(joining, control_plane, request, Backoff(random))
+
+
+async def begin(
+    state_dir: Path, folders: ReplicaFolders, control_plane: ControlPlane, random: Random
+) -> None:
+    """From now on this start of the agent speaks for its node. Until it may, nothing in the state
+    folder is touched: it may be a copy of one that is in use. Raises CannotJoin.
+    """
+    own = uuid.uuid4().hex
+    before = incarnation.previous(state_dir)
+    incarnation.note(state_dir, (*before, own))
+    backoff, told = Backoff(random, most_s=MOST_WAIT_S), ""
+    while True:
+        held = incarnation.held_runs(folders)
+        try:
+            await control_plane.begin(BeginRequest(incarnation=own, previous=before, held=held))
+        except Unreachable as error:
+            if str(error).partition(":")[0] != told:
+                log.warning("waits_to_begin", error=str(error))
+            told = str(error).partition(":")[0]
+            await asyncio.sleep(backoff.next_s())
+        except (Denied, Refused) as error:
+            raise CannotJoin(f"this node is not accepted: {error}; {HOW_TO_JOIN}") from error
+        else:
+            incarnation.note(state_dir, (own,))
+            control_plane.incarnation = own
+            return
 
 
 def check_transport(server: str, insecure: bool) -> None:
@@ -100,7 +130,7 @@ async def _enrol(
         try:
             reply = await control_plane.enrol(request)
         except Unreachable as error:
-            log.warning("control_plane_unreachable", server=joining.server, error=str(error))
+            log.warning("waits_to_enrol", server=joining.server, error=str(error))
             await asyncio.sleep(backoff.next_s())
         except (Denied, Refused) as error:
             raise CannotJoin(f"the join token was not accepted: {error}; {HOW_TO_JOIN}") from error

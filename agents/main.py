@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from agents.agent import Agent
 from agents.assembly import build
-from agents.client import KEEPALIVE_S, ControlPlane
+from agents.client import KEEPALIVE_S, ControlPlane, Superseded
 from agents.enrol import CannotJoin, check_transport
 from agents.settings import Settings, read_settings
 from agents.state.identity import StateInUse, lock_state
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     stream = _configure_logging()
     try:
         asyncio.run(_run(settings, stream))
-    except (CannotJoin, StateInUse, UnsafeFolder, OSError) as error:
+    except (CannotJoin, Superseded, StateInUse, UnsafeFolder, OSError) as error:
         sys.stderr.write(f"penstock agent: {error}\n")
         return CANNOT_RUN_CODE
     return 0
@@ -79,10 +79,13 @@ async def _until_told(agent: Agent, settings: Settings) -> None:
         await asyncio.wait({joining, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if joining.done():
             joining.result()
-            async with agent.running():
+            async with agent.running() as lost:
                 agent.export()
                 log.info("agent_ready", node=settings.name, server=settings.server)
-                await told.wait()
+                await asyncio.wait({waiting, lost}, return_when=asyncio.FIRST_COMPLETED)
+                if lost.done():
+                    await agent.give_up()
+                    lost.result()
                 log.info("agent_ending", drains=settings.drain_on_exit)
                 if settings.drain_on_exit:
                     await agent.drain()

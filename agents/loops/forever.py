@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from agents.backoff import Backoff
-from agents.client import Denied, Refused, Unreachable
+from agents.client import Denied, Refused, Superseded, Unreachable
 from agents.enrol import HOW_TO_JOIN
 
 log = structlog.get_logger()
@@ -19,7 +19,7 @@ DENIED_PAUSE_S: Final = 5.0
 
 
 async def forever(name: str, turn: Turn, backoff: Backoff) -> None:
-    """Never returns. A turn that fails is followed by a pause that grows."""
+    """Never returns; raises Superseded. A turn that fails is followed by a pause that grows."""
     failing = False
     while True:
         pause = await _attempt(name, turn, backoff, quiet=failing)
@@ -44,6 +44,8 @@ async def _attempt(name: str, turn: Turn, backoff: Backoff, quiet: bool) -> floa
         if not quiet:
             log.error("credential_refused", loop=name, error=str(error), hint=HOW_TO_JOIN)
         return max(backoff.next_s(), DENIED_PAUSE_S)
+    except Superseded:
+        raise  # for good: another start of the agent speaks for the node
     except Refused as error:
         log.error("request_refused", loop=name, code=error.code, error=str(error))
         return backoff.next_s()

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from control_plane.api.deps import D, Flows, JoinToken, NodeId
+from control_plane.api.deps import D, Flows, Incarnation, JoinToken, NodeId
 from control_plane.api.replies import plain_reply, secret_reply
 from control_plane.api.route import Route
 from control_plane.api.streams import CLOSING, Streams, wait_for
@@ -17,12 +17,15 @@ from control_plane.services.assignments import assignment_list, node_generation
 from control_plane.services.commit_checkpoint import commit_checkpoint
 from control_plane.services.deps import Deps
 from control_plane.services.enrol_node import enrol_node, rotate_credential
+from control_plane.services.incarnations import begin_incarnation
 from control_plane.services.record_heartbeat import record_heartbeat
 from control_plane.services.record_logs import record_logs
 from control_plane.services.record_reports import record_reports
 from control_plane.topics import node_topic
 from penstock.api.assignments import (
     AssignmentList,
+    BeginReply,
+    BeginRequest,
     CheckpointCommit,
     CheckpointReply,
     CredentialReply,
@@ -55,11 +58,23 @@ def enrol(body: EnrolRequest, join_token: JoinToken, deps: D) -> Response:
     return secret_reply(enrol_node(deps, body, join_token), 200)
 
 
+@router.post(
+    "/incarnations",
+    operation_id="begin_incarnation",
+    response_model=BeginReply,
+    responses={503: {"description": "the one before may still run something there"}},
+)
+def begin(body: BeginRequest, node_id: NodeId, deps: D) -> Response:
+    """A start of the agent speaks for its node from now on; others are refused."""
+    return plain_reply(begin_incarnation(deps, node_id, body))
+
+
 @router.get("/assignments", operation_id="get_assignments", response_model=AssignmentList)
 async def assignments(
     node_id: NodeId,
     deps: D,
     streams: Flows,
+    incarnation: Incarnation,
     generation: Annotated[int, Query(ge=0, lt=2**63, description="the one converged to")] = 0,
     wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 5.0,
 ) -> Response:
@@ -68,13 +83,15 @@ async def assignments(
     """
     if generation > 0:
         await _newer(deps, streams, node_id, generation, wait_s)
-    return plain_reply(await in_lane(assignment_list, deps, node_id))
+    return plain_reply(await in_lane(assignment_list, deps, node_id, incarnation))
 
 
 @router.post("/heartbeat", operation_id="heartbeat", response_model=HeartbeatReply)
-def heartbeat(body: HeartbeatRequest, node_id: NodeId, deps: D) -> Response:
+def heartbeat(
+    body: HeartbeatRequest, node_id: NodeId, incarnation: Incarnation, deps: D
+) -> Response:
     """Alive: renews the leases of the replicas named, and names those to stop."""
-    return plain_reply(record_heartbeat(deps, node_id, body))
+    return plain_reply(record_heartbeat(deps, node_id, body, incarnation))
 
 
 @router.post("/reports", operation_id="report_replicas", response_model=ReportReply)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from control_plane.api.address import Listening
 from control_plane.api.failures import Malformed
-from control_plane.api.gate import Gate
+from control_plane.api.gate import Gate, named_incarnation
 from control_plane.api.streams import Streams
 from control_plane.services.deps import Caller, Deps
 from penstock.api.specs import Name
@@ -64,6 +64,11 @@ async def node(request: Request) -> str:
     return node_id
 
 
+async def incarnation(request: Request) -> str | None:
+    """The start of the agent that asks."""
+    return named_incarnation(request)
+
+
 async def joiner(request: Request) -> str | None:
     """Who wants to become a node: the join token, unless the body has it."""
     token: str | None = request.state.join_token
@@ -93,6 +98,7 @@ Viewer = Annotated[Caller, Depends(viewer)]
 Member = Annotated[Caller, Depends(member)]
 Admin = Annotated[Caller, Depends(admin)]
 NodeId = Annotated[str, Depends(node)]
+Incarnation = Annotated[str | None, Depends(incarnation)]
 JoinToken = Annotated[str | None, Depends(joiner)]
 
 Ref = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -12,8 +13,10 @@ from control_plane.ids import hash_secret
 from control_plane.lanes import in_lane
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.enrol_node import authenticate_node, check_join_token
+from control_plane.services.incarnations import check_incarnation
 from control_plane.services.tokens import Authenticated, authenticate, check_alive
 from penstock.addresses import asked_from_here
+from penstock.api.assignments import INCARNATION_HEADER
 from penstock.api.states import Role
 
 REMEMBER_S: Final = 2.0
@@ -41,10 +44,15 @@ class Gate:
         caller.require(role)
         return caller
 
-    async def node(self, request: Request) -> str:
-        """The id of the node that asks. Raises Unauthenticated."""
+    async def node(self, request: Request, *, begins: bool) -> str:
+        """The id of the node that asks. Raises Unauthenticated, and Conflict unless the agent's
+        incarnation speaks for the node or `begins` to.
+        """
         secret = bearer(request)
-        return await in_lane(authenticate_node, self._deps, secret)
+        if begins:
+            return await in_lane(authenticate_node, self._deps, secret)
+        check = partial(check_incarnation, incarnation=named_incarnation(request))
+        return await in_lane(authenticate_node, self._deps, secret, check)
 
     async def join_token(self, request: Request) -> str | None:
         """The join token in the header, which holds at this moment. Raises Unauthenticated.
@@ -76,6 +84,11 @@ class Gate:
             self._remembered[key] = (known, time.monotonic() + REMEMBER_S)
         check_alive(None, known.expires_at, self._deps.clock.now())
         return known.caller
+
+
+def named_incarnation(request: Request) -> str | None:
+    """The start of the agent that asks, as its header says."""
+    return request.headers.get(INCARNATION_HEADER, "")[:48] or None
 
 
 def bearer(request: Request) -> str:

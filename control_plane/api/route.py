@@ -31,7 +31,7 @@ from control_plane.api.replies import not_modified
 from control_plane.api.validation import parameter_error, unknown_parameters, validation_error
 from control_plane.errors import NotFound
 from control_plane.lanes import Lane, enter, laned
-from penstock.api.assignments import CheckpointCommit, LogRequest, ReportRequest
+from penstock.api.assignments import BeginRequest, CheckpointCommit, LogRequest, ReportRequest
 from penstock.api.errors import Violation
 from penstock.api.states import Role
 from penstock.violations import MAX_VIOLATIONS
@@ -135,7 +135,8 @@ async def _admit(request: Request, policy: Policy) -> str:
     if policy.needs == PUBLIC:
         return ""
     if policy.needs == NODE:
-        request.state.node_id = await gate.node(request)
+        begins = policy.body_model is BeginRequest
+        request.state.node_id = await gate.node(request, begins=begins)
         return str(request.state.node_id)
     request.state.caller = await gate.caller(request, Role(policy.needs))
     return str(request.state.caller.token_id)

@@ -6,6 +6,7 @@ from typing import Any
 
 from control_plane.domain.places import job_folder
 from control_plane.services.deps import Deps
+from control_plane.services.incarnations import check_incarnation
 from control_plane.services.record_heartbeat import grant_of
 from control_plane.store.models import Chip, Gang, Job, Lease, Replica
 from control_plane.store.unit_of_work import Transaction
@@ -23,12 +24,15 @@ def node_generation(deps: Deps, node_id: str) -> int:
         return 0 if node is None else node.generation
 
 
-def assignment_list(deps: Deps, node_id: str) -> AssignmentList:
-    """The whole desired state of the node. The generation is read first: newer content under
-    an older number is harmless, the other way round would be lost.
+def assignment_list(deps: Deps, node_id: str, incarnation: str | None = None) -> AssignmentList:
+    """The whole desired state of the node, for the incarnation that speaks for it. The generation
+    is read first: newer content under an older number is harmless, the other way round would be
+    lost. Raises Conflict.
     """
     with deps.store.read() as tx:
         node = tx.nodes.get(node_id)
+        if node is not None:
+            check_incarnation(node, incarnation)
         generation = 0 if node is None else node.generation
         replicas = tx.replicas.live_on(node_id)
         leases = {lease.replica_id: lease for lease in tx.leases.held_on(node_id)}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from datetime import datetime
 
 from control_plane.errors import Conflict, Unauthenticated
 from control_plane.ids import hash_secret, new_id, new_secret
 from control_plane.services.deps import Deps
+from control_plane.services.incarnations import check_takeover
 from control_plane.services.record_inventory import record_inventory
 from control_plane.store.models import Node
 from control_plane.store.unit_of_work import Transaction
@@ -29,7 +31,8 @@ def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None)
     is free again: the retired one keeps its history under another name.
 
     Raises Unauthenticated for a token that is unknown, used or expired, Conflict when the
-    token is bound to another name or the name belongs to a node that is alive.
+    token is bound to another name, Unavailable while an agent of that name may still run something.
+    The token stays usable then.
     """
     now = deps.clock.now()
     credential = new_secret("psn")
@@ -41,7 +44,7 @@ def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None)
             raise _bad_join_token()
         if token.node_name is not None and token.node_name != request.name:
             raise Conflict(f"the join token is for the node {token.node_name}")
-        node = _node(tx, request, credential, now)
+        node = _node(tx, deps, request, credential, now)
         record_inventory(tx, node, request.inventory, now)
         return node.id
 
@@ -51,13 +54,16 @@ def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None)
     )
 
 
-def authenticate_node(deps: Deps, secret: str) -> str:
-    """The id of the node whose credential this is; raises Unauthenticated."""
+def authenticate_node(
+    deps: Deps, secret: str, check: Callable[[Node], None] = lambda _: None
+) -> str:
+    """The id of the node whose credential this is; raises Unauthenticated or what `check` does."""
     presented = hash_secret(secret)
     with deps.store.read() as tx:
         node = tx.nodes.by_credential(presented)
         if node is None or node.intent == NodeIntent.RETIRED:
             raise Unauthenticated("no node has this credential", code="bad_credential")
+        check(node)
         if hmac.compare_digest(node.credential_hash, presented):
             return node.id
         node_id = node.id
@@ -98,7 +104,9 @@ def _adopt_new_credential(deps: Deps, node_id: str, presented: str) -> None:
     deps.run(work)
 
 
-def _node(tx: Transaction, request: EnrolRequest, credential: str, now: datetime) -> Node:
+def _node(
+    tx: Transaction, deps: Deps, request: EnrolRequest, credential: str, now: datetime
+) -> Node:
     node = tx.nodes.named(request.name)
     if node is not None and node.intent == NodeIntent.RETIRED:
         _free_name(tx, node)
@@ -108,12 +116,8 @@ def _node(tx: Transaction, request: EnrolRequest, credential: str, now: datetime
         tx.nodes.add(node)
         tx.events.append("node", node.id, None, "node.joined", f"node {node.name} joined", now)
         return node
-    if node.health == NodeHealth.READY:
-        raise Conflict(
-            f"a node named {node.name} is alive",
-            code="node_name_taken",
-            hint="give this node another name, or stop the other agent first",
-        )
+    check_takeover(tx, deps, node)
+    node.incarnation = node.refused_incarnation = None
     node.credential_hash, node.next_credential_hash = hash_secret(credential), None
     node.credential_at = now
     tx.events.append("node", node.id, None, "node.rejoined", f"node {node.name} rejoined", now)

@@ -94,7 +94,8 @@ def _node(row: NodeRow, types: Counter[str], cores_milli: int, memory_bytes: int
         num_chips=types.total(), chips=dict(sorted(types.items())),
         platform=info.get("platform", ""), agent_version=info.get("agent_version", ""),
         address=info.get("address", ""), limits=info.get("limits", {}),
-        dropped=info.get("dropped", []), last_heartbeat_at=row.last_heartbeat_at,
+        dropped=info.get("dropped", []),
+        refused_incarnation=row.refused_incarnation, last_heartbeat_at=row.last_heartbeat_at,
         created_at=row.created_at, etag=str(row.version),
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from control_plane.domain.lease import expires_at, margin_s
 from control_plane.services.deps import Deps
+from control_plane.services.incarnations import check_incarnation
 from control_plane.services.moves import move_chip_health, move_health
 from control_plane.services.record_inventory import record_inventory
 from control_plane.store.models import Chip, Lease, Node
@@ -27,15 +28,20 @@ class _Beat:
     request: HeartbeatRequest
     now: datetime
     silent_s: float
+    incarnation: str | None
 
 
-def record_heartbeat(deps: Deps, node_id: str, request: HeartbeatRequest) -> HeartbeatReply:
-    """Idempotent. Renewal counts from now; the node counts from before it asked.
+def record_heartbeat(
+    deps: Deps, node_id: str, request: HeartbeatRequest, incarnation: str | None = None
+) -> HeartbeatReply:
+    """Idempotent. Renewal counts from now; the node counts from before it asked. Raises Conflict
+    for an incarnation that does not speak for the node.
 
     Most heartbeats bring no news: those pass beside the transactions that decide.
     """
     now = deps.clock.now()
-    work = partial(_record, beat=_Beat(node_id, request, now, deps.rules.suspect_after_s))
+    beat = _Beat(node_id, request, now, deps.rules.suspect_after_s, incarnation)
+    work = partial(_record, beat=beat)
     return deps.run(work, serial=False) or _not_none(deps.run(work))
 
 
@@ -57,6 +63,7 @@ def _record(tx: Transaction, beat: _Beat) -> HeartbeatReply | None:
     """None where there is news and the transaction is not one that may tell it."""
     node = tx.nodes.get(beat.node_id)
     assert node is not None, "the caller authenticated as this node"
+    check_incarnation(node, beat.incarnation)
     request, now = beat.request, beat.now
     chips = tx.nodes.known_chips(node.id) if request.samples else {}
     samples = [(chips[it.key], it) for it in request.samples if it.key in chips]

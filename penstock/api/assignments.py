@@ -32,6 +32,9 @@ def _one_line(most: int) -> Callable[[Any], Any]:
     return lambda value: one_line(value, most) if isinstance(value, str) else value
 
 
+INCARNATION_HEADER = "Penstock-Incarnation"
+
+
 class Inventory(Strict):
     """What a node offers."""
 
@@ -75,6 +78,32 @@ class EnrolReply(View):
     node_id: str
     credential: str = Field(description="the node's own bearer credential, shown this once")
     heartbeat_interval_s: float
+
+
+class HeldRun(Strict):
+    """A replica in an agent's state folder. `proven`: its supervisor lives, or its end is known."""
+
+    replica_id: str
+    epoch: int
+    proven: bool
+
+
+class BeginRequest(Strict):
+    """A start of an agent asks to speak for its node from now on."""
+
+    incarnation: str = Field(min_length=16, max_length=48, description="new with every start")
+    previous: tuple[Annotated[str, Field(max_length=64)], ...] = Field(
+        default=(),
+        max_length=64,
+        description="those that began on this very state folder, in this boot of the machine",
+    )
+    held: tuple[HeldRun, ...] = Field(default=(), max_length=5000)
+
+
+class BeginReply(View):
+    """Accepted. Every later request carries it in the header `Penstock-Incarnation`."""
+
+    incarnation: str
 
 
 class CredentialReply(View):

@@ -39,6 +39,11 @@ class Node(View):
         default_factory=dict, description="how cpu, memory and link limits are enforced there"
     )
     dropped: list[str] = Field(default_factory=list, description="devices left out, with reasons")
+    refused_incarnation: str | None = Field(
+        default=None,
+        description="another start of the agent that claims this node and is refused: its state "
+        "folder was copied or restored, or its name is used twice",
+    )
     last_heartbeat_at: datetime | None = None
     created_at: datetime
     etag: str = ""

@@ -24,6 +24,8 @@ from pydantic import BaseModel
 from penstock.api.assignments import (
     Assignment,
     AssignmentList,
+    BeginReply,
+    BeginRequest,
     CheckpointCommit,
     CheckpointReply,
     CredentialReply,
@@ -72,6 +74,7 @@ class FakeControlPlane:
     logs: dict[str, bytes] = field(default_factory=dict)
     checkpoints: list[CheckpointCommit] = field(default_factory=list)
     inventory: Inventory | None = None
+    incarnation: str | None = None
     refusals: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     closing: bool = False
@@ -153,6 +156,7 @@ class FakeControlPlane:
             return CredentialReply(credential=self.credential)
         routes: dict[str, tuple[type[BaseModel], Callable[[Any], BaseModel]]] = {
             "enrol": (EnrolRequest, self._enrol),
+            "incarnations": (BeginRequest, self._begin),
             "heartbeat": (HeartbeatRequest, self._heartbeat),
             "reports": (ReportRequest, self._report),
             "logs": (LogRequest, self._log),
@@ -189,6 +193,12 @@ class FakeControlPlane:
             node_id="node_1", credential=self.credential,
             heartbeat_interval_s=self.heartbeat_interval_s,
         )  # fmt: skip
+
+    def _begin(self, request: BeginRequest) -> BeginReply:
+        if self.incarnation not in (None, request.incarnation, *request.previous):
+            raise Problem(503, "incarnation_waits")
+        self.incarnation = request.incarnation
+        return BeginReply(incarnation=request.incarnation)
 
     def _heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
         self.heartbeats.append(request)

@@ -87,6 +87,7 @@ class FakeAgent:
     stubborn: bool = False
     clock_rate: float = 1.0
     instance: str = "1"
+    incarnation: str | None = None
     addresses: list[str] = field(default_factory=list)
     desired: AssignmentList | None = None
     processes: dict[str, Process] = field(default_factory=dict)
@@ -126,7 +127,7 @@ class FakeAgent:
             instance=self.instance, generation=generation, replicas=held, inventory=news
         )
         self.beats.append(request)
-        reply = record_heartbeat(self.deps, self.node_id, request)
+        reply = record_heartbeat(self.deps, self.node_id, request, self.incarnation)
         if self.loses_replies:
             return
         self.told = self.inventory
@@ -140,7 +141,7 @@ class FakeAgent:
         known = self.desired.generation if self.desired is not None else 0
         if node_generation(self.deps, self.node_id) <= known:
             return
-        received = assignment_list(self.deps, self.node_id)
+        received = assignment_list(self.deps, self.node_id, self.incarnation)
         self.lists.append((received, sent_ns))
         if self.loses_replies:
             return

@@ -15,7 +15,8 @@ class Node(Base):
     """One machine. `version` guards capacity: whatever may shrink it raises it.
 
     Heartbeats write their columns without touching `version`; `heard_at` is lease time.
-    `generation` counts changes of the node's assignment list.
+    `generation` counts changes of the node's assignment list. `incarnation` is the start of its
+    agent that speaks for it, null where the agent is too old to name one.
     """
 
     __tablename__ = "nodes"

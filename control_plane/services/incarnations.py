@@ -1,0 +1,103 @@
+"""Lets one start of an agent at a time speak for its node, and refuses all others."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from control_plane.domain.incarnation import (
+    Claim,
+    Hold,
+    Obstacle,
+    obstacle,
+    takeover_obstacle,
+)
+from control_plane.domain.lease import over_at
+from control_plane.errors import Conflict, Unavailable
+from control_plane.services.deps import Deps
+from control_plane.store.models import Node
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.assignments import BeginReply, BeginRequest
+from penstock.api.states import ReplicaState
+
+
+def begin_incarnation(deps: Deps, node_id: str, request: BeginRequest) -> BeginReply:
+    """From now on this incarnation speaks for the node. The same one again changes nothing.
+
+    Raises Unavailable `incarnation_waits` while the one before may still run something there.
+    """
+    refusal = deps.run(partial(_begin, deps=deps, node_id=node_id, request=request))
+    if refusal is not None:
+        raise refusal
+    return BeginReply(incarnation=request.incarnation)
+
+
+def check_incarnation(node: Node, incarnation: str | None) -> None:
+    """Raises Conflict `incarnation_superseded` unless this one speaks for the node. Agents of
+    older versions name none, and speak for nodes that never had one.
+    """
+    if node.incarnation is not None and node.incarnation != incarnation:
+        raise Conflict(
+            f"another start of the agent speaks for node {node.name}",
+            code="incarnation_superseded",
+            hint="this agent's state folder was copied or restored, or its name is used twice",
+        )
+
+
+def check_takeover(tx: Transaction, deps: Deps, node: Node) -> None:
+    """Raises Unavailable `node_name_taken` while an agent under this name may still run something:
+    a new identity gets none of its replicas, and starts none a second time.
+    """
+    holds = _holds(tx, node)
+    waits = takeover_obstacle(holds, heard=_is_heard(tx, deps, node))
+    if waits is not None:
+        raise Unavailable(
+            f"a node named {node.name} is here already and {_until(tx, node, waits)}",
+            code="node_name_taken",
+            hint="wait, give this node another name, or stop the other agent",
+        )
+
+
+def _begin(tx: Transaction, deps: Deps, node_id: str, request: BeginRequest) -> Unavailable | None:
+    now = deps.clock.now()
+    node = tx.nodes.get(node_id)
+    assert node is not None, "the caller authenticated as this node"
+    proven = {(it.replica_id, it.epoch) for it in request.held if it.proven}
+    claim = Claim(request.incarnation, frozenset(request.previous), frozenset(proven))
+    waits = obstacle(claim, node.incarnation, _holds(tx, node), heard=_is_heard(tx, deps, node))
+    if waits is None:
+        node.incarnation, node.refused_incarnation = claim.incarnation, None
+        return None
+    message = f"another start of its agent claims node {node.name}: {waits}"
+    if node.refused_incarnation != claim.incarnation:
+        node.refused_incarnation = claim.incarnation
+        tx.events.append("node", node.id, None, "node.incarnation_refused", message, now)
+    return Unavailable(
+        f"this start of the agent cannot speak for node {node.name} yet: {_until(tx, node, waits)}",
+        code="incarnation_waits",
+        hint="nothing to do if the node's state folder was moved or the machine was restarted; "
+        "if the folder was copied, stop this agent and join the machine under a name of its own",
+    )
+
+
+def _holds(tx: Transaction, node: Node) -> list[Hold]:
+    leases = tx.leases.held_on(node.id)
+    replicas = tx.replicas.many({lease.replica_id for lease in leases})
+    return [
+        Hold((it.replica_id, it.epoch), replicas[it.replica_id].state != ReplicaState.ASSIGNED)
+        for it in leases
+        if it.replica_id in replicas
+    ]
+
+
+def _is_heard(tx: Transaction, deps: Deps, node: Node) -> bool:
+    silence = timedelta(seconds=deps.rules.suspect_after_s)
+    return node.heard_at is not None and tx.lease_time - node.heard_at <= silence
+
+
+def _until(tx: Transaction, node: Node, waits: Obstacle) -> str:
+    if waits is Obstacle.HEARD:
+        return "its agent is heard of"
+    ends = [over_at(it.expires_at, it.ttl_s) for it in tx.leases.held_on(node.id)]
+    left_s = max((end - tx.lease_time).total_seconds() for end in ends)
+    return f"what ran there is held for {max(0.0, left_s):.0f} s more"
