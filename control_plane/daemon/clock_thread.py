@@ -9,6 +9,7 @@ import structlog
 
 from control_plane.services.deps import Deps
 from control_plane.services.lease_clock import TICK_S, LeaseTicker
+from control_plane.threads import KeptThread
 
 log = structlog.get_logger()
 
@@ -20,7 +21,7 @@ class ClockThread:
         self._ticker = LeaseTicker(deps)
         self._epoch = epoch
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lease-clock", daemon=True)
+        self._thread = KeptThread("lease-clock", self._run, self._stopping)
 
     def start(self) -> None:
         self._thread.start()

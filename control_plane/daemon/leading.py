@@ -14,6 +14,7 @@ import structlog
 from control_plane.hub import Hub
 from control_plane.services.deps import Deps
 from control_plane.services.lead import Candidate, look_at_leader, resign, try_to_lead
+from control_plane.threads import KeptThread
 from control_plane.topics import CYCLE
 
 log = structlog.get_logger()
@@ -41,7 +42,7 @@ class Leading:
         self._renewed_s = 0.0
         self._asked_s = time.monotonic()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leading", daemon=True)
+        self._thread = KeptThread("leading", self._run, self._stopping)
 
     def start(self) -> None:
         self._thread.start()

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Protocol
 
-from control_plane.domain.retries import backoff_s
+from control_plane.domain.retries import MOST_BACKOFF_S, backoff_s
 from control_plane.services.deps import Deps
 from control_plane.store.models import Delivery
 from control_plane.store.unit_of_work import Transaction
@@ -15,6 +15,7 @@ from control_plane.store.unit_of_work import Transaction
 MAX_TRIES: Final = 8
 CLAIM_S: Final = 15.0
 """Longer than any post takes (`control_plane.tasks.webhook_client`)."""
+LONGEST: Final = timedelta(seconds=max(MOST_BACKOFF_S, CLAIM_S))
 
 
 class Post(Protocol):
@@ -43,13 +44,14 @@ def deliver_webhook(deps: Deps, post: Post, delivery_id: str) -> None:
 def due_deliveries(deps: Deps, limit: int = 100) -> list[tuple[str, int]]:
     """Deliveries whose time has come, each with the number of its tries so far."""
     with deps.store.read() as tx:
-        rows = tx.history.due_deliveries(deps.clock.now(), limit)
+        rows = tx.history.due_deliveries(deps.clock.now(), LONGEST, limit)
         return [(row.id, row.num_tries) for row in rows]
 
 
 def _claim(tx: Transaction, deps: Deps, delivery_id: str) -> Delivery | None:
     now = deps.clock.now()
-    if not tx.history.claim_delivery(delivery_id, now, now + timedelta(seconds=CLAIM_S)):
+    until = now + timedelta(seconds=CLAIM_S)
+    if not tx.history.claim_delivery(delivery_id, now, LONGEST, until):
         return None
     return tx.history.delivery(delivery_id)
 

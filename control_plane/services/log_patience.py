@@ -19,6 +19,8 @@ from penstock.api.states import ReplicaState
 # could not reach us tries again within 10 s), and where it did not.
 PATIENCE_S: Final = 20.0
 BLIND_PATIENCE_S: Final = 0.5
+Reason = tuple[datetime, datetime | None]
+"""What a wait counts from: the replica's end, and when its log was last seen to grow."""
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class LogPatience:
     """One reader's. It remembers when it saw each log grow."""
 
     _seen: dict[str, tuple[int, datetime | None]] = field(default_factory=dict)
+    _waits: dict[str, tuple[Reason, datetime]] = field(default_factory=dict)
 
     def is_over(self, log: LogEnd, job_ended_at: datetime | None, now: datetime) -> bool:
         """Whether no more bytes of this log are to be waited for.
@@ -41,9 +44,21 @@ class LogPatience:
         length = _length(log)
         if length is not None and log.end >= length:
             return True
-        waited_s = (now - max(since, grew_at or since)).total_seconds()
+        waited_s = (now - self._began(log.replica_id, since, grew_at, now)).total_seconds()
         blind = log.state == ReplicaState.EXITED and length is None
         return waited_s >= (BLIND_PATIENCE_S if blind else PATIENCE_S)
+
+    def _began(
+        self, replica_id: str, since: datetime, grew_at: datetime | None, now: datetime
+    ) -> datetime:
+        """Since when it waits. A clock that is set back lets nobody wait anew for all of it."""
+        reason = (since, grew_at)
+        known, began = self._waits.get(replica_id, (None, now))
+        if known != reason:
+            began = max(since, grew_at or since)
+        began = min(began, now)
+        self._waits[replica_id] = (reason, began)
+        return began
 
     def _look(self, log: LogEnd, now: datetime) -> datetime | None:
         """When this reader last saw the log longer than before; None: never."""

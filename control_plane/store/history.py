@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from control_plane.store.models import Cycle, Delivery, Event, Leader, TokenUsage, Usage
@@ -48,19 +48,24 @@ class History:
     def delivery(self, delivery_id: str) -> Delivery | None:
         return self._session.get(Delivery, delivery_id)
 
-    def due_deliveries(self, now: datetime, limit: int) -> Sequence[Delivery]:
+    def due_deliveries(self, now: datetime, longest: timedelta, limit: int) -> Sequence[Delivery]:
+        """Those whose time has come. One that is further off than the longest wait was put off
+        before the clock was set back.
+        """
         return self._session.scalars(
             select(Delivery)
-            .where(Delivery.state == "pending", Delivery.next_at <= now)
+            .where(Delivery.state == "pending", _is_due(now, longest))
             .order_by(Delivery.id)
             .limit(limit)
         ).all()
 
-    def claim_delivery(self, delivery_id: str, now: datetime, until: datetime) -> bool:
+    def claim_delivery(
+        self, delivery_id: str, now: datetime, longest: timedelta, until: datetime
+    ) -> bool:
         """Takes a due delivery for oneself; of several that try at once, one gets it."""
         claimed = self._session.scalar(
             update(Delivery)
-            .where(Delivery.id == delivery_id, Delivery.state == "pending", Delivery.next_at <= now)
+            .where(Delivery.id == delivery_id, Delivery.state == "pending", _is_due(now, longest))
             .values(next_at=until)
             .returning(Delivery.id)
         )
@@ -129,3 +134,7 @@ class History:
     def _deleted(self, statement: object) -> int:
         result = self._session.execute(statement)  # type: ignore[call-overload]
         return int(result.rowcount)
+
+
+def _is_due(now: datetime, longest: timedelta) -> ColumnElement[bool]:
+    return or_(Delivery.next_at <= now, Delivery.next_at > now + longest)

@@ -16,6 +16,7 @@ from celery import Celery
 from celery.worker.consumer import Consumer
 from sqlalchemy import select
 
+from control_plane.domain.retries import MOST_BACKOFF_S
 from control_plane.services.deliver_webhook import CLAIM_S, MAX_TRIES, deliver_webhook
 from control_plane.services.roll_up_usage import roll_up_usage
 from control_plane.store.models import Delivery, Usage
@@ -25,6 +26,7 @@ from control_plane.tasks.webhook_client import WebhookClient
 from control_plane.tasks.worker import DueWork, EmbeddedWorker
 from penstock.api.states import JobState
 from tests.fakes.cluster import Cluster, a_task
+from tests.fakes.lease_clock import CloudClock
 from tests.fakes.waiting import until
 from tests.fakes.webhook_receiver import Receiver
 from tests.integration.tasks.redis_server import RedisServer
@@ -90,6 +92,22 @@ def test_a_webhook_that_keeps_failing_is_given_up(cluster: Cluster, receiver: Re
     assert (row.state, row.num_tries) == ("failed", MAX_TRIES)
     assert row.last_error == "the receiver answered 500"
     assert len(receiver.received) == MAX_TRIES
+
+
+@pytest.mark.parametrize("back_s", [1.0, 299.0, 302.0, 3600.0, 7200.0, 86400.0])
+def test_a_clock_that_is_set_back_delays_no_webhook_by_more_than_the_longest_back_off(
+    cluster: Cluster, receiver: Receiver, back_s: float
+) -> None:
+    assert isinstance(cluster.clock, CloudClock)
+    receiver.answers = [500]
+    post = WebhookClient(allow_private=True)
+    _end(cluster, "one", receiver)
+    deliver_webhook(cluster.deps, post, _delivery(cluster).id)
+    cluster.clock.step(-back_s)
+    deliver_webhook(cluster.deps, post, _delivery(cluster).id)  # as a sweep would
+    cluster.clock.advance(MOST_BACKOFF_S)
+    deliver_webhook(cluster.deps, post, _delivery(cluster).id)
+    assert _states(cluster) == ["delivered"]
 
 
 @on_sqlite

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from control_plane.services.log_patience import (
     BLIND_PATIENCE_S,
     PATIENCE_S,
@@ -62,3 +64,19 @@ def test_a_live_replica_is_over_only_long_after_its_jobs_end() -> None:
     assert not LogPatience().is_over(live, None, _after(3600))
     assert not LogPatience().is_over(live, ENDED, _after(PATIENCE_S - 1))
     assert LogPatience().is_over(live, ENDED, _after(PATIENCE_S))
+
+
+@pytest.mark.parametrize("back_s", [1.0, PATIENCE_S, 60.0, 3600.0, 86400.0])
+def test_a_clock_that_is_set_back_makes_no_reader_wait_for_all_of_it(back_s: float) -> None:
+    patience = LogPatience()
+    assert not patience.is_over(_log(40), ENDED, _after(1))
+    assert not patience.is_over(_log(40), ENDED, _after(1 - back_s))
+    assert patience.is_over(_log(40), ENDED, _after(1 - back_s + PATIENCE_S))
+
+
+def test_a_log_that_grows_after_the_clock_was_set_back_is_waited_for_anew() -> None:
+    patience = LogPatience()
+    assert not patience.is_over(_log(40), ENDED, _after(-3600))
+    assert not patience.is_over(_log(41), ENDED, _after(-3600 + PATIENCE_S - 1))
+    assert not patience.is_over(_log(41), ENDED, _after(-3600 + PATIENCE_S + 1))
+    assert patience.is_over(_log(41), ENDED, _after(-3600 + 2 * PATIENCE_S - 1))
