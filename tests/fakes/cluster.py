@@ -39,7 +39,7 @@ from penstock.api.tokens import JoinTokenRequest
 from scheduler import planner
 from scheduler.model import Plan, Snapshot
 from scheduler.policies.base import Policy
-from tests.fakes.lease_clock import lease_time
+from tests.fakes.lease_clock import lease_time, steady
 from tests.fakes.node_agent import FakeAgent
 
 GIB = 2**30
@@ -119,7 +119,7 @@ class Cluster:
         """A look of that holder's process at the leader, on the rig's clock; its epoch."""
         me = Candidate(holder or self.holder, term_s)
         watch = self.watches.setdefault(me.holder, LeaderWatch())
-        return try_to_lead(self.deps, me, watch, self.clock.now().timestamp())
+        return try_to_lead(self.deps, me, watch, steady(self.clock).timestamp())
 
     def sweep(self) -> None:
         expire_leases(self.deps)

@@ -42,7 +42,7 @@ from penstock.api.assignments import (
     ReportRequest,
 )
 from penstock.api.states import ExitReason, ReplicaState
-from tests.fakes.lease_clock import CloudClock
+from tests.fakes.lease_clock import steady
 
 BOOT = datetime(2026, 1, 1, tzinfo=UTC)
 NS = 1_000_000_000
@@ -109,9 +109,6 @@ class FakeAgent:
             self.poll()
             self.report()
             self.poll()
-
-    def _steady(self) -> datetime:
-        return self.clock.steady() if isinstance(self.clock, CloudClock) else self.clock.now()
 
     def beat(self) -> None:
         """One heartbeat: renews the leases of what lives here, stops what has none."""
@@ -206,7 +203,7 @@ class FakeAgent:
 
     def now_ns(self) -> int:
         """The node's own clock, which knows nothing of the server's."""
-        return int((self._steady() - BOOT) / timedelta(seconds=1) * self.clock_rate * NS)
+        return int((steady(self.clock) - BOOT) / timedelta(seconds=1) * self.clock_rate * NS)
 
     def _renew(self, leases: Iterator[LeaseGrant] | tuple[LeaseGrant, ...], sent_ns: int) -> None:
         for lease in leases:

@@ -62,7 +62,7 @@ def broken(cluster: Cluster, memory: Memory | None = None) -> list[str]:
 
 def _seen(cluster: Cluster, tx: Transaction) -> Iterator[str]:
     """What is remembered of the pool between cycles is what a first look would see."""
-    now, deps = cluster.clock.now(), cluster.deps
+    now, deps = tx.lease_time, cluster.deps
     if deps.read_pool(tx, now) != replace(deps, pool=PoolReader()).read_pool(tx, now):
         yield "the pool as remembered differs from the pool as it is"
 

@@ -15,15 +15,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import func, select
 
-from control_plane.errors import Conflict
+from control_plane.errors import Conflict, Unavailable
+from control_plane.services.incarnations import begin_incarnation
 from control_plane.services.record_heartbeat import record_heartbeat
 from control_plane.services.roll_up_usage import roll_up_usage
 from control_plane.store.models import Usage
 from control_plane.store.unit_of_work import Store
+from penstock.api.assignments import BeginRequest, HeldRun
 from penstock.api.states import ChipHealth, ExitReason, JobState, NodeIntent
 from tests.fakes.cluster import BIG, SMALL, Cluster, a_gang, a_server, an_inventory
 from tests.fakes.failing_store import Crash, FailingStore
-from tests.fakes.lease_clock import lease_time
+from tests.fakes.lease_clock import CloudClock, lease_time
 from tests.fakes.node_agent import FakeAgent
 from tests.integration.services.invariants import Memory, broken
 
@@ -35,6 +37,7 @@ REASONS = (
 )  # fmt: skip
 INTENTS = (NodeIntent.DRAINING, NodeIntent.CORDONED, NodeIntent.SCHEDULABLE)
 SECONDS = (0.1, 1.0, 5.0, 16.0, 36.0, 70.0)
+CLOCK_STEPS = (-86400.0, -7200.0, -3600.0, -31.0, -1.0, 1.0, 31.0, 90.0, 3600.0, 86400.0)
 AROUND_EXPIRY = (-12.0, -7.0, -5.5, -0.1, 0.1, 2.0, 5.5, 5.7)
 Kind = tuple[str, Callable[[str, int], dict[str, Any]]]
 
@@ -68,6 +71,7 @@ class CloudMachine(RuleBasedStateMachine):
         self.cluster = type(self).make()
         self.memory = Memory()
         self.specs: dict[str, tuple[dict[str, Any], str]] = {}
+        self.num_starts = 0
 
     @initialize(
         drifts=st.tuples(*[st.sampled_from(DRIFTS)] * len(NODES)),
@@ -78,6 +82,7 @@ class CloudMachine(RuleBasedStateMachine):
         """Some nodes, and some work that may run already."""
         for (name, chips), drift in zip(NODES.items(), drifts, strict=True):
             self.cluster.node(name, chips, address=name).clock_rate = drift
+            self.start_agent(name, same_folder=True)
         for number, kind in enumerate(kinds):
             self.submit(kind, number)
         self.cluster.steps(steps)
@@ -172,6 +177,30 @@ class CloudMachine(RuleBasedStateMachine):
             case "reboot":
                 agent.reboot()
 
+    @rule(node=nodes, same_folder=st.booleans())
+    def start_agent(self, node: str, same_folder: bool) -> None:
+        """Another start of the agent, which goes on, or in an empty folder, which has to wait."""
+        agent = self.cluster.agents[node]
+        self.num_starts += 1
+        own, before = f"{self.num_starts:032x}", agent.incarnation
+        held = tuple(
+            HeldRun(replica_id=it.id, epoch=it.assignment.epoch, proven=True)
+            for it in agent.processes.values()
+            if same_folder
+        )
+        previous = (before,) if same_folder and before is not None else ()
+        request = BeginRequest(incarnation=own, previous=previous, held=held)
+        try:
+            begin_incarnation(self.cluster.deps, agent.node_id, request)
+        except Unavailable:
+            assert not same_folder
+            return
+        agent.incarnation = own
+        if not same_folder:
+            assert not list(agent.live()), "nothing may run there when another one begins"
+            agent.reboot()
+            agent.lists.clear()
+
     @rule(node=nodes, kind=st.sampled_from(["fewer", "all", "sick"]))
     def offer(self, node: str, kind: str) -> None:
         """A node's chips vanish, come back, or turn sick; it tells with its next heartbeat."""
@@ -189,7 +218,7 @@ class CloudMachine(RuleBasedStateMachine):
             agent.send_again(agent.sent[which % len(agent.sent)])
         elif kind == "beat" and agent.beats:
             beat = agent.beats[which % len(agent.beats)]
-            record_heartbeat(self.cluster.deps, agent.node_id, beat)
+            record_heartbeat(self.cluster.deps, agent.node_id, beat, agent.incarnation)
         elif kind == "list" and agent.lists:
             agent.take(*agent.lists[which % len(agent.lists)])
 
@@ -199,6 +228,12 @@ class CloudMachine(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         self._pass(seconds)
 
+    @rule(seconds=st.sampled_from(CLOCK_STEPS))
+    def set_the_clock(self, seconds: float) -> None:
+        """Somebody sets the wall clock: nothing may follow from it."""
+        assert isinstance(self.cluster.clock, CloudClock)
+        self.cluster.clock.step(seconds)
+
     @rule(node=nodes, after=st.sampled_from(AROUND_EXPIRY))
     def silence_until_the_end_of_a_lease(self, node: str, after: float) -> None:
         """The times at which one of the two clocks may already think otherwise."""
@@ -206,7 +241,7 @@ class CloudMachine(RuleBasedStateMachine):
         ends = [it.expires_at for it in self.cluster.leases() if it.node_id == agent.node_id]
         if ends:
             agent.online = False
-            now = self.cluster.clock.now()
+            now = lease_time(self.cluster.deps.store)
             self._pass(max(0.0, (min(ends) - now).total_seconds() + after))
             self.cluster.sweep()
 
