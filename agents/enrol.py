@@ -24,6 +24,8 @@ from penstock.api.assignments import BeginRequest, EnrolReply, EnrolRequest, Inv
 log = structlog.get_logger()
 
 MOST_WAIT_S: Final = 2.0
+ASKED_FOR_S: Final = 2.0
+"""What runs here is not left unwatched for longer, because a server takes its time to answer."""
 HOW_TO_JOIN: Final = "get a token with `penstock node join` and start the agent with it"
 
 
@@ -55,7 +57,7 @@ async def join(
         raise CannotJoin(f"this node has not joined a control plane: {HOW_TO_JOIN}")
     control_plane.credential = joining.token
     request = EnrolRequest(name=joining.name, inventory=inventory)
-    return await _enrol(joining, control_plane, request, Backoff(random))
+    return await _enrol(joining, control_plane, request, Backoff(random, most_s=MOST_WAIT_S))
 
 
 async def begin(
@@ -73,9 +75,7 @@ async def begin(
         try:
             await control_plane.begin(BeginRequest(incarnation=own, previous=before, held=held))
         except Unreachable as error:
-            if str(error).partition(":")[0] != told:
-                log.warning("waits_to_begin", error=str(error))
-            told = str(error).partition(":")[0]
+            told = _tell("waits_to_begin", error, told)
             await asyncio.sleep(backoff.next_s())
         except (Denied, Refused) as error:
             raise CannotJoin(f"this node is not accepted: {error}; {HOW_TO_JOIN}") from error
@@ -115,10 +115,11 @@ def own_address(server: str) -> str:
 async def _is_accepted(control_plane: ControlPlane) -> bool:
     """False only when the control plane says no; a silent one may still know us."""
     try:
-        await control_plane.assignments(0, 0.0)
+        async with asyncio.timeout(ASKED_FOR_S):
+            await control_plane.assignments(0, 0.0)
     except Denied:
         return False
-    except (Unreachable, Refused):
+    except (Unreachable, Refused, TimeoutError):
         return True
     return True
 
@@ -126,16 +127,25 @@ async def _is_accepted(control_plane: ControlPlane) -> bool:
 async def _enrol(
     joining: Joining, control_plane: ControlPlane, request: EnrolRequest, backoff: Backoff
 ) -> Identity:
+    told = ""
     while True:
         try:
             reply = await control_plane.enrol(request)
         except Unreachable as error:
-            log.warning("waits_to_enrol", server=joining.server, error=str(error))
+            told = _tell("waits_to_enrol", error, told)
             await asyncio.sleep(backoff.next_s())
         except (Denied, Refused) as error:
             raise CannotJoin(f"the join token was not accepted: {error}; {HOW_TO_JOIN}") from error
         else:
             return _enrolled(joining, control_plane, reply)
+
+
+def _tell(event: str, error: Unreachable, told: str) -> str:
+    """Says once what is waited for, whatever the seconds left; returns what was told last."""
+    reason = "".join(it for it in str(error) if not it.isdigit())
+    if reason != told:
+        log.warning(event, error=str(error))
+    return reason
 
 
 def _enrolled(joining: Joining, control_plane: ControlPlane, reply: EnrolReply) -> Identity:

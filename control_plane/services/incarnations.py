@@ -69,9 +69,9 @@ def _begin(tx: Transaction, deps: Deps, node_id: str, request: BeginRequest) -> 
         node.incarnation, node.refused_incarnation = claim.incarnation, None
         return None
     message = f"another start of its agent claims node {node.name}: {waits}"
-    if node.refused_incarnation != claim.incarnation:
-        node.refused_incarnation = claim.incarnation
+    if node.refused_incarnation is None:  # one alert: two copies may ask in turn without end
         tx.events.append("node", node.id, None, "node.incarnation_refused", message, now)
+    node.refused_incarnation = claim.incarnation
     return Unavailable(
         f"this start of the agent cannot speak for node {node.name} yet: {_until(tx, node, waits)}",
         code="incarnation_waits",

@@ -123,6 +123,7 @@ def test_two_copies_that_alternate_never_both_speak(cluster: Cluster, node: Fake
         node.tick()
     assert cluster.job("one").state == JobState.RUNNING
     assert cluster.node_row("n").incarnation == ORIGINAL
+    assert alerts(cluster, node) == 1
 
 
 def test_a_name_is_not_taken_over_while_something_of_its_node_may_run(
