@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import httpx
 import psutil
 
+from agents.state import identity
 from tests.storm.cloud import Cloud, Node, Process, copy_state
 from tests.storm.evidence import SECOND_NS, Silence
 from tests.storm.plan import STEPS_S, Strike
@@ -192,6 +194,7 @@ class Striker:
     def _swap_copy(self, strike: Strike) -> Heal:
         """The agent ends, a copy of its folder runs for a while, then the original again."""
         node = self._node(strike)
+        _joined(node)
         node.agent.kill()
         node.copy = self._copied(node)
         node.copy.start()
@@ -217,9 +220,9 @@ class Striker:
         return heal
 
     def _copied(self, node: Node) -> Process:
+        present = _joined(node)
         made = self.cloud.new_folder(node)
-        present = node.agent.command[node.agent.command.index("--state-dir") + 1]
-        copy_state(type(made)(present), made)
+        copy_state(present, made)
         return self.cloud.agent(node, made, None)
 
     def _freeze_supervisor(self, strike: Strike) -> Heal:
@@ -295,6 +298,14 @@ def _one(found: list[psutil.Process], value: float) -> psutil.Process:
     if not found:
         raise LookupError("nothing runs there")
     return found[int(value * len(found))]
+
+
+def _joined(node: Node) -> Path:
+    """The node's present folder. Raises LookupError where its agent has no identity yet."""
+    present = Path(node.agent.command[node.agent.command.index("--state-dir") + 1])
+    if identity.load(present) is None:
+        raise LookupError("its agent waits to enrol")
+    return present
 
 
 def _nothing() -> None:

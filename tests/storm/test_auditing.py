@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.storm.evidence import (
     read_runs,
     shared_chips,
 )
+from tests.storm.hole import hole, holes
 from tests.storm.plan import FAULTS, KINDS, plan_round
 from tests.storm.strikes import Striker
 from tests.storm.submitter import Try, unanswered
@@ -49,6 +51,15 @@ def test_every_fault_of_the_table_is_drawn_and_can_be_carried_out() -> None:
     }
     assert drawn == {it.name for it in FAULTS}
     assert all(hasattr(Striker, f"_{name}") for name in drawn)
+
+
+@pytest.mark.skipif(shutil.which("patch") is None, reason="no `patch` on this machine")
+@pytest.mark.parametrize("name", sorted(holes()))
+def test_every_hole_fits_todays_code(tmp_path: Path, name: str) -> None:
+    made = hole(name)
+    made.tree(tmp_path)
+    assert set(made.head("kinds")) <= set(KINDS)
+    assert made.head("databases")
 
 
 def test_attempts_one_after_the_other_are_no_finding() -> None:
