@@ -52,7 +52,8 @@ def obstacle(
         return Obstacle.HELD if strange else None
     if claim.incarnation == present or present in claim.previous:
         return None
-    return takeover_obstacle(holds, heard=heard)
+    unproven = [hold for hold in holds if hold.run not in claim.proven]
+    return takeover_obstacle(unproven, heard=heard)
 
 
 def takeover_obstacle(holds: Collection[Hold], *, heard: bool) -> Obstacle | None:

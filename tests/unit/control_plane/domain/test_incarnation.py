@@ -32,10 +32,18 @@ def test_a_restart_and_a_repeated_request_go_on_at_once(
 def test_everybody_else_waits_until_nothing_of_the_node_can_run(
     heard: bool, holds: tuple[Hold, ...], waits: Obstacle | None
 ) -> None:
-    """A copied or restored folder, a boot, a clone: whatever it has in its folder."""
-    for claim in (Claim("b"), Claim("b", frozenset({"x"}), frozenset({RUNS.run, ASSIGNED.run}))):
+    """A copied or restored folder, a boot, a clone, whatever other runs it has in its folder."""
+    for claim in (Claim("b"), Claim("b", frozenset({"x"}), frozenset({("replica_1", 2)}))):
         assert obstacle(claim, "a", holds, heard=heard) is waits
     assert takeover_obstacle(holds, heard=heard) is waits
+
+
+def test_live_supervisors_prove_a_folder_that_lost_its_place_once_nobody_else_is_heard() -> None:
+    """A system without a boot id, a file system that was mounted anew."""
+    claim = Claim("b", proven=frozenset({RUNS.run}))
+    assert obstacle(claim, "a", (RUNS,), heard=True) is Obstacle.HEARD
+    assert obstacle(claim, "a", (RUNS,), heard=False) is None
+    assert obstacle(claim, "a", (RUNS, ASSIGNED), heard=False) is Obstacle.HELD
 
 
 @pytest.mark.parametrize(
