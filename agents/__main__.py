@@ -2,12 +2,20 @@
 
 import sys
 
-from agents.doctor import main as doctor
-from agents.main import main
 from agents.settings import hide_join_token
 
+
+def _run(argv: list[str]) -> int:
+    """Imports late: with a join token to hide the process starts anew before it has cost much."""
+    if argv[:1] == ["doctor"]:
+        from agents.doctor import main as doctor
+
+        return doctor(argv[1:])
+    hide_join_token(argv)
+    from agents.main import main
+
+    return main(argv)
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["doctor"]:
-        sys.exit(doctor(sys.argv[2:]))
-    hide_join_token(sys.argv[1:])
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(_run(sys.argv[1:]))

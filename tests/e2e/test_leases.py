@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
+from agents.state import incarnation
 from control_plane.domain.lease import margin_s
+from penstock.api.assignments import INCARNATION_HEADER
 from penstock.api.jobs import Event, Job, Replica
 from penstock.api.states import NodeHealth
 from tests.e2e import processes
@@ -179,7 +181,9 @@ def test_the_node_comes_back_by_itself_with_nothing_left_on_it(story: Story, nam
 
 def _as_node(story: Story, name: str, what: str, body: dict[str, object]) -> httpx.Response:
     """A message of the node's agent, written by hand with the node's own credential."""
-    headers = {"Authorization": f"Bearer {story.cloud.nodes[name].credential}"}
+    node = story.cloud.nodes[name]
+    speaks = incarnation.previous(node.state_dir)[-1]
+    headers = {"Authorization": f"Bearer {node.credential}", INCARNATION_HEADER: speaks}
     return httpx.post(f"{story.cloud.url}/api/v1/agent/{what}", json=body, headers=headers)
 
 
