@@ -31,6 +31,9 @@ TIMEOUT_S: Final = 10.0
 CONNECT_TIMEOUT_S: Final = 3.0
 KEEPALIVE_S: Final = 4.0  # below the 5 s after which common servers close an idle connection
 
+WAITING: Final = frozenset({"incarnation_waits", "node_name_taken"})
+"""Refusals that end by themselves, once nothing of an earlier agent can run any more."""
+
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
 
 
@@ -145,7 +148,7 @@ def _raise_for(response: httpx.Response) -> None:
     code, message = _problem(response)
     if status in (401, 403):
         raise Denied(message)
-    if status in (408, 425, 429) or status >= 500 or 300 <= status < 400:
+    if status in (408, 425, 429) or code in WAITING or status >= 500 or 300 <= status < 400:
         raise Unreachable(f"{status}: {message}", _retry_after(response))
     raise (Superseded if code == "incarnation_superseded" else Refused)(code, message)
 

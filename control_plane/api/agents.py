@@ -62,7 +62,7 @@ def enrol(body: EnrolRequest, join_token: JoinToken, deps: D) -> Response:
     "/incarnations",
     operation_id="begin_incarnation",
     response_model=BeginReply,
-    responses={503: {"description": "the one before may still run something there"}},
+    responses={409: {"description": "the one before may still run something there"}},
 )
 def begin(body: BeginRequest, node_id: NodeId, deps: D) -> Response:
     """A start of the agent speaks for its node from now on; others are refused."""

@@ -102,7 +102,7 @@ def _statuses(operation: dict[str, Any], policy: Policy, method: str) -> Iterato
         yield 404
     if policy.body_model is not None:
         yield from (400, 404, 408, 413, 415)
-    if method != "GET":
+    if method != "GET" or policy.needs == NODE:
         yield 409
     if "if-match" in names:
         yield from (400, 412)

@@ -31,7 +31,7 @@ def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None)
     is free again: the retired one keeps its history under another name.
 
     Raises Unauthenticated for a token that is unknown, used or expired, Conflict when the
-    token is bound to another name, Unavailable while an agent of that name may still run something.
+    token is bound to another name, and while an agent of that name may still run something.
     The token stays usable then.
     """
     now = deps.clock.now()

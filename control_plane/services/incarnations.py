@@ -13,7 +13,7 @@ from control_plane.domain.incarnation import (
     takeover_obstacle,
 )
 from control_plane.domain.lease import over_at
-from control_plane.errors import Conflict, Unavailable
+from control_plane.errors import Conflict
 from control_plane.services.deps import Deps
 from control_plane.store.models import Node
 from control_plane.store.unit_of_work import Transaction
@@ -24,7 +24,7 @@ from penstock.api.states import ReplicaState
 def begin_incarnation(deps: Deps, node_id: str, request: BeginRequest) -> BeginReply:
     """From now on this incarnation speaks for the node. The same one again changes nothing.
 
-    Raises Unavailable `incarnation_waits` while the one before may still run something there.
+    Raises Conflict `incarnation_waits` while the one before may still run something there.
     """
     refusal = deps.run(partial(_begin, deps=deps, node_id=node_id, request=request))
     if refusal is not None:
@@ -45,20 +45,20 @@ def check_incarnation(node: Node, incarnation: str | None) -> None:
 
 
 def check_takeover(tx: Transaction, deps: Deps, node: Node) -> None:
-    """Raises Unavailable `node_name_taken` while an agent under this name may still run something:
+    """Raises Conflict `node_name_taken` while an agent under this name may still run something:
     a new identity gets none of its replicas, and starts none a second time.
     """
     holds = _holds(tx, node)
     waits = takeover_obstacle(holds, heard=_is_heard(tx, deps, node))
     if waits is not None:
-        raise Unavailable(
+        raise Conflict(
             f"a node named {node.name} is here already and {_until(tx, node, waits)}",
             code="node_name_taken",
             hint="wait, give this node another name, or stop the other agent",
         )
 
 
-def _begin(tx: Transaction, deps: Deps, node_id: str, request: BeginRequest) -> Unavailable | None:
+def _begin(tx: Transaction, deps: Deps, node_id: str, request: BeginRequest) -> Conflict | None:
     now = deps.clock.now()
     node = tx.nodes.get(node_id)
     assert node is not None, "the caller authenticated as this node"
@@ -72,7 +72,7 @@ def _begin(tx: Transaction, deps: Deps, node_id: str, request: BeginRequest) -> 
     if node.refused_incarnation is None:  # one alert: two copies may ask in turn without end
         tx.events.append("node", node.id, None, "node.incarnation_refused", message, now)
     node.refused_incarnation = claim.incarnation
-    return Unavailable(
+    return Conflict(
         f"this start of the agent cannot speak for node {node.name} yet: {_until(tx, node, waits)}",
         code="incarnation_waits",
         hint="nothing to do if the node's state folder was moved or the machine was restarted; "
@@ -92,7 +92,9 @@ def _holds(tx: Transaction, node: Node) -> list[Hold]:
 
 def _is_heard(tx: Transaction, deps: Deps, node: Node) -> bool:
     silence = timedelta(seconds=deps.rules.suspect_after_s)
-    return node.heard_at is not None and tx.lease_time - node.heard_at <= silence
+    if node.last_heartbeat_at is None or node.heard_at is None:
+        return False  # it only enrolled
+    return tx.lease_time - node.heard_at <= silence
 
 
 def _until(tx: Transaction, node: Node, waits: Obstacle) -> str:

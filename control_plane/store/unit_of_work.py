@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TypeVar
 
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -137,13 +137,15 @@ class Store:
                     return work(tx), tx.hints
             except (LostRace, StaleDataError, IntegrityError):
                 continue
-            except OperationalError as error:
+            except (OperationalError, InternalError) as error:
                 if not _is_lost_race(error):
                     raise
         with self.write(serial) as tx:
             return work(tx), tx.hints
 
 
-def _is_lost_race(error: OperationalError) -> bool:
-    """PostgreSQL: 40001 serialisation failure and 40P01 deadlock ask for another try."""
-    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
+def _is_lost_race(error: OperationalError | InternalError) -> bool:
+    """PostgreSQL: 40001 serialisation failure and 40P01 deadlock ask for another try, and so does
+    25P03: it rolled back a transaction of a process that stood still.
+    """
+    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01", "25P03")

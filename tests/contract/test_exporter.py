@@ -40,7 +40,7 @@ def test_prometheus_finds_no_fault_with_names_types_and_help(exporter: Exporter)
         [promtool, "check", "metrics"], input=page, text=True, capture_output=True, check=False
     )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
-    assert page.count("# TYPE") == 15
+    assert page.count("# TYPE") == 16
 
 
 def test_no_series_only_says_when_another_was_created(exporter: Exporter) -> None:

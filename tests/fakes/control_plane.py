@@ -196,7 +196,7 @@ class FakeControlPlane:
 
     def _begin(self, request: BeginRequest) -> BeginReply:
         if self.incarnation not in (None, request.incarnation, *request.previous):
-            raise Problem(503, "incarnation_waits")
+            raise Problem(409, "incarnation_waits")
         self.incarnation = request.incarnation
         return BeginReply(incarnation=request.incarnation)
 

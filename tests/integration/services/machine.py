@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import func, select
 
-from control_plane.errors import Conflict, Unavailable
+from control_plane.errors import Conflict
 from control_plane.services.incarnations import begin_incarnation
 from control_plane.services.record_heartbeat import record_heartbeat
 from control_plane.services.roll_up_usage import roll_up_usage
@@ -192,7 +192,7 @@ class CloudMachine(RuleBasedStateMachine):
         request = BeginRequest(incarnation=own, previous=previous, held=held)
         try:
             begin_incarnation(self.cluster.deps, agent.node_id, request)
-        except Unavailable:
+        except Conflict:
             assert not same_folder
             return
         agent.incarnation = own

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import count
 
 from control_plane.domain.job import LIVE
-from control_plane.errors import Conflict, NotFound
+from control_plane.errors import Conflict, NotFound, Unavailable
 from control_plane.services.roll_up_usage import roll_up_usage
 from control_plane.services.run_cycle import run_cycle
 from penstock.api.states import ExitReason, NodeIntent
@@ -18,7 +18,7 @@ from tests.fakes.node_agent import FakeAgent
 from tests.integration.services.invariants import broken
 
 ROUNDS = 25
-EXPECTED = ("deposed", "job_ended", "job_name_taken", "job_not_found")
+EXPECTED = ("busy", "deposed", "job_ended", "job_name_taken", "job_not_found")
 
 
 def test_promises_hold_while_everything_happens_at_once(cluster: Cluster) -> None:
@@ -31,7 +31,7 @@ def test_promises_hold_while_everything_happens_at_once(cluster: Cluster) -> Non
         for number in range(ROUNDS):
             try:
                 work(number)
-            except (Conflict, NotFound) as error:
+            except (Conflict, NotFound, Unavailable) as error:
                 if error.code not in EXPECTED:
                     raise
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import pytest
 
-from control_plane.errors import Conflict, Unavailable
+from control_plane.errors import Conflict
 from control_plane.services.assignments import assignment_list
 from control_plane.services.enrol_node import authenticate_node, enrol_node
 from control_plane.services.incarnations import begin_incarnation
@@ -81,7 +81,7 @@ def test_a_copied_folder_gets_nothing_while_the_original_lives(
     cluster: Cluster, node: FakeAgent
 ) -> None:
     for _ in range(5):
-        with pytest.raises(Unavailable, match="its agent is heard of"):
+        with pytest.raises(Conflict, match="its agent is heard of"):
             begin(cluster, node, COPY)
         cluster.clock.advance(5.0)
         node.tick()
@@ -105,7 +105,7 @@ def test_a_copy_takes_over_only_when_all_that_the_original_ran_is_over(
     node.online = False
     cluster.clock.advance(SILENT_S)
     cluster.sweep()
-    with pytest.raises(Unavailable, match="held for"):
+    with pytest.raises(Conflict, match="held for"):
         begin(cluster, node, COPY)
     wait_out_the_lease(cluster)
     assert not list(node.live())
@@ -118,7 +118,7 @@ def test_a_copy_takes_over_only_when_all_that_the_original_ran_is_over(
 def test_two_copies_that_alternate_never_both_speak(cluster: Cluster, node: FakeAgent) -> None:
     for turn in range(6):
         copy = (COPY, OTHER)[turn % 2]
-        with pytest.raises(Unavailable):
+        with pytest.raises(Conflict):
             begin(cluster, node, copy)
         node.tick()
     assert cluster.job("one").state == JobState.RUNNING
@@ -130,12 +130,12 @@ def test_a_name_is_not_taken_over_while_something_of_its_node_may_run(
     cluster: Cluster, node: FakeAgent
 ) -> None:
     """The agent was killed and its folder emptied; its supervisor lives."""
-    with pytest.raises(Unavailable, match="heard of"):
+    with pytest.raises(Conflict, match="heard of"):
         enrol(cluster, "n")
     node.online = False
     cluster.clock.advance(SILENT_S)
     cluster.sweep()
-    with pytest.raises(Unavailable, match="held for") as refused:
+    with pytest.raises(Conflict, match="held for") as refused:
         enrol(cluster, "n")
     assert refused.value.code == "node_name_taken"
     assert authenticate_node(cluster.deps, node.credential) == node.node_id
@@ -163,7 +163,7 @@ def test_its_successor_is_the_folder_with_the_live_supervisors(cluster: Cluster)
     agent.run(process.id)
     agent.tick()
     run = HeldRun(replica_id=process.id, epoch=1, proven=False)
-    with pytest.raises(Unavailable, match="held for"):
+    with pytest.raises(Conflict, match="held for"):
         begin(cluster, agent, COPY, held=(run,))
     begin(cluster, agent, ORIGINAL, held=(run.model_copy(update={"proven": True}),))
     assert cluster.node_row("n").incarnation == ORIGINAL

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from control_plane.errors import Conflict, Unauthenticated, Unavailable
+from control_plane.errors import Conflict, Unauthenticated
 from control_plane.services.assignments import assignment_list
 from control_plane.services.enrol_node import authenticate_node, enrol_node, rotate_credential
 from control_plane.services.projects import create_join_token
@@ -73,7 +73,7 @@ def test_a_token_that_was_refused_for_its_name_is_not_used_up(cluster: Cluster) 
 def test_a_live_nodes_name_is_not_taken_over(cluster: Cluster) -> None:
     cluster.node("a")
     token = create_join_token(cluster.deps, ADMIN, JoinTokenRequest(), SERVER).token
-    with pytest.raises(Unavailable, match="heard of") as refused:
+    with pytest.raises(Conflict, match="heard of") as refused:
         _enrol(cluster, token, "a")
     assert refused.value.code == "node_name_taken"
 
