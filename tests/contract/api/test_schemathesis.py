@@ -20,7 +20,7 @@ from control_plane.clock import SystemClock
 from control_plane.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.bootstrap import bootstrap
-from control_plane.services.deps import Deps
+from control_plane.services.deps import Deps, Rules
 from control_plane.services.tokens import ensure_admin
 from control_plane.store.engine import open_database
 from control_plane.store.log_store import LogStore
@@ -60,6 +60,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     deps = Deps(
         store=Store(database), hints=hub, clock=SystemClock(), logs=LogStore(folder.as_uri()),
         storage=folder.as_uri(), launcher=AgentLauncher(hub.publish),
+        rules=Rules(leader_term_s=3600),  # who leads here never renews
     )  # fmt: skip
     bootstrap(deps)
     admin = ensure_admin(deps)
