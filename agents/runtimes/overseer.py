@@ -67,16 +67,16 @@ class Overseer:
         """False for a supervised replica that should be gone; it is then ended from here.
 
         A supervisor that was merely halted is continued at once: it carries logs and paces, and
-        does everything in time that is left to it.
+        does everything in time that is left to it. So is the init below it, which tells it the end.
         """
         order = watch.overdue(self._watch(replica_id), boottime_ns())
         if order is not None:
             self._end(replica_id, order)
             return False
-        supervisor = self._supervisor(replica_id)
-        if supervisor is not None and files.is_halted(supervisor):
-            log.warning("supervisor_halted", replica_id=replica_id, pid=supervisor)
-            _signal(supervisor, signal.SIGCONT)
+        for pid in (self._supervisor(replica_id), self._init(replica_id)):
+            if pid is not None and files.is_halted(pid):
+                log.warning("supervisor_halted", replica_id=replica_id, pid=pid)
+                _signal(pid, signal.SIGCONT)
         return True
 
     def bury(self, replica_id: str) -> bool:
@@ -188,6 +188,12 @@ class Overseer:
             if boottime_ns() - began_ns < _START_NS:
                 return None
         return orphans.supervisor_of(traces)
+
+    def _init(self, replica_id: str) -> int | None:
+        started = self.folders.started(replica_id)
+        if started is None or not orphans.is_alive(started, "init_pid"):
+            return None
+        return int(started["init_pid"])
 
     def _watch(self, replica_id: str) -> Watch:
         if replica_id not in self._watches:

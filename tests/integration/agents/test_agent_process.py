@@ -73,6 +73,15 @@ def test_a_task_runs_and_its_log_comes_before_its_end(joined: Node) -> None:
     wait_for(lambda: not (joined.state_dir / "replicas" / "replica_1").exists())
 
 
+def test_a_halted_init_of_a_replica_is_continued(joined: Node) -> None:
+    joined.run("replica_1", "sleep 1; echo done")
+    started = joined.started("replica_1")
+    if "init_pid" not in started:
+        pytest.skip("replicas have no PID namespace here")
+    os.kill(started["init_pid"], signal.SIGSTOP)
+    assert joined.ended("replica_1").reason is ExitReason.COMPLETED
+
+
 def test_a_killed_agent_does_not_disturb_a_replica_and_adopts_it(joined: Node) -> None:
     joined.run("replica_1", COUNT.format(to=300))
     pid = joined.started("replica_1")["pid"]
