@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -23,10 +24,11 @@ from tests.integration.conftest import START
 from tests.integration.services.machine import CloudMachine
 
 EXPLORES = settings.default is not None and settings.default.max_examples >= 1000
-NUM_CLOUDS = {"sqlite": 1000 if EXPLORES else 30, "postgresql": 200 if EXPLORES else 8}
+NUM_CLOUDS = {"sqlite": 1000 if EXPLORES else 20, "postgresql": 200 if EXPLORES else 3}
 NUM_STEPS = 60 if EXPLORES else 35
 
 
+@pytest.mark.timeout(900)
 def test_whatever_happens_in_whatever_order_every_promise_holds(
     store: Store, tmp_path: Path
 ) -> None:
