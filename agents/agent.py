@@ -39,6 +39,7 @@ log = structlog.get_logger()
 LAST_REPORT_S: Final = 1.0
 DRAIN_EXTRA_S: Final = 10.0
 DRAIN_LOOK_S: Final = 0.05
+NOTE_AGAIN_S: Final = 1.0
 LOCAL: Final = frozenset({"readiness", "sweep", "node"})
 """Loops that need no control plane."""
 
@@ -74,7 +75,7 @@ class Agent:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.Task[None]]:
         """The loops run inside; afterwards what is still to be told has a last chance. The task
-        ends when the agent cannot go on: with CannotJoin or Superseded.
+        ends when the agent cannot go on: with Superseded.
         """
         path = sockets.workload_socket(self.settings.state_dir)
         sockets.prepare(path)
@@ -144,9 +145,15 @@ class Agent:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _begin(self, taken_up: asyncio.Event, begun: asyncio.Event) -> None:
-        await enrol.begin(self.settings.state_dir, self.folders, self.control_plane, self.random)
+        state_dir = self.settings.state_dir
+        own = await enrol.begin(state_dir, self.folders, self.control_plane, self.random)
         self._take_up(taken_up)
         begun.set()
+        while True:
+            try:
+                return incarnation.note(state_dir, (own,))
+            except OSError:  # a full disk: without the note the next start would have to wait
+                await asyncio.sleep(NOTE_AGAIN_S)
 
     def _take_up(self, taken_up: asyncio.Event) -> None:
         if not taken_up.is_set():

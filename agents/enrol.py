@@ -62,13 +62,17 @@ async def join(
 
 async def begin(
     state_dir: Path, folders: ReplicaFolders, control_plane: ControlPlane, random: Random
-) -> None:
+) -> str:
     """From now on this start of the agent speaks for its node. Until it may, nothing in the state
-    folder is touched: it may be a copy of one that is in use. Raises CannotJoin.
+    folder is touched: it may be a copy of one that is in use. Goes on asking whatever the answer
+    is: replicas that run have their leases. Returns whom to note as accepted.
     """
     own = uuid.uuid4().hex
     before = incarnation.previous(state_dir)
-    incarnation.note(state_dir, (*before, own))
+    try:
+        incarnation.note(state_dir, (*before, own))
+    except OSError as error:  # the price is a wait, should this start end before it can be noted
+        log.warning("start_not_noted", error=str(error))
     backoff, told = Backoff(random, most_s=MOST_WAIT_S), ""
     while True:
         held = incarnation.held_runs(folders)
@@ -78,11 +82,13 @@ async def begin(
             told = _tell("waits_to_begin", error, told)
             await asyncio.sleep(backoff.next_s())
         except (Denied, Refused) as error:
-            raise CannotJoin(f"this node is not accepted: {error}; {HOW_TO_JOIN}") from error
+            if str(error) != told:
+                log.error("credential_refused", error=str(error), hint=HOW_TO_JOIN)
+            told = str(error)
+            await asyncio.sleep(backoff.next_s())
         else:
-            incarnation.note(state_dir, (own,))
             control_plane.incarnation = own
-            return
+            return own
 
 
 def check_transport(server: str, insecure: bool) -> None:

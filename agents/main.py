@@ -84,7 +84,8 @@ async def _until_told(agent: Agent, settings: Settings) -> None:
                 log.info("agent_ready", node=settings.name, server=settings.server)
                 await asyncio.wait({waiting, lost}, return_when=asyncio.FIRST_COMPLETED)
                 if lost.done():
-                    await agent.give_up()
+                    if isinstance(lost.exception(), Superseded):
+                        await agent.give_up()
                     lost.result()
                 log.info("agent_ending", drains=settings.drain_on_exit)
                 if settings.drain_on_exit:

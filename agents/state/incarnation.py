@@ -41,17 +41,10 @@ def held_runs(folders: ReplicaFolders) -> tuple[HeldRun, ...]:
     for replica_id in folders.ids():
         kept = folders.kept(replica_id)
         if kept is not None:
-            proven = folders.exit(replica_id) is not None or _is_locked(folders.path(replica_id))
+            proven = folders.exit(replica_id) is not None or folders.is_locked(replica_id)
             run = HeldRun(replica_id=replica_id, epoch=kept.assignment.epoch, proven=proven)
             found.append(run)
     return tuple(found)
-
-
-def _is_locked(folder: Path) -> bool:
-    lock = files.take_lock(str(folder))
-    if lock is not None:
-        os.close(lock)
-    return lock is None
 
 
 def _place(state_dir: Path) -> dict[str, str | int]:

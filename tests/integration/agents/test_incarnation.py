@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import shutil
 from pathlib import Path
+from random import Random
 from unittest.mock import patch
 
 import pytest
 
+from agents.enrol import begin
 from agents.runtimes.supervisor import files
 from agents.state import incarnation
+from agents.state.replicas import ReplicaFolders
+from tests.fakes.agent_parts import Bench
 
 pytestmark = pytest.mark.integration
 
@@ -54,3 +60,31 @@ def test_many_starts_that_were_never_accepted_do_not_push_out_the_one_that_was(
     assert kept[0] == "accepted"
     assert kept[-1] == "999"
     assert len(kept) < incarnation.MOST
+
+
+def test_a_start_that_cannot_be_noted_begins_all_the_same(tmp_path: Path) -> None:
+    """A full disk: what runs here has leases that want to be renewed."""
+    bench, folders = Bench(), a_folder(tmp_path)
+    with patch.object(incarnation, "note", side_effect=OSError(errno.ENOSPC, "full")):
+        own = asyncio.run(begin(tmp_path, folders, bench.client, Random(1)))
+    assert own == bench.client.incarnation == bench.fake.incarnation
+
+
+def test_a_refused_credential_is_shown_again_until_it_is_taken(tmp_path: Path) -> None:
+    bench, folders = Bench(), a_folder(tmp_path)
+    bench.client.credential = "of another cloud"
+
+    async def restored() -> str:
+        asking = asyncio.create_task(begin(tmp_path, folders, bench.client, Random(1)))
+        while len(bench.fake.calls) < 2:
+            await asyncio.sleep(0.01)
+        bench.client.credential = bench.fake.credential
+        return await asking
+
+    assert asyncio.run(restored()) == bench.fake.incarnation
+
+
+def a_folder(tmp_path: Path) -> ReplicaFolders:
+    folders = ReplicaFolders(tmp_path / "replicas")
+    folders.prepare()
+    return folders
