@@ -169,8 +169,12 @@ class FakeAgent:
         return record_reports(self.deps, self.node_id, request)
 
     def enforce(self) -> None:
-        """What the supervisors do without anybody: stop what passed its lease's deadline."""
+        """What the supervisors do without anybody: end what was told to stop, unless it cannot be
+        ended now, and stop what passed its lease's deadline.
+        """
         for process in self.processes.values():
+            if process.state is ReplicaState.STOPPING and not self.stubborn:
+                self._end(process, ExitReason.STOPPED)
             if process.live and self.deadlines_ns.get(process.id, 0) <= self.now_ns():
                 self._end(process, ExitReason.LEASE_EXPIRED)
 

@@ -24,7 +24,7 @@ from tests.integration.conftest import START
 from tests.integration.services.machine import CloudMachine
 
 EXPLORES = settings.default is not None and settings.default.max_examples >= 1000
-NUM_CLOUDS = {"sqlite": 1000 if EXPLORES else 20, "postgresql": 200 if EXPLORES else 3}
+NUM_CLOUDS = {"sqlite": 1000 if EXPLORES else 30, "postgresql": 200 if EXPLORES else 8}
 NUM_STEPS = 60 if EXPLORES else 35
 
 
