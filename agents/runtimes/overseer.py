@@ -84,13 +84,15 @@ class Overseer:
         if not self.clear(replica_id):
             return False
         started = self.folders.started(replica_id)
-        message = orphans.explain(started, self.folders.errors(replica_id))
+        complaint = self.folders.errors(replica_id)
+        message = orphans.explain(started, complaint)
         if not self._is_proven(replica_id, started):
             deadline_ns = self._watch(replica_id).deadline_ns
             if deadline_ns is not None and boottime_ns() < deadline_ns:
                 return False
             message = f"{message}; {_UNPROVEN}"
-        self._record(replica_id, "killed" if started else "start_failed", message)
+        failed = complaint and not started  # one that died without a word was no fault of the job's
+        self._record(replica_id, "start_failed" if failed else "killed", message)
         return True
 
     def clear(self, replica_id: str) -> bool:

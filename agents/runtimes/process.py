@@ -110,7 +110,9 @@ class ProcessRuntime:
         self.overseer.find_strangers()
         for replica_id in self.folders.ids():
             kept = self.folders.kept(replica_id)
-            if kept is not None:
+            if not self.folders.was_begun(replica_id):
+                self.forget(replica_id)  # we were ended before its supervisor began: it never ran
+            elif kept is not None:
                 found.append(kept)
             elif self.overseer.clear(replica_id):
                 log.warning("replica_folder_unreadable", replica_id=replica_id)

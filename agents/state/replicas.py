@@ -103,6 +103,11 @@ class ReplicaFolders:
             os.close(lock)
         return lock is None
 
+    def was_begun(self, replica_id: str) -> bool:
+        """Whether somebody came as far as to start a supervisor here."""
+        names = (files.ERRORS, files.STARTED, files.EXIT)
+        return any((self.path(replica_id) / name).exists() for name in names)
+
     def started(self, replica_id: str) -> dict[str, Any] | None:
         return files.read_json(str(self.path(replica_id)), files.STARTED)
 

@@ -221,3 +221,18 @@ def test_the_replicas_processes_are_known(runtime: ProcessRuntime) -> None:
     started = running(runtime)
     wait_for(lambda: len(runtime.pids("replica_1")) == 2)
     assert started["pid"] in runtime.pids("replica_1")
+
+
+def test_an_agent_that_died_before_it_started_a_supervisor_starts_it_next_time(
+    runtime: ProcessRuntime, tmp_path: Path, limiter: Limiter
+) -> None:
+    one = launch("replica_1", "true")
+    runtime.folders.make(one, runtime._spec(one))
+    later = a_runtime(tmp_path, limiter)
+    assert later.kept() == ()
+    later.start(one)
+    record = ended(later).exit
+    assert record is not None
+    assert record.reason is ExitReason.COMPLETED
+    for parent in later._parents:
+        parent.wait(10)
