@@ -50,6 +50,12 @@ def supervisor_of(traces: Traces) -> int | None:
     return next((pid for it, pid in supervisors(traces.folder.parent) if it == traces.folder), None)
 
 
+def init_of(traces: Traces) -> int | None:
+    """The pid of the init of the replica's PID namespace, where it has one."""
+    started = traces.started
+    return int(started["init_pid"]) if started and is_alive(started, "init_pid") else None
+
+
 def supervisors(root: Path) -> list[tuple[Path, int]]:
     """(folder, pid) of every supervisor of the replicas below `root`, by their command lines."""
     prefix = os.fsencode(root) + b"/"
@@ -107,9 +113,7 @@ def explain(started: Mapping[str, Any] | None, complaint: str) -> str:
 
 def _seen(traces: Traces, supervisor: int | None, adopted: bool) -> list[int]:
     pids = set(_marked(traces))
-    roots = [] if supervisor is None else [supervisor]
-    if traces.started is not None and is_alive(traces.started, "init_pid"):
-        roots.append(int(traces.started["init_pid"]))
+    roots = [pid for pid in (supervisor, init_of(traces)) if pid is not None]
     if supervisor is None and adopted:
         roots += [pid for pid in _foreign_children() if not _is_supervisor(pid)]
     for root in roots:

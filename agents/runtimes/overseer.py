@@ -73,7 +73,8 @@ class Overseer:
         if order is not None:
             self._end(replica_id, order)
             return False
-        for pid in (self._supervisor(replica_id), self._init(replica_id)):
+        traces = self._traces(replica_id)
+        for pid in (self._supervisor(traces), orphans.init_of(traces)):
             if pid is not None and files.is_halted(pid):
                 log.warning("supervisor_halted", replica_id=replica_id, pid=pid)
                 _signal(pid, signal.SIGCONT)
@@ -182,20 +183,13 @@ class Overseer:
     def _traces(self, replica_id: str) -> Traces:
         return Traces(replica_id, self.folders.path(replica_id), self.folders.started(replica_id))
 
-    def _supervisor(self, replica_id: str) -> int | None:
+    def _supervisor(self, traces: Traces) -> int | None:
         """A new one, which has told nothing yet, is not looked for among all processes."""
-        traces = self._traces(replica_id)
         if traces.started is None:
-            began_ns = self._watch(replica_id).started_ns
+            began_ns = self._watch(traces.replica_id).started_ns
             if boottime_ns() - began_ns < _START_NS:
                 return None
         return orphans.supervisor_of(traces)
-
-    def _init(self, replica_id: str) -> int | None:
-        started = self.folders.started(replica_id)
-        if started is None or not orphans.is_alive(started, "init_pid"):
-            return None
-        return int(started["init_pid"])
 
     def _watch(self, replica_id: str) -> Watch:
         if replica_id not in self._watches:
