@@ -49,6 +49,10 @@ IDLE_IN_TRANSACTION_S: Final = 3.0
 """Between two statements of a transaction we only compute, far below a second. Who is silent for
 longer is frozen or cut off, and loses the transaction with the locks that it holds."""
 
+READ_IDLE_S: Final = 60.0
+"""The same of a transaction that only reads: it holds no lock, and a machine that was suspended
+goes on with it."""
+
 MIGRATION_S: Final = 600.0
 """A change of schema, and waiting for another process that is at it."""
 

@@ -11,6 +11,7 @@ import threading
 import redis
 import structlog
 
+from control_plane.deadlines import REDIS_CONNECT_S, REDIS_S
 from control_plane.hub import Hub
 from control_plane.threads import KeptThread
 
@@ -25,7 +26,9 @@ class RedisHints:
     """Publishes what the hub publishes; delivers what other processes published."""
 
     def __init__(self, url: str, hub: Hub) -> None:
-        self._redis = redis.Redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=2.0)
+        self._redis = redis.Redis.from_url(
+            url, socket_timeout=REDIS_S, socket_connect_timeout=REDIS_CONNECT_S
+        )
         self._hub = hub
         self._origin = secrets.token_hex(8)
         self._outgoing: queue.Queue[str | None] = queue.Queue(MAX_WAITING)

@@ -13,11 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from control_plane.deadlines import (
     LOOP_TURN_S,
     MIGRATION_S,
+    READ_IDLE_S,
     SEAT_S,
     SQLITE_BUSY_S,
     TURN_S,
@@ -61,7 +62,8 @@ class Database:
     """An engine with its sessions, its lanes, and its one turn to write."""
 
     engine: Engine
-    sessions: sessionmaker[Session]
+    readers: Engine
+    """The same engine on SQLite. On PostgreSQL reads, which hold no lock, may pause for longer."""
     writers: WriterQueue = field(default_factory=WriterQueue)
     seats: dict[Lane, Seats] = field(default_factory=_seats)
 
@@ -72,7 +74,7 @@ class Database:
     @contextmanager
     def reading(self, lane: Lane = Lane.READ) -> Iterator[Session]:
         """All that the session reads is as of one moment. Raises Unavailable `busy`."""
-        with self.seats[lane].seat(), self.sessions() as session:
+        with self.seats[lane].seat(), Session(self.readers, expire_on_commit=False) as session:
             if not self.is_sqlite:
                 session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             yield session
@@ -83,7 +85,7 @@ class Database:
         queue for a lock, one of each process, and each statement of theirs sees all that was
         committed before them. Raises Unavailable `busy` when its turn does not come in time.
         """
-        with self._entry(serial, patient), self.sessions() as session:
+        with self._entry(serial, patient), Session(self.engine, expire_on_commit=False) as session:
             session.connection(execution_options={"penstock_write": True})
             if serial and not self.is_sqlite:
                 session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SERIAL_LOCK})
@@ -109,7 +111,7 @@ class Database:
     def time(self) -> datetime | None:
         """What the server's clock says, if it can be asked; SQLite is on this machine."""
         try:
-            with self.seats[Lane.HEALTH].seat(), self.engine.connect() as connection:
+            with self.seats[Lane.HEALTH].seat(), self.readers.connect() as connection:
                 told: datetime | None = connection.scalar(text("SELECT clock_timestamp()"))
         except SQLAlchemyError:
             return None
@@ -117,6 +119,7 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
+        self.readers.dispose()
 
     @contextmanager
     def _entry(self, serial: bool, patient: bool) -> Iterator[None]:
@@ -131,8 +134,14 @@ class Database:
 
 def open_database(url: str) -> Database:
     """Connects lazily to `sqlite:///path` or `postgresql+psycopg://…`."""
-    engine = _sqlite_engine(url) if url.startswith("sqlite") else _postgres_engine(url)
-    return Database(engine, sessionmaker(engine, expire_on_commit=False))
+    if url.startswith("sqlite"):
+        engine = _sqlite_engine(url)
+        return Database(engine, engine)
+    from control_plane.store.postgres import postgres_engine  # a laptop needs no driver
+
+    num_readers = Lane.READ.value + Lane.HEALTH.value
+    writers = postgres_engine(url, _NUM_CONNECTIONS - num_readers)
+    return Database(writers, postgres_engine(url, num_readers, READ_IDLE_S))
 
 
 def disk_fault(error: Exception) -> str | None:
@@ -149,12 +158,6 @@ def waited_for_lock(error: Exception) -> bool:
     if isinstance(told, sqlite3.OperationalError):
         return told.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
     return getattr(told, "sqlstate", None) == "55P03"
-
-
-def _postgres_engine(url: str) -> Engine:
-    from control_plane.store.postgres import postgres_engine  # a laptop needs no driver
-
-    return postgres_engine(url, _KEPT_OPEN, _NUM_CONNECTIONS - _KEPT_OPEN)
 
 
 def _sqlite_engine(url: str) -> Engine:

@@ -5,6 +5,7 @@ away, of a frozen server the client takes leave.
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -31,9 +32,11 @@ NETWORK: Final[dict[str, int]] = {
 """libpq's, in seconds, the last in milliseconds: a host that went away is noticed in 9 s at most.
 What the URL says goes before."""
 
+KEPT_OPEN: Final = 5
+_IDLE: Final = "idle_in_transaction_session_timeout"
 LIMITS: Final[dict[str, float]] = {
     "statement_timeout": STATEMENT_S, "lock_timeout": LOCK_S,
-    "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_S, "tcp_user_timeout": 5.0,
+    _IDLE: IDLE_IN_TRANSACTION_S, "tcp_user_timeout": 5.0,
 }  # fmt: skip
 """The server's, by session. Set by a statement: a pooler in between may refuse start options."""
 
@@ -54,14 +57,17 @@ class Bounded(psycopg.Connection[Any]):
             raise psycopg.OperationalError(message) from error
 
 
-def postgres_engine(url: str, pool_size: int, max_overflow: int) -> Engine:
-    """An engine whose connections are pinged, with less patience, before they are used."""
+def postgres_engine(url: str, num: int, idle_s: float | None = None) -> Engine:
+    """An engine of `num` connections, which are pinged, with less patience, before they are used.
+    `idle_s`: for how long its transactions may say nothing, where that is not the usual limit.
+    """
+    limits = LIMITS if idle_s is None else {**LIMITS, _IDLE: idle_s}
     given = make_url(url).query
     engine = create_engine(
-        url, pool_pre_ping=True, pool_size=pool_size, max_overflow=max_overflow,
+        url, pool_pre_ping=True, pool_size=KEPT_OPEN, max_overflow=num - KEPT_OPEN,
         pool_timeout=SEAT_S, connect_args={k: v for k, v in NETWORK.items() if k not in given},
     )  # fmt: skip
-    event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "do_connect", partial(_connect, limits))
     event.listen(engine, "checkout", _on_checkout)
     event.listen(engine, "checkin", _on_checkin)
     return engine
@@ -75,11 +81,12 @@ def lift_limits(connection: psycopg.Connection[Any], seconds: float) -> None:
 
 
 def _connect(
-    _dialect: object, _record: object, args: list[Any], options: dict[str, Any]
-) -> Bounded:
+    limits: dict[str, float], _dialect: object, _record: object, args: list[Any],
+    options: dict[str, Any],
+) -> Bounded:  # fmt: skip
     connection = Bounded.connect(*args, **options, autocommit=True)
     connection.reply_s = REPLY_S
-    _set_limits(connection, LIMITS, is_local=False)
+    _set_limits(connection, limits, is_local=False)
     connection.autocommit = False
     return connection
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from celery import Celery
 
+from control_plane.deadlines import REDIS_CONNECT_S, REDIS_S
 from control_plane.services.deliver_webhook import Post, deliver_webhook
 from control_plane.services.deps import Deps
 from control_plane.services.forget_old import forget_old
@@ -18,7 +19,7 @@ FORGET_OLD: Final = "penstock.forget_old"
 EMBEDDED_BROKER: Final = "memory://localhost/"  # without a host kombu complains at each start
 
 _IN_MEMORY: Final = {"polling_interval": 0.01}
-_REDIS: Final = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
+_REDIS: Final = {"socket_timeout": REDIS_S, "socket_connect_timeout": REDIS_CONNECT_S}
 """Longer than the second after which a blocking read of the queue is answered."""
 
 
