@@ -86,17 +86,20 @@ def test_without_waiting_gangs_the_pool_is_not_read(cluster: Cluster) -> None:
 @contextmanager
 def _statements(cluster: Cluster) -> Iterator[list[tuple[str, Any]]]:
     """Every statement and its values, as sent to the database."""
-    engine = cluster.deps.store.database.engine
+    database = cluster.deps.store.database
+    engines = {database.engine, database.readers}
     asked: list[tuple[str, Any]] = []
 
     def note(*args: Any) -> None:
         asked.append((args[2], args[3]))
 
-    event.listen(engine, "before_cursor_execute", note)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
     try:
         yield asked
     finally:
-        event.remove(engine, "before_cursor_execute", note)
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
 
 
 def _flat(values: Any) -> list[Any]:
