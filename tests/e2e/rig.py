@@ -187,8 +187,9 @@ class Cloud:
 
     def close(self) -> None:
         """Cancels what runs, ends all processes, and asserts that nothing is left of them."""
-        if self._client is not None and any(it.is_alive for it in self.servers.values()):
-            self._cancel_all()
+        if self._client is not None:
+            if any(it.is_alive for it in self.servers.values()):
+                self._cancel_all()
             self._client.close()
         for daemon in (*(node.daemon for node in self.nodes.values()), *self.servers.values()):
             if daemon.is_alive:
