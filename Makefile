@@ -48,9 +48,11 @@ format: $(VENV)/.dev ## rewrite the source the way `check` wants it
 	$(BIN)/ruff check --fix --exit-zero $(SOURCE)
 	$(BIN)/ruff format $(SOURCE)
 
+# Tests wait more than they compute. A file stays on one worker: its tests may share a cloud.
+WORKERS ?= 2
 .PHONY: test
-test: $(VENV)/.dev ## every test, the unit tier first; ARGS="-k word" picks some
-	@$(BIN)/python -m pytest tests $(ARGS)
+test: $(VENV)/.dev ## every test, the unit tier first; ARGS="-k word" picks some, WORKERS=0 runs one by one
+	@$(BIN)/python -m pytest tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/.dev ## the unit tier: no sockets, no sleeps, under ten seconds
