@@ -8,50 +8,77 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 from tests.storm.cloud import ROOT
 from tests.storm.hole import hole
-from tests.storm.plan import KINDS
-from tests.storm.storm import ROUND_S, Order, Report, run_storm
+from tests.storm.plan import FAULTS, KINDS
+from tests.storm.storm import ROUND_S, Order, Tally, run_storm
 
 DATABASES: Final = ("sqlite", "postgresql")
+LOST: Final = ("lost",)
+DOUBLED: Final = ("doubled", "shared", "leases overlap")
 
 
 @dataclass(slots=True)
 class Progress:
-    """Rounds done and faults so far of each storm, in a file that outlives an interruption."""
+    """What each storm came to so far, in a file that outlives an interruption."""
 
     path: Path
     asked: dict[str, object]
-    done: dict[str, dict[str, int]] = field(default_factory=dict)
+    each: int
+    done: dict[str, Tally]
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def read(cls, path: Path, asked: dict[str, object]) -> Progress:
+    def read(
+        cls, path: Path, asked: dict[str, object], each: int, names: Sequence[str]
+    ) -> Progress:
         """What an interrupted run of the same wish left; else nothing."""
-        made = cls(path, asked)
+        made = cls(path, asked, each, {name: Tally() for name in names})
         if path.exists():
             kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["asked"] == json.loads(json.dumps(asked)):
-                made.done = kept["done"]
+            if kept["asked"] == json.loads(json.dumps(asked)) and not kept["over"]:
+                made.done = {name: _tally(it) for name, it in kept["done"].items()}
         return made
 
-    def faults(self, name: str) -> int:
-        return self.done.get(name, {}).get("faults", 0)
+    def of(self, name: str) -> Tally:
+        return self.done[name]
 
-    def add(self, name: str, number: int, faults: int, jobs: int) -> None:
+    def is_over(self, name: str) -> bool:
+        return self.of(name).num_faults >= self.each or bool(self.of(name).findings)
+
+    def add(self, name: str, one: Tally) -> None:
         with self._lock:
-            self.done[name] = {"round": number + 1, "faults": faults, "jobs": jobs}
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            text = json.dumps({"asked": self.asked, "done": self.done}, indent=1)
-            self.path.write_text(text, encoding="utf-8")
+            self.of(name).add(one)
+            self._write(over=False)
+
+    def end(self) -> None:
+        """The next run of the same wish begins anew."""
+        self._write(over=True)
+
+    def _write(self, over: bool) -> None:
+        done = {
+            name: {part.name: getattr(it, part.name) for part in fields(Tally)}
+            for name, it in self.done.items()
+        }
+        text = json.dumps({"asked": self.asked, "over": over, "done": done}, indent=1)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(self.path)
+
+
+def _tally(kept: dict[str, Any]) -> Tally:
+    counted = {name: Counter(kept[name]) for name in ("struck", "left_out")}
+    return Tally(**{**kept, **counted})
 
 
 def main(argv: Sequence[str]) -> int:
@@ -78,7 +105,9 @@ def _find(options: argparse.Namespace) -> int:
 def _storms(options: argparse.Namespace) -> int:
     asked = {"seeds": options.seeds, "faults": options.faults, "kinds": options.kinds,
              "databases": options.databases, "round_s": options.round_s}  # fmt: skip
-    progress = Progress.read(options.folder / "progress.json", asked)
+    each = -(-options.faults // (len(options.seeds) * len(options.databases)))
+    names = [f"{database}:{seed}" for database in options.databases for seed in options.seeds]
+    progress = Progress.read(options.folder / "progress.json", asked, each, names)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
@@ -88,52 +117,60 @@ def _storms(options: argparse.Namespace) -> int:
             pool.submit(_lane, database, options, progress, stopping)
             for database in options.databases
         ]
-        reports = [report for lane in lanes for report in lane.result()]
-    return _tell(reports, progress, time.monotonic() - began, stopping.is_set())
+        for lane in lanes:
+            lane.result()
+    found = any(it.findings for it in progress.done.values())
+    is_left = stopping.is_set() and options.hole is None
+    if not is_left:
+        progress.end()
+    _tell(options, progress, time.monotonic() - began)
+    return 3 if is_left else int(found)
 
 
 def _lane(
     database: str, options: argparse.Namespace, progress: Progress, stopping: threading.Event
-) -> list[Report]:
-    """All seeds on one database, one after the other, until one has findings."""
-    reports: list[Report] = []
-    each = -(-options.faults // (len(options.seeds) * len(options.databases)))
+) -> None:
+    """All seeds on one database, one after the other; looking for a hole, until it is found."""
     for seed in options.seeds:
         name = f"{database}:{seed}"
-        before, first = progress.faults(name), progress.done.get(name, {}).get("round", 0)
-        if before >= each or stopping.is_set():
+        if stopping.is_set() or progress.is_over(name):
             continue
+        so_far = progress.of(name)
+        left = progress.each - so_far.num_faults
         order = Order(
-            seed, database, options.kinds, each - before, first, options.round_s, options.tree
-        )
-        report = run_storm(order, stopping, _say, partial(_add, progress, name, before))
-        reports.append(report)
-        if report.findings:
+            seed, database, options.kinds, left, so_far.rounds, options.round_s, options.tree,
+            meters=options.hole is None,
+        )  # fmt: skip
+        total = run_storm(order, stopping, _say, partial(progress.add, name))
+        for line in total.findings[:20]:
+            _say(f"  FOUND {line}")
+        if total.findings and options.hole is not None:
             stopping.set()
-    return reports
 
 
-def _add(progress: Progress, name: str, before: int, number: int, faults: int, jobs: int) -> None:
-    progress.add(name, number, before + faults, jobs)
-
-
-def _tell(reports: list[Report], progress: Progress, took_s: float, stopped: bool) -> int:
-    found = [report for report in reports if report.findings]
-    for report in found:
-        _say(f"FOUND after {report.num_faults} faults and {report.num_jobs} jobs:")
-        for line in report.findings[:20]:
-            _say(f"  {line}")
-        order = report.order
-        _say(f"  kept: {report.kept}")
-        _say(f"  again: make storm SEEDS={order.seed} DATABASES={order.database} "
-             f"KINDS={','.join(order.kinds)} FAULTS={report.num_faults}")  # fmt: skip
-    faults = sum(it.num_faults for it in reports)
-    jobs = sum(it.num_jobs for it in reports)
-    total = sum(progress.faults(name) for name in progress.done)
-    num_found = sum(len(it.findings) for it in reports)
-    took = f"{faults} faults, {jobs} jobs in {took_s / 60:.1f} min"
-    _say(f"{took}; {total} faults in finished rounds; {num_found} findings")
-    return 1 if found else 3 if stopped else 0
+def _tell(options: argparse.Namespace, progress: Progress, took_s: float) -> None:
+    """Per database and kind, over all rounds done, those before an interruption too."""
+    for database in options.databases:
+        total = Tally()
+        for seed in options.seeds:
+            total.add(progress.of(f"{database}:{seed}"))
+        lost, doubled = total.num_found(*LOST), total.num_found(*DOUBLED)
+        others = len(total.findings) - lost - doubled
+        _say(f"{database}, seeds {','.join(map(str, options.seeds))}: {total.rounds} rounds, "
+             f"{total.num_faults} faults, {total.jobs} jobs: {lost} lost, {doubled} doubled, "
+             f"{others} other findings")  # fmt: skip
+        for kind in options.kinds:
+            ours = [it.name for it in FAULTS if it.kind == kind]
+            struck = {it: total.struck[it] for it in ours if total.struck[it]}
+            told = ", ".join(f"{it} {count}" for it, count in struck.items()) or "none"
+            left_out = sum(total.left_out[it] for it in ours)
+            _say(
+                f"  {kind:10} {sum(struck.values()):5}  {told}; {left_out} found nothing to strike"
+            )
+        for kept in total.kept:
+            _say(f"  kept: {kept}")
+    faults = sum(it.num_faults for it in progress.done.values())
+    _say(f"{faults} faults in all; this run took {took_s / 60:.1f} min")
 
 
 def _options(argv: Sequence[str]) -> argparse.Namespace:

@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import DEVNULL
 from typing import Any, Final
@@ -22,6 +22,10 @@ from tests.e2e.processes import eventually
 _DURABLE: Final = "fsync=off", "synchronous_commit=on", "max_connections=120"
 """What was committed is with the operating system: no kill of the processes may lose it."""
 _NAME: Final = "penstock"
+_SILENT_WRITER: Final = """
+    SELECT pid, xact_start FROM pg_stat_activity JOIN pg_locks USING (pid)
+    WHERE locktype = 'advisory' AND granted AND state = 'idle in transaction'
+"""
 
 
 def binaries() -> Path | None:
@@ -52,7 +56,7 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
         eventually(self._answers, "PostgreSQL answers", 60)
-        with psycopg.connect(self._at("postgres"), autocommit=True) as connection:
+        with self._connect("postgres") as connection:
             connection.execute(f"CREATE DATABASE {_NAME}")
 
     @property
@@ -78,6 +82,14 @@ class Postgres:
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
+    @contextmanager
+    def watched(self) -> Iterator[Callable[[], object]]:
+        """Tells which transaction holds the writers' lock and waits for its client, None where
+        none. Raises psycopg.OperationalError.
+        """
+        with self._connect(_NAME) as connection:
+            yield lambda: connection.execute(_SILENT_WRITER).fetchone()
+
     def close(self) -> None:
         self.kill()
         shutil.rmtree(self._shared, ignore_errors=True)
@@ -95,10 +107,11 @@ class Postgres:
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(self._at("postgres"), connect_timeout=2).close()
+            self._connect("postgres").close()
         except psycopg.OperationalError:
             return False
         return True
 
-    def _at(self, database: str) -> str:
-        return f"host={self._shared} user={_NAME} dbname={database}"
+    def _connect(self, database: str) -> psycopg.Connection[Any]:
+        where = f"host={self._shared} user={_NAME} dbname={database}"
+        return psycopg.connect(where, autocommit=True, connect_timeout=2)

@@ -39,9 +39,9 @@ class Books:
         """Why the cloud is not at rest."""
         found = []
         with Session(self._engine) as session:
-            states = dict(session.execute(select(Job.id, Job.state)).tuples().all())
+            states = dict(session.execute(select(Job.id, Job.state)).all())
             found += [
-                f"{job} is {states.get(job, 'not there')}"
+                f"lost: {job} is {states.get(job, 'not there')}"
                 for job in accepted
                 if states.get(job) not in TERMINAL
             ]
@@ -51,10 +51,17 @@ class Books:
             found += [f"node {name} is not ready" for name in nodes if name not in ready]
         return found
 
+    def unmetered(self) -> list[str]:
+        """Ended leases whose use is not wholly counted yet."""
+        with Session(self._engine) as session:
+            late = Lease.rolled_up_to.is_(None) | (Lease.rolled_up_to < Lease.ended_at)
+            query = select(Lease.id).where(Lease.ended_at.is_not(None), late)
+            return [f"metered: {it} is not counted to its end" for it in session.scalars(query)]
+
     def held_chips(self) -> dict[str, dict[str, int]]:
         """replica → chip → thousandths."""
         with Session(self._engine) as session:
-            rows = session.execute(select(Lease.replica_id, Lease.chips)).tuples()
+            rows = session.execute(select(Lease.replica_id, Lease.chips))
             return {
                 replica: {chip["chip_id"]: chip["milli"] for chip in chips}
                 for replica, chips in rows
@@ -64,12 +71,12 @@ class Books:
         """replica → name of its node."""
         with Session(self._engine) as session:
             query = select(Replica.id, Node.name).join(Node, Node.id == Replica.node_id)
-            return dict(session.execute(query).tuples().all())
+            return dict(session.execute(query).all())
 
     def attempts(self) -> dict[str, int]:
         with Session(self._engine) as session:
             query = select(Replica.job_id, func.max(Replica.attempt)).group_by(Replica.job_id)
-            return {job: int(attempt) for job, attempt in session.execute(query).tuples().all()}
+            return {job: int(attempt) for job, attempt in session.execute(query).all()}
 
     def findings(self, accepted: Sequence[tuple[str, str]]) -> list[str]:
         """All that the rows alone prove. `accepted`: (idempotency key, job)."""
@@ -80,10 +87,10 @@ class Books:
             used = session.execute(
                 select(Usage.job_id, Usage.chip_type, func.sum(Usage.chip_seconds))
                 .group_by(Usage.job_id, Usage.chip_type)
-            ).tuples().all()  # fmt: skip
+            ).all()  # fmt: skip
             return [
-                *_jobs(jobs, accepted), *_ends(jobs, events), *_gaps(events),
-                *overlaps(leases), *_attempts(leases), *_metered(leases, used),
+                *lost(jobs, accepted), *ends(jobs, events), *gaps(events),
+                *overlaps(leases), *meetings(leases), *metered(leases, used),
             ]  # fmt: skip
 
 
@@ -132,7 +139,7 @@ def overlaps(leases: Sequence[Lease]) -> Iterator[str]:
                 break
 
 
-def _jobs(jobs: Sequence[Job], accepted: Sequence[tuple[str, str]]) -> Iterator[str]:
+def lost(jobs: Sequence[Job], accepted: Sequence[tuple[str, str]]) -> Iterator[str]:
     there, names = {job.id for job in jobs}, Counter(job.name for job in jobs)
     for key, job in accepted:
         if job not in there:
@@ -143,14 +150,14 @@ def _jobs(jobs: Sequence[Job], accepted: Sequence[tuple[str, str]]) -> Iterator[
             yield f"{key} was answered with {count} jobs"
 
 
-def _ends(jobs: Sequence[Job], events: Sequence[Event]) -> Iterator[str]:
+def ends(jobs: Sequence[Job], events: Sequence[Event]) -> Iterator[str]:
     ends = Counter(it.object_id for it in events if it.type in ENDS)
     for job in jobs:
         if job.state in TERMINAL and ends[job.id] != 1:
             yield f"{job.id} is {job.state} and ended {ends[job.id]} times by its events"
 
 
-def _gaps(events: Sequence[Event]) -> Iterator[str]:
+def gaps(events: Sequence[Event]) -> Iterator[str]:
     first = {events[0].object_id: events[0].seq} if events else {}
     for one, other in pairwise(events):
         if one.object_id != other.object_id:
@@ -160,7 +167,7 @@ def _gaps(events: Sequence[Event]) -> Iterator[str]:
     yield from (f"event gap: {it} begins at {seq}" for it, seq in first.items() if seq != 1)
 
 
-def _attempts(leases: Sequence[Lease]) -> Iterator[str]:
+def meetings(leases: Sequence[Lease]) -> Iterator[str]:
     """Leases of a job: those of a later attempt begin when those of the earlier have ended."""
     by_job: dict[str, list[Lease]] = defaultdict(list)
     for lease in leases:
@@ -174,7 +181,7 @@ def _attempts(leases: Sequence[Lease]) -> Iterator[str]:
                     yield f"leases overlap: attempts {one.epoch} and {other.epoch} of {job}"
 
 
-def _metered(leases: Sequence[Lease], used: Sequence[tuple[str, str, float]]) -> Iterator[str]:
+def metered(leases: Sequence[Lease], used: Sequence[tuple[str, str, float]]) -> Iterator[str]:
     owed: dict[tuple[str, str], float] = defaultdict(float)
     for lease in leases:
         until = lease.rolled_up_to or lease.granted_at

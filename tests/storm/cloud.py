@@ -36,6 +36,8 @@ from tests.storm.redis import Redis
 ROOT: Final = Path(__file__).parents[2]
 OWN_CHIP: Final = {"a": "emulated-mlu370", "b": "emulated-s4000", "c": "emulated-k100"}
 """Beside two of a common type each node has one of a type that no other has."""
+BARE: Final = "c"
+"""There replicas have no PID namespace and can signal their supervisors."""
 COMMON_CHIP: Final = "emulated-910b"
 QUICK: Final = {
     "PENSTOCK_SERVER_HEARTBEAT_S": "1", "PENSTOCK_SERVER_SUSPECT_AFTER_S": "5",
@@ -145,6 +147,11 @@ class Cloud:
         return f"sqlite:///file:{self.home / 'penstock.db'}?mode=ro&uri=true"
 
     @property
+    def kept(self) -> Path:
+        """Where a copy of the folder is once it was closed with `keep`."""
+        return self.folder.with_name(self.folder.name + "-kept")
+
+    @property
     def token(self) -> str:
         return (self.home / "admin-token").read_text(encoding="utf-8").strip()
 
@@ -203,6 +210,7 @@ class Cloud:
         env = {
             "PENSTOCK_AGENT_FIRST_PORT": str(first), "PENSTOCK_AGENT_LAST_PORT": str(first + 999),
             **({"PENSTOCK_AGENT_JOIN_TOKEN": token} if token else {}),
+            "PENSTOCK_AGENT_PID_NAMESPACE": "false" if node.name == BARE else "true",
             **(node.clock.env if node.clock else {}),
         }  # fmt: skip
         log = state_dir.parent / f"{state_dir.name}.log"
@@ -235,8 +243,7 @@ class Cloud:
             [agent_id(it) for node in self.nodes.values() for it in node.state_dirs]
         )
         if keep:
-            kept = self.folder.with_name(self.folder.name + "-kept")
-            shutil.copytree(self.folder, kept, ignore=_sockets, dirs_exist_ok=True)
+            shutil.copytree(self.folder, self.kept, ignore=_sockets, dirs_exist_ok=True)
         for disk in (self.server_disk, *(it.disk for it in self.nodes.values())):
             if disk is not None:
                 disk.close()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import heapq
-import shutil
 import threading
 import time
+from bisect import insort
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -17,20 +19,26 @@ from sqlalchemy.exc import SQLAlchemyError
 from tests.storm import evidence
 from tests.storm.books import Books, Observer
 from tests.storm.cloud import ROOT, Cloud
-from tests.storm.plan import NODES, SERVERS, Strike, plan_round
+from tests.storm.plan import FAULTS, NODES, SERVERS, Strike, plan_round
 from tests.storm.strikes import Active, Striker
 from tests.storm.submitter import TTL_S, Submitter, unanswered
 
-ROUND_S: Final = 75.0
+ROUND_S: Final = 90.0
 REST_S: Final = 150.0
 """A lease of 30 s with both margins, the jobs that wait for its chips, and their back-offs."""
 UNANSWERED_S: Final = 25.0
+METERED_S: Final = 100.0
+"""Usage is rolled up each minute."""
 TICK_S: Final = 0.1
+AGAIN_S: Final = 2.0
+"""Where there is nothing to strike at a moment it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is asked of one storm: it runs rounds until so many faults are done."""
+    """What is asked of one storm: it runs rounds until so many faults are done. `meters`: in the
+    end it waits until the use of all leases is counted, a minute at most.
+    """
 
     seed: int
     database: str
@@ -39,48 +47,63 @@ class Order:
     first_round: int = 0
     round_s: float = ROUND_S
     tree: Path = ROOT
+    meters: bool = True
 
 
 @dataclass(slots=True)
-class Report:
-    """What one storm came to. `kept`: the folder of a storm with findings."""
+class Tally:
+    """What one round came to, or several. By names of faults: those that struck, those that found
+    nothing to strike. `kept`: folders of storms with findings.
+    """
 
-    order: Order
-    num_faults: int = 0
-    num_jobs: int = 0
-    num_rounds: int = 0
+    rounds: int = 0
+    jobs: int = 0
+    struck: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
-    kept: Path | None = None
+    kept: list[str] = field(default_factory=list)
+
+    @property
+    def num_faults(self) -> int:
+        return self.struck.total()
+
+    def add(self, other: Tally) -> None:
+        self.rounds += other.rounds
+        self.jobs += other.jobs
+        self.struck += other.struck
+        self.left_out += other.left_out
+        self.findings += other.findings
+        self.kept += other.kept
+
+    def num_found(self, *words: str) -> int:
+        """Findings that say one of these words, as in `lost: job_1 is queued`."""
+        return sum(any(f": {word}: " in it for word in words) for it in self.findings)
 
 
 def run_storm(
     order: Order, stopping: threading.Event, told: Callable[[str], None],
-    round_done: Callable[[int, int, int], None] = lambda number, faults, jobs: None,
-) -> Report:  # fmt: skip
-    """Ends early with its first findings. `round_done` gets number, faults and jobs so far."""
-    report = Report(order)
+    round_done: Callable[[Tally], None] = lambda one: None,
+) -> Tally:  # fmt: skip
+    """Ends early with its first findings. `round_done` gets each round as it is over."""
+    total = Tally()
     cloud = Cloud(order.database, order.seed, order.kinds, order.tree)
     try:
         cloud.start()
         with _Storm(cloud, order, stopping, told) as storm:
-            number = order.first_round
-            while not stopping.is_set() and report.num_faults < order.num_faults:
-                found = storm.round(number)
-                report.num_faults = storm.striker.num_done
-                report.num_jobs = len(storm.submitter.accepted)
-                report.num_rounds += 1
-                if found:
-                    report.findings = found
+            while not total.findings and total.num_faults < order.num_faults:
+                number = order.first_round + total.rounds
+                one = storm.round(number)
+                if stopping.is_set() and not one.findings:
                     break
-                if not stopping.is_set():
-                    round_done(number, report.num_faults, report.num_jobs)
-                number += 1
+                if order.meters and total.num_faults + one.num_faults >= order.num_faults:
+                    storm.await_metering(one, number)
+                total.add(one)
+                round_done(one)
     finally:
-        cloud.close(keep=bool(report.findings))
-    if report.findings:
-        report.kept = cloud.folder.with_name(cloud.folder.name + "-kept")
-        (report.kept / "findings.txt").write_text("\n".join(report.findings), encoding="utf-8")
-    return report
+        cloud.close(keep=bool(total.findings))
+    for kept in total.kept:
+        (Path(kept) / "findings.txt").write_text("\n".join(total.findings), encoding="utf-8")
+    return total
 
 
 class _Storm:
@@ -105,41 +128,65 @@ class _Storm:
         self.submitter.close()
         self.observer.close()
 
-    def round(self, number: int) -> list[str]:
-        """The findings of one round, each with what is needed to see it again."""
-        self.striker.done.append(f"round {number}")
+    def round(self, number: int) -> Tally:
+        """What it came to; each finding says what is needed to see it again."""
+        self.striker.begin(f"round {number}")
+        before = len(self.submitter.accepted)
         (self.cloud.evidence / "hurry").unlink(missing_ok=True)
         self.submitter.go_on()
-        plan = plan_round(
-            self.order.seed, number, self.order.kinds, self.order.database, self.order.round_s
-        )
-        self._strike(plan)
+        order = self.order
+        self._strike(plan_round(order.seed, number, order.kinds, order.database, order.round_s))
         self.submitter.pause()
         (self.cloud.evidence / "hurry").touch()
+        one = Tally(1, 0, self.striker.struck, self.striker.left_out)
         if self._stopping.is_set():
-            return []
+            return one
         began = time.monotonic()
         unrest = self._await_rest()
+        if self._stopping.is_set():
+            return one
         rest_s = time.monotonic() - began
-        found = self._audit(unrest)
+        one.jobs = len(self.submitter.accepted) - before
+        self._note(one, number, self._audit(unrest))
         self.told(
-            f"{self.order.database} seed {self.order.seed} round {number}: "
-            f"{self.striker.num_done} faults, {len(self.submitter.accepted)} jobs so far, at rest "
-            f"after {rest_s:.0f} s, {len(found)} findings"
+            f"{order.database} seed {order.seed} round {number}: {one.num_faults} faults "
+            f"({by_kind(one.struck)}), {one.jobs} jobs, at rest after {rest_s:.0f} s, "
+            f"{len(one.findings)} findings"
         )
-        where = f"{self.order.database} seed {self.order.seed} round {number}: "
-        return [where + it for it in found]
+        return one
+
+    def await_metering(self, one: Tally, number: int) -> None:
+        """Notes what is not counted though there was time for it."""
+        until, missing = time.monotonic() + METERED_S, ["metered: nothing could be read"]
+        while missing and time.monotonic() < until and not self._stopping.is_set():
+            time.sleep(0.5)
+            self.cloud.tend()
+            with suppress(SQLAlchemyError):
+                missing = self.books.unmetered()
+        last = self.books.findings([(it.key, it.job) for it in self.submitter.accepted])
+        self._note(one, number, [*missing[:8], *last])
+
+    def _note(self, one: Tally, number: int, findings: Sequence[str]) -> None:
+        where = f"{self.order.database} seed {self.order.seed} round {number}"
+        one.findings += [f"{where}: {it}" for it in findings]
+        if findings:
+            one.kept = [str(self.cloud.kept)]
 
     def _strike(self, plan: Sequence[Strike]) -> None:
-        began, waiting = time.monotonic(), list(plan)
+        began, waiting, order = time.monotonic(), list(plan), count()
         actives: list[tuple[float, int, Active]] = []
         while (waiting or actives) and not self._stopping.is_set():
             now_s = time.monotonic() - began
             if waiting and waiting[0].at_s <= now_s:
                 strike = waiting.pop(0)
                 active = self.striker.inject(strike)
+                later = strike.later(AGAIN_S)
                 if active is not None:
-                    heapq.heappush(actives, (now_s + strike.for_s, len(waiting), active))
+                    heapq.heappush(actives, (now_s + strike.for_s, next(order), active))
+                elif later is not None:
+                    insort(waiting, later, key=lambda it: it.at_s)
+                else:
+                    self.striker.left_out[strike.fault.name] += 1
             elif actives and actives[0][0] <= now_s:
                 self.striker.heal(heapq.heappop(actives)[2])
             else:
@@ -157,7 +204,7 @@ class _Storm:
             self.cloud.tend()
             with suppress(SQLAlchemyError):
                 unrest = self.books.unrest([it.job for it in self.submitter.accepted], list(NODES))
-        return [f"not at rest after {REST_S:g} s: {it}" for it in unrest[:8]]
+        return [f"{it}, {REST_S:g} s after the last fault" for it in unrest[:8]]
 
     def _audit(self, unrest: list[str]) -> list[str]:
         time.sleep(evidence.AFTER_END_S + 1.0)  # whoever runs on has left its beats by then
@@ -202,7 +249,9 @@ class _Storm:
         (self.cloud.folder / "faults.txt").write_text(text, encoding="utf-8")
 
 
-def forget(report: Report) -> None:
-    """Removes what a storm with findings kept."""
-    if report.kept is not None:
-        shutil.rmtree(report.kept, ignore_errors=True)
+def by_kind(faults: Counter[str]) -> str:
+    """Counted by kinds, in the order of the table."""
+    kinds: Counter[str] = Counter()
+    for fault in FAULTS:
+        kinds[fault.kind] += faults[fault.name]
+    return ", ".join(f"{kind} {count}" for kind, count in kinds.items() if count)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from typing import Final
 
 import httpx
 import psutil
+import psycopg
 
 from agents.state import identity
 from tests.storm.cloud import Cloud, Node, Process, copy_state
@@ -22,6 +25,11 @@ from tests.storm.submitter import Submitter
 RECOVER_S: Final = 15.0
 """A server may take so long to answer again after what was done to it is over."""
 EVIL_S: Final = 60.0
+WRITES_WITHIN_S: Final = 2.0
+HELD_EVERY_S: Final = 0.005
+SILENCING: Final = (
+    "kill_agent", "freeze_agent", "cut_both", "cut_up", "cut_down", "cut_under_step", "late",
+)  # fmt: skip
 Heal = Callable[[], None]
 
 
@@ -47,17 +55,23 @@ class Striker:
     silences: list[Silence] = field(default_factory=list)
     disturbed: list[tuple[str, int, int]] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
-    num_done: int = 0
+    struck: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def begin(self, title: str) -> None:
+        """Of a round: counts anew."""
+        self.done.append(title)
+        self.struck, self.left_out = Counter(), Counter()
 
     def inject(self, strike: Strike) -> Active | None:
         """None where there was nothing to strike at that moment."""
         since_ns = now_ns()
         try:
             heal = getattr(self, f"_{strike.fault.name}")(strike)
-        except (OSError, LookupError, psutil.Error, httpx.HTTPError) as error:
+        except (OSError, LookupError, psutil.Error, psycopg.Error, httpx.HTTPError) as error:
             self.done.append(f"{strike.text}: left out, {type(error).__name__}: {error}"[:200])
             return None
-        self.num_done += 1
+        self.struck[strike.fault.name] += 1
         self.done.append(strike.text)
         return Active(strike, since_ns, heal)
 
@@ -67,20 +81,20 @@ class Striker:
             active.heal()
         kind, _, name = strike.target.partition(" ")
         back_ns = now_ns() + int(RECOVER_S * SECOND_NS)
-        if strike.fault.name in ("kill_agent", "freeze_agent", "cut_both", "cut_up",
-                                 "cut_under_step", "late"):  # fmt: skip
-            self.silences.append(Silence(name, active.since_ns, until_ns))
+        self.silences += [
+            Silence(node, active.since_ns, until_ns)
+            for node in self._silent(strike.fault.name, name)
+        ]
         if kind in ("server", "database", "disk"):
             servers = [name] if kind == "server" else list(self.cloud.ports)
             self.disturbed += [(it, active.since_ns, back_ns) for it in servers]
 
-    def still_disturbed(self, actives: list[Active]) -> list[tuple[str, int, int]]:
-        """Also what is not healed yet."""
-        return self.disturbed + [
-            (name, it.since_ns, now_ns() + SECOND_NS)
-            for it in actives for name in self.cloud.ports
-            if it.strike.target in (f"server {name}", "database", "disk server")
-        ]  # fmt: skip
+    def _silent(self, fault: str, name: str) -> list[str]:
+        """Nodes that can have heard nothing while this fault was at its target."""
+        if fault in SILENCING:
+            return [name]
+        is_only_server = fault == "kill_server" and len(self.cloud.ports) == 1
+        return list(self.cloud.nodes) if is_only_server else []
 
     def _node(self, strike: Strike) -> Node:
         return self.cloud.nodes[strike.target.removeprefix("node ").removeprefix("clock ")]
@@ -97,6 +111,20 @@ class Striker:
         server = self._server(strike)
         server.signal(signal.SIGSTOP)
         return lambda: server.signal(signal.SIGCONT)
+
+    def _freeze_writer(self, strike: Strike) -> Heal:
+        """A server within a transaction that keeps all others from writing."""
+        server, postgres = self._server(strike), self.cloud.postgres
+        assert postgres is not None
+        until = time.monotonic() + WRITES_WITHIN_S
+        with postgres.watched() as silent_writer:
+            while time.monotonic() < until:
+                server.signal(signal.SIGSTOP)
+                if _stays(silent_writer):
+                    return lambda: server.signal(signal.SIGCONT)
+                server.signal(signal.SIGCONT)
+                time.sleep(strike.value / 100)
+        raise LookupError("it wrote nothing just then")
 
     def _kill_agent(self, strike: Strike) -> Heal:
         agent = self._node(strike).agent
@@ -225,16 +253,30 @@ class Striker:
         copy_state(present, made)
         return self.cloud.agent(node, made, None)
 
-    def _freeze_supervisor(self, strike: Strike) -> Heal:
-        """For a while; where that is long, for ever."""
-        frozen = _one(self._supervisors(strike), strike.value)
-        frozen.suspend()
+    def _halt_supervisor(self, strike: Strike) -> Heal:
+        """Once: whoever looks after it may continue it. Where that is long, nobody else does."""
+        halted = _one(self._supervisors(strike), strike.value)
+        halted.suspend()
 
         def heal() -> None:
-            if strike.for_s < 10 and frozen.is_running():
-                frozen.resume()
+            if strike.for_s < 10 and halted.is_running():
+                halted.resume()
 
         return heal
+
+    def _freeze_supervisor(self, strike: Strike) -> Heal:
+        """Again and again, so that nobody can continue it."""
+        frozen, thawed = _one(self._supervisors(strike), strike.value), threading.Event()
+
+        def hold() -> None:
+            with suppress(psutil.NoSuchProcess):
+                while not thawed.wait(HELD_EVERY_S):
+                    frozen.suspend()
+                frozen.resume()
+
+        frozen.suspend()
+        threading.Thread(target=hold, name="hold", daemon=True).start()
+        return thawed.set
 
     def _kill_supervisor(self, strike: Strike) -> Heal:
         _one(self._supervisors(strike), strike.value).kill()
@@ -298,6 +340,15 @@ def _one(found: list[psutil.Process], value: float) -> psutil.Process:
     if not found:
         raise LookupError("nothing runs there")
     return found[int(value * len(found))]
+
+
+def _stays(silent_writer: Callable[[], object]) -> bool:
+    """Whether it is the same transaction at two looks."""
+    first = silent_writer()
+    if first is None:
+        return False
+    time.sleep(0.05)
+    return silent_writer() == first
 
 
 def _joined(node: Node) -> Path:

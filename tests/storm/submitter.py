@@ -22,6 +22,7 @@ TTL_S: Final = 30.0
 MOST_OPEN: Final = 10
 ANSWER_S: Final = 6.0
 PAUSE_S: Final = (0.3, 1.5)
+REPEATED: Final = 0.2
 LENGTHS_S: Final = (0.2, 1.0, 4.0, 10.0, 25.0, 60.0)
 
 
@@ -124,15 +125,24 @@ class Submitter:
         """The same key again, at one server after the other, until one of them says yes or no."""
         key, servers = f"key-{spec['name']}", list(self._cloud.ports)
         while not self._ending.is_set():
+            servers.append(servers.pop(0) if self._random.random() < 0.5 else servers.pop())
             for server in servers:
                 reply = self._post(server, "/api/v1/jobs", spec, {"Idempotency-Key": key})
                 if reply is not None and reply.status_code in (200, 201):
                     self._note(Accepted(key, reply.json()["id"], cancel_at))
+                    self._repeat(server, spec, key, reply.json()["id"])
                     return
                 if reply is not None and _is_refusal(reply.status_code):
                     self.refusals.append(f"{key}: {reply.status_code} {reply.text[:300]}")
                     return
             time.sleep(0.3)
+
+    def _repeat(self, server: str, spec: dict[str, Any], key: str, job: str) -> None:
+        """Now and then once more, as a client does that has lost the answer."""
+        if self._random.random() < REPEATED:
+            again = self._post(server, "/api/v1/jobs", spec, {"Idempotency-Key": key})
+            if again is not None and again.status_code < 300 and again.json()["id"] != job:
+                self.refusals.append(f"doubled: {key} is {job} and {again.json()['id']}")
 
     def _note(self, accepted: Accepted) -> None:
         self.accepted.append(accepted)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from control_plane.store.models import Event, Job, Lease
+from tests.storm.__main__ import Progress
+from tests.storm.books import ends, gaps, lost, meetings, metered, overlaps
 from tests.storm.evidence import (
     SECOND_NS,
     Run,
@@ -21,9 +26,11 @@ from tests.storm.evidence import (
 )
 from tests.storm.hole import hole, holes
 from tests.storm.plan import FAULTS, KINDS, plan_round
+from tests.storm.storm import Tally
 from tests.storm.strikes import Striker
 from tests.storm.submitter import Try, unanswered
 
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FIRST = Run("job_1", "replica_1", 1, 0, "plain", 10 * SECOND_NS, 20 * SECOND_NS, ended=True)
 SECOND = Run("job_1", "replica_2", 2, 0, "plain", 21 * SECOND_NS, 30 * SECOND_NS, ended=True)
 
@@ -110,3 +117,79 @@ def test_runs_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     (tmp_path / "one.run").write_text("job_1 replica_1 1 0 plain\n10000000000\n20000000000\nend\n")
     (tmp_path / "cut.run").write_text("job_1 replica_2 2 0 plain\n")
     assert read_runs(tmp_path) == [FIRST]
+
+
+def _job(state: str = "succeeded") -> Job:
+    return Job(id="job_1", name="one", state=state)
+
+
+def _event(seq: int, kind: str = "job.queued") -> Event:
+    return Event(object_id="job_1", seq=seq, type=kind)
+
+
+def _lease(number: int, since_s: float, until_s: float, milli: int = 1000) -> Lease:
+    """Of the attempt of that number, counted to its end."""
+    since, until = (NOON + timedelta(seconds=it) for it in (since_s, until_s))
+    return Lease(
+        id=f"lease_{number}", job_id="job_1", epoch=number, granted_at=since, ended_at=until,
+        rolled_up_to=until, chips=[{"chip_id": "chip_1", "type": "x", "milli": milli}],
+    )  # fmt: skip
+
+
+def test_an_accepted_job_that_is_not_there_is_lost_and_a_key_of_two_jobs_is_found() -> None:
+    assert not list(lost([_job()], [("key", "job_1")]))
+    assert list(lost([], [("key", "job_1")]))
+    assert list(lost([_job(), _job()], []))
+
+
+def test_a_job_that_ended_twice_or_never_by_its_events_is_found() -> None:
+    end = _event(2, "job.succeeded")
+    assert not list(ends([_job()], [_event(1), end]))
+    assert list(ends([_job()], [_event(1)]))
+    assert list(ends([_job()], [end, _event(3, "job.failed")]))
+
+
+def test_an_event_that_is_missing_is_found_at_the_beginning_too() -> None:
+    assert not list(gaps([_event(1), _event(2)]))
+    assert list(gaps([_event(1), _event(3)]))
+    assert list(gaps([_event(2), _event(3)]))
+
+
+def test_leases_of_a_chip_that_overlap_are_found_and_those_that_meet_are_not() -> None:
+    assert not list(overlaps([_lease(1, 0, 10), _lease(2, 10, 20)]))
+    assert not list(overlaps([_lease(1, 0, 10, milli=500), _lease(2, 5, 20, milli=500)]))
+    assert list(overlaps([_lease(1, 0, 10), _lease(2, 9.9, 20)]))
+
+
+def test_an_attempt_that_begins_before_the_one_before_it_has_ended_is_found() -> None:
+    assert not list(meetings([_lease(1, 0, 10), _lease(2, 10, 20)]))
+    assert list(meetings([_lease(1, 0, 10), _lease(2, 9.9, 20)]))
+
+
+def test_chip_seconds_that_differ_from_the_leases_are_found() -> None:
+    leases = [_lease(1, 0, 10), _lease(2, 10, 14, milli=500)]
+    assert not list(metered(leases, [("job_1", "x", 12.0)]))
+    assert list(metered(leases, [("job_1", "x", 12.1)]))
+    assert list(metered(leases, []))
+    assert list(metered([], [("job_1", "x", 1.0)]))
+
+
+def test_progress_goes_on_where_it_was_left_and_begins_anew_once_over(tmp_path: Path) -> None:
+    path, names = tmp_path / "progress.json", ["sqlite:1", "sqlite:2"]
+    asked: dict[str, object] = {"seeds": [1, 2]}
+    one = Tally(1, 5, Counter(kill_server=3), Counter(kill_job=1))
+    Progress.read(path, asked, 6, names).add("sqlite:1", one)
+    left = Progress.read(path, asked, 6, names)
+    assert left.of("sqlite:1") == one
+    assert not left.is_over("sqlite:1")
+    left.add("sqlite:1", one)
+    assert left.is_over("sqlite:1")
+    assert not left.is_over("sqlite:2")
+    assert Progress.read(path, {"seeds": [1]}, 6, names).of("sqlite:1") == Tally()
+    left.end()
+    assert Progress.read(path, asked, 6, names).of("sqlite:1") == Tally()
+
+
+def test_findings_are_counted_by_what_they_say() -> None:
+    found = Tally(findings=["sqlite seed 1 round 0: lost: job_1 is queued", "x: metered: lost 3"])
+    assert (found.num_found("lost"), found.num_found("doubled")) == (1, 0)
