@@ -1,25 +1,31 @@
-"""`python -m control_plane serve|migrate|openapi`: the control plane's own entry."""
+"""`python -m control_plane serve|migrate|openapi`: the control plane's own entry.
+
+With SQLite `serve` is two processes. The parent stays in here, so nothing heavy is imported before.
+"""
 
 from __future__ import annotations
 
-import argparse
-import json
+import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from pydantic import ValidationError
-
-from penstock.private_files import write_umask
-from penstock.wording import sentence
+from control_plane.watchdog import REFUSED, watched
 
 if TYPE_CHECKING:
+    import argparse
+
     from control_plane.settings import Settings
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parses the few options that people give; everything else is a setting."""
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    to_beat = watched() if "serve" in words and _is_alone() else None
+    arguments = _parser().parse_args(words)
+    from pydantic import ValidationError
+
     from control_plane.settings import load_settings
+    from penstock.wording import sentence
 
     try:
         settings = load_settings(arguments.home, arguments.host, arguments.port, arguments.auth)
@@ -27,21 +33,28 @@ def main(argv: list[str] | None = None) -> int:
         for problem in error.errors():
             where = "".join(f"{part}: " for part in problem["loc"])
             _say(f"penstock: {where}{sentence(problem)}", sys.stderr)
-        return 2
-    return _run(arguments.command, settings)
+        return REFUSED
+    return _run(arguments.command, settings, to_beat)
 
 
-def _run(command: str, settings: Settings) -> int:
+def _is_alone() -> bool:
+    """Whether the database is SQLite, where no other server takes over from one that is frozen."""
+    url = os.environ.get("PENSTOCK_SERVER_DATABASE_URL")  # before what reads settings is imported
+    return not url or url.startswith("sqlite")
+
+
+def _run(command: str, settings: Settings, to_beat: int | None) -> int:
+    import json
+
     from control_plane import main as composition
-    from control_plane.settings import Settings
     from control_plane.store.migrate import SchemaTooNew
     from control_plane.store.sole_writer import InUse
+    from penstock.private_files import write_umask
 
-    assert isinstance(settings, Settings)
     write_umask()
     try:
         if command == "serve":
-            composition.serve(settings)
+            composition.serve(settings, to_beat)
         elif command == "migrate":
             composition.build(settings).close()
         else:
@@ -49,7 +62,7 @@ def _run(command: str, settings: Settings) -> int:
             _say(json.dumps(app.openapi(), indent=1), sys.stdout)
     except (SchemaTooNew, InUse) as error:
         _say(f"penstock: {error}", sys.stderr)
-        return 2
+        return REFUSED
     return 0
 
 
@@ -58,6 +71,8 @@ def _say(text: str, to: TextIO) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser(prog="python -m control_plane")
     parser.add_argument("command", choices=("serve", "migrate", "openapi"))
     parser.add_argument("--home", help="folder of the database, storage and tokens")

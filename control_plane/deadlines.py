@@ -64,6 +64,19 @@ REDIS_S: Final = 5.0
 
 REDIS_CONNECT_S: Final = 2.0
 
+BEAT_S: Final = 1.0
+"""How often a server with SQLite tells its parent that its event loop answers."""
+
+FROZEN_S: Final = 6.0
+"""So long without a beat and without any processor time, then the server is frozen: a leader's term
+elsewhere. On a machine that is merely slow it still gets some."""
+
+UNHEARD_S: Final = 30.0
+"""So long without a beat, whatever else the process does: its loop hangs."""
+
+START_S: Final = 120.0
+"""The same before the first beat: imports on a slow disk, a change of schema."""
+
 
 @dataclass(frozen=True, slots=True)
 class Deadline:

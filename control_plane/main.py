@@ -20,6 +20,7 @@ from fastapi import FastAPI, Response
 
 from control_plane.api.address import Listening
 from control_plane.api.app import build_api
+from control_plane.beats import beat
 from control_plane.clock import SharedClock, SystemClock
 from control_plane.connections import (
     BACKLOG,
@@ -172,8 +173,10 @@ def build_app(parts: Parts) -> FastAPI:
     return app
 
 
-def serve(settings: Settings) -> None:
-    """Runs until SIGTERM or SIGINT. Raises InUse where another server has the database."""
+def serve(settings: Settings, to_beat: int | None) -> None:
+    """Runs until SIGTERM or SIGINT, and beats on the descriptor where a parent listens to it.
+    Raises InUse where another server has the database.
+    """
     stream = configure_logging(settings.log_level)
     settings.home_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     hold_database(settings.database)
@@ -188,16 +191,26 @@ def serve(settings: Settings) -> None:
     )  # fmt: skip
     sys.setswitchinterval(SWITCH_S)
     log.info("listening", host=settings.host, port=listener.getsockname()[1])
-    _Server(config, app.state.streams.close).run(sockets=[listener])
+    _Server(config, app.state.streams.close, to_beat).run(sockets=[listener])
     parts.close()
 
 
 class _Server(uvicorn.Server):
-    """Ends long polls and streams at the signal, instead of waiting for their clients."""
+    """Beats once it answers. Ends long polls and streams at the signal, instead of waiting for
+    their clients.
+    """
 
-    def __init__(self, config: uvicorn.Config, end_streams: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, end_streams: Callable[[], None], to_beat: int | None
+    ) -> None:
         super().__init__(config)
         self._end_streams = end_streams
+        self._to_beat = to_beat
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._to_beat is not None:
+            beat(self._to_beat, asyncio.get_running_loop())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._end_streams()

@@ -13,6 +13,7 @@ PROCESS_LOOP: Final = re.compile(r"#.*\bprocess loop: \S")
 MAY_READ_ENVIRONMENT: Final = frozenset(
     {
         "control_plane/settings.py",
+        "control_plane/__main__.py",  # which database, before pydantic is loaded
         "agents/settings.py",
         "workloads/settings.py",
         "penstock/cli/config.py",

@@ -127,7 +127,7 @@ def _is_ready(probing: Client) -> bool:
 
 def _idle_memory_mib(laptop: Laptop) -> float:
     """Over all processes of the cloud, once the measurement of the processors has ended."""
-    eventually(lambda: len(of_folder(laptop.home)) == 2, "server and agent alone are left", 30)
+    eventually(lambda: len(of_folder(laptop.home)) == 3, "server and agent alone are left", 30)
     time.sleep(5)
     return sum(psutil.Process.memory_info(it).rss for it in of_folder(laptop.home)) / MIB
 

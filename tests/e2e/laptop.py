@@ -44,6 +44,11 @@ class Laptop:
         text = (self.home / f"{name}.json").read_text(encoding="utf-8")
         return psutil.Process(int(_field(text, "pid")))
 
+    def server(self) -> psutil.Process:
+        """The server itself: the child of the one in the record."""
+        (child,) = processes.eventually(self.record("server").children, "there is a server")
+        return child
+
     @property
     def url(self) -> str:
         return _field((self.home / "server.json").read_text(encoding="utf-8"), "url")

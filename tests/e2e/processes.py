@@ -34,8 +34,9 @@ class Daemon:
         return self.child.poll() is None
 
     def kill(self) -> None:
-        """kill -9: no word to anybody."""
-        self.child.kill()
+        """kill -9 of its whole group, a server's parent with it: no word to anybody."""
+        if self.is_alive:
+            os.killpg(self.child.pid, signal.SIGKILL)
         self.child.wait(10)
 
     def end(self, grace_s: float = 20.0) -> None:

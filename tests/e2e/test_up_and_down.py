@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from statistics import median
 
 import psutil
 import pytest
 
+from penstock.client import routes
+from penstock.client.errors import ClientError
 from tests.e2e import processes
 from tests.e2e.laptop import Laptop, a_laptop
 from tests.e2e.processes import eventually
 
 FLEET = "emulated-a100:1,emulated-910b:1"
 MIB = 2**20
+BACK_S = 15.0
+"""Within so long a server that is frozen or killed is replaced and ready."""
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +54,14 @@ def test_up_starts_a_server_and_a_node_in_little_memory(laptop: Laptop) -> None:
     assert "penstock is up at http://127.0.0.1:" in told
     assert "emulated ones are marked so" in told
     assert "admin token: pst_" in told
-    eventually(lambda: len(laptop.everything()) == 2, "only server and agent are left", 20)
+    eventually(lambda: len(laptop.everything()) == 3, "server, parent and agent are left", 20)
     used = [it.memory_info().rss / MIB for it in laptop.everything()]
     print(f"resident memory: {sum(used):.0f} MiB, of {[round(it) for it in used]}")
     assert sum(used) < 250
+    parent = laptop.record("server")
+    assert parent.memory_info().rss < 20 * MIB
+    files = {it.path for it in parent.open_files()}
+    assert files == {str(laptop.home / "logs" / "server.log")}, "what is held, the server holds"
 
 
 def test_everything_listens_on_loopback_only(laptop: Laptop) -> None:
@@ -78,7 +89,59 @@ def test_up_again_starts_nothing_and_says_so(laptop: Laptop) -> None:
     assert sorted(it.pid for it in laptop.everything()) == before
 
 
-def test_up_after_a_killed_server_leaves_the_living_agent_and_its_job_alone(
+def back_s(laptop: Laptop, server: psutil.Process) -> float:
+    """Seconds until another server than this one is ready."""
+    began = time.monotonic()
+    with laptop.client as client:
+
+        def ready() -> bool:
+            try:
+                client.http.send(routes.probe("/readyz"))
+            except ClientError:
+                return False
+            return laptop.server() != server
+
+        eventually(ready, "another server is ready", BACK_S)
+    return time.monotonic() - began
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("tries", [1, pytest.param(20, marks=pytest.mark.slow_safety)])
+def test_a_frozen_server_is_replaced_and_its_job_goes_on(laptop: Laptop, tries: int) -> None:
+    laptop.must("up", "--port", "0", "--emulate", FLEET)
+    name, parent = f"through-{tries}", laptop.record("server")
+    laptop.must("job", "submit", "--name", name, "--", "sleep", "1000")
+    with laptop.client as client:
+        eventually(lambda: client.jobs.get(name).state == "running", "it runs")
+        (replica,) = client.jobs.replicas(name)
+        running = processes.of_replica(replica.id)
+        took_s = []
+        for _ in range(tries):
+            server = laptop.server()
+            server.suspend()
+            took_s.append(back_s(laptop, server))
+            job = client.jobs.get(name)
+            assert (job.state, job.attempt) == ("running", 1)
+            assert processes.of_replica(replica.id) == running
+        print(f"frozen to ready: median {median(took_s):.1f} s, most {max(took_s):.1f} s, {took_s}")
+        assert laptop.record("server") == parent
+        client.jobs.cancel(name)
+        client.jobs.wait(name, 60)
+
+
+@pytest.mark.slow_safety
+def test_a_killed_server_is_replaced_and_up_finds_it_running(laptop: Laptop) -> None:
+    laptop.must("up", "--port", "0", "--emulate", FLEET)
+    server = laptop.server()
+    server.kill()
+    print(f"killed to ready: {back_s(laptop, server):.1f} s")
+    assert "running already" in laptop.must("up")
+    told = json.loads(laptop.must("status", "-o", "json"))["server"]
+    assert told["pid"] == laptop.record("server").pid
+    assert told["memory_bytes"] > laptop.server().memory_info().rss
+
+
+def test_up_after_a_killed_parent_leaves_the_living_agent_and_its_job_alone(
     laptop: Laptop,
 ) -> None:
     laptop.must("job", "submit", "--name", "steady", "--", "sh", "-c", "sleep 4; echo done")

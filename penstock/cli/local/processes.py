@@ -25,12 +25,12 @@ class Process:
         return began(self.pid) == self.began
 
     def resident_bytes(self) -> int | None:
-        """Its resident memory; None where the system does not say."""
-        try:
-            text = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii")
-        except OSError:
-            return None
-        return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        """Resident memory of all processes in the group that it leads (a server has a parent);
+        None where the system does not say.
+        """
+        found = (_stat(int(entry.name)) for entry in Path("/proc").glob("[0-9]*"))
+        pages = sum(int(fields[21]) for fields in found if fields and int(fields[2]) == self.pid)
+        return pages * os.sysconf("SC_PAGE_SIZE") or None
 
 
 def start(
@@ -71,11 +71,8 @@ def wait(condition: Callable[[], bool], timeout_s: float) -> bool:
 
 def began(pid: int) -> str | None:
     """When the process began; None where there is none, or it is only waiting to be reaped."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except ProcessLookupError:
-        return None
-    except FileNotFoundError:
+    fields = _stat(pid)
+    if fields is None:
         return None if Path("/proc/self/stat").exists() else _began_by_ps(pid)
     return None if fields[0] in (b"Z", b"X") else fields[19].decode()
 
@@ -104,6 +101,14 @@ def signal_one(process: Process, number: signal.Signals) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """What /proc says of it, from its state on; None where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def _began_by_ps(pid: int) -> str | None:
