@@ -80,6 +80,7 @@ class Agent:
         path = sockets.workload_socket(self.settings.state_dir)
         sockets.prepare(path)
         await self.workloads.start(path)
+        sockets.admit(path, self.settings.first_uid)
         lost = asyncio.create_task(self._work())
         try:
             yield lost

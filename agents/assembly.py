@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -23,8 +24,9 @@ from agents.node import Host, NodeWatch
 from agents.pictures import Pictures, chip_use
 from agents.ports import Ports
 from agents.roster import Roster
-from agents.runtimes import isolation
+from agents.runtimes import isolation, users
 from agents.runtimes.environment import Recipe
+from agents.runtimes.isolation import Isolation
 from agents.runtimes.limits.limiter import Limiter, detect
 from agents.runtimes.process import ProcessRuntime
 from agents.runtimes.supervisor import kernel
@@ -75,11 +77,8 @@ def build(
     )
 
 
-def _runtime(settings: Settings) -> ProcessRuntime:
-    limiter = detect(sockets.agent_id(settings.state_dir)) if settings.cgroups else Limiter()
-    folders = ReplicaFolders(settings.state_dir.resolve() / "replicas")
-    folders.prepare()
-    recipe = Recipe(
+def recipe_of(settings: Settings) -> Recipe:
+    return Recipe(
         python=settings.workload_python,
         inherited=settings.inherited,
         socket=str(sockets.workload_socket(settings.state_dir)),
@@ -87,9 +86,26 @@ def _runtime(settings: Settings) -> ProcessRuntime:
         library=str(Path(__file__).parents[1]),
         vendors=vendor_table(),
     )
+
+
+def separation_of(settings: Settings, recipe: Recipe) -> Isolation:
+    """How far replicas could be kept apart here. Only looks."""
+    state_dir = settings.state_dir.resolve()
+    found = users.detect(settings.project_users, settings.first_uid, recipe, state_dir)
+    return replace(isolation.detect(settings.pid_namespace), users=found)
+
+
+def _runtime(settings: Settings) -> ProcessRuntime:
+    limiter = detect(sockets.agent_id(settings.state_dir)) if settings.cgroups else Limiter()
+    folders = ReplicaFolders(settings.state_dir.resolve() / "replicas")
+    folders.prepare()
+    recipe = recipe_of(settings)
+    passed = (settings.state_dir.resolve(), folders.root, Path(recipe.cache))
+    found = separation_of(settings, recipe)
     return ProcessRuntime(
         folders, limiter, recipe, log_cap_bytes=settings.log_cap_bytes,
-        adopts=kernel.adopt_orphans(), isolation=isolation.detect(settings.pid_namespace),
+        adopts=kernel.adopt_orphans(),
+        isolation=replace(found, users=users.opened(found.users, passed)),
     )  # fmt: skip
 
 
@@ -98,7 +114,7 @@ def _host(settings: Settings, context: ChipContext, runtime: ProcessRuntime) -> 
         capacity=host.capacity(context.roots, context.allowed_cpus),
         address=settings.address or enrol.own_address(settings.server),
         labels=settings.labels,
-        limits=runtime.describe(),
+        limits=runtime.describe,
     )
 
 

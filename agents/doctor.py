@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Final, Literal, TextIO, cast
 
@@ -20,15 +20,18 @@ import structlog
 from pydantic import ValidationError
 
 from agents import chips
+from agents.assembly import recipe_of, separation_of
 from agents.chips.base import ChipContext, ProbeResult
 from agents.hardware import host
 from agents.hardware.host import Capacity
 from agents.hardware.isolation import Failure, Isolated
 from agents.hardware.pci import Presence, presence
 from agents.runtimes.isolation import Isolation
-from agents.runtimes.isolation import detect as detect_isolation
 from agents.runtimes.limits.limiter import detect
-from agents.settings import read_settings
+from agents.runtimes.process import STORAGE
+from agents.runtimes.supervisor import files
+from agents.runtimes.users import Users
+from agents.settings import Settings, read_settings
 from penstock.api.chips import ChipReport
 from penstock.api.states import ChipHealth
 from penstock.api.vendors import Vendor
@@ -45,6 +48,10 @@ INSTALL_DRIVER: Final = "install the vendor's driver, or mount its libraries int
 TOOL_IS_EXTRA: Final = "not needed while the library answers; useful to look by hand"
 
 PERMIT: Final = "give the agent CAP_SYS_ADMIN, or run only jobs on this node that are trusted"
+APART: Final = (
+    "remove the cause (docs/guides/node-agent.md, Users) and start the agent anew, or run only "
+    "projects on this node that trust each other"
+)
 CORRECT: Final = "correct the agent's option or its PENSTOCK_AGENT_ variable"
 FEWER: Final = "the scheduler counts the host's own: some chips will stay free; emulate fewer"
 
@@ -116,19 +123,39 @@ def _node(options: Sequence[str]) -> tuple[Finding, ...]:
     context = chips.host_context(settings.state_dir, settings.emulated, measure=False)
     return (
         *examine(context, limits_here() if settings.cgroups else {}, settings.skip_chips),
-        *separation(detect_isolation(settings.pid_namespace), settings.cgroups),
+        *separation(_isolation(settings), settings.cgroups),
     )
+
+
+def _isolation(settings: Settings) -> Isolation:
+    """With what the agent found out about its storage, which only it is told of."""
+    found = separation_of(settings, recipe_of(settings))
+    seen = files.read_json(str(settings.state_dir), STORAGE) or {}
+    lack = str(seen.get("lacks", ""))
+    return replace(found, users=Users(lack)) if lack and not found.users.lacks else found
 
 
 def separation(isolation: Isolation, cgroups: bool) -> list[Finding]:
     """How far replicas are kept apart, and which promise the node cannot hold for want of it."""
+    return [_processes(isolation, cgroups), _users(isolation)]
+
+
+def _users(isolation: Isolation) -> Finding:
+    words = isolation.describe()["users"]
+    if not isolation.users.lacks:
+        return Finding("ok", words, "replicas' users")
+    lost = "a replica can read what the agent and other projects keep here"
+    return Finding("warning", f"{words}; {lost}", "replicas' users", APART)
+
+
+def _processes(isolation: Isolation, cgroups: bool) -> Finding:
     words = isolation.describe()["processes"]
     if isolation.pid_namespace:
-        return [Finding("ok", words, "replicas' processes")]
+        return Finding("ok", words, "replicas' processes")
     lost = "a replica can signal its supervisor and agent"
     if not cgroups:
         lost += ", and what strays from it may outlive it unseen when both are killed"
-    return [Finding("warning", f"{words}; {lost}", "replicas' processes", PERMIT)]
+    return Finding("warning", f"{words}; {lost}", "replicas' processes", PERMIT)
 
 
 def chips_found(found: ProbeResult, vendors: Mapping[str, Vendor]) -> list[Finding]:

@@ -22,12 +22,12 @@ Sample = Callable[[], tuple[ChipSample, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What does not change while the agent runs."""
+    """What does not change while the agent runs, but for what `limits` finds out at work."""
 
     capacity: Capacity
     address: str
     labels: Mapping[str, str]
-    limits: Mapping[str, str]
+    limits: Callable[[], Mapping[str, str]]
 
 
 @dataclass(slots=True)
@@ -68,6 +68,8 @@ class NodeWatch:
         busy_ratio = psutil.cpu_percent() / 100
         self.cores_used_milli = int(busy_ratio * 1000 * (psutil.cpu_count() or 1))
         self.memory_used_bytes = int(psutil.virtual_memory().used)
+        if (limits := dict(self.host.limits())) != self.inventory.limits:
+            self.inventory = self.inventory.model_copy(update={"limits": limits})
 
     def _inventory(self, found: ProbeResult) -> Inventory:
         return Inventory(
@@ -78,6 +80,6 @@ class NodeWatch:
             platform=f"{platform.system().lower()}-{platform.machine()}",
             agent_version=__version__,
             address=self.host.address,
-            limits=dict(self.host.limits),
+            limits=dict(self.host.limits()),
             dropped=tuple(str(it) for it in found.dropped),
         )

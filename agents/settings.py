@@ -72,6 +72,13 @@ class Settings(BaseSettings):
     pid_namespace: bool = Field(
         default=True, description="false: replicas share the host's PID namespace"
     )
+    project_users: bool = Field(
+        default=True, description="false: replicas of all projects run as the agent's own user"
+    )
+    first_uid: int = Field(
+        default=0x70000000, ge=1000, lt=0x7F000000,
+        description="a project's user is this and its number; the group of all of them",
+    )  # fmt: skip
     drain_on_exit: bool = Field(default=False, description="stop replicas when the agent ends")
     inherited: dict[str, str] = Field(default_factory=dict, description="passed on to replicas")
 

@@ -37,6 +37,13 @@ def write_umask() -> None:
     os.umask(PRIVATE_UMASK)
 
 
+def home_mode() -> int:
+    """Of a new home. Root's may be passed through, since what runs there for others has users of
+    its own, and lists nothing; all in it that is not theirs is closed to them.
+    """
+    return 0o711 if os.geteuid() == 0 else 0o700
+
+
 def write_private(path: Path, text: str) -> None:
     """Writes a file that only its owner may read; readers see the old one or the new one, also
     when the disk is full or the power goes. Raises OSError, and leaves nothing half-written.

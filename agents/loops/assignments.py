@@ -26,6 +26,7 @@ class AssignmentLoop:
         sent_ns = boottime_ns()
         received = await self.control_plane.assignments(self.keeper.generation, WAIT_S)
         await self._look_for_foreign_use(received)
+        await self.keeper.runtime.prepare(received.assignments)
         self.keeper.take(received, sent_ns)
 
     async def _look_for_foreign_use(self, received: AssignmentList) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,7 +15,9 @@ class StartError(Exception):
 
 
 class NoRoom(StartError):
-    """The node's disk takes nothing now: the same start may succeed later."""
+    """Something is missing now, room on the node's disk above all: the same start may succeed
+    later.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,9 @@ Hint = Callable[[str], None]
 
 class Runtime(Protocol):
     """Runs replicas under supervisors that outlive the agent. Every call is idempotent by id."""
+
+    async def prepare(self, assignments: Iterable[Assignment]) -> None:
+        """Looks at what these will need and what may take a while to look at; never raises."""
 
     def start(self, launch: Launch) -> None:
         """Raises StartError; the replica then does not exist."""

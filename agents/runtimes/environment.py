@@ -35,15 +35,18 @@ def command_of(assignment: Assignment, recipe: Recipe) -> list[str]:
 
 
 def environment_of(
-    launch: Launch, recipe: Recipe, chips: Sequence[ChipReport], work: Path
-) -> dict[str, str]:
+    launch: Launch, recipe: Recipe, chips: Sequence[ChipReport], work: Path,
+    home: Mapping[str, str] | None = None,
+) -> dict[str, str]:  # fmt: skip
     """Later parts win: what is inherited, our defaults, the user's, then what Penstock promises.
+    `home` is what the user that the replica runs as has in place of the agent's own.
 
     `chips` is everything on the node: chips that the replica does not hold are hidden from it.
     """
     assignment = launch.assignment
     return {
-        **_inherited(recipe, engine=assignment.command is None),
+        **inherited(recipe, engine=assignment.command is None),
+        **(home or {}),
         **_defaults(assignment),
         **assignment.env,
         **_visible(assignment, chips, recipe.vendors),
@@ -52,7 +55,14 @@ def environment_of(
     }
 
 
-def _inherited(recipe: Recipe, engine: bool) -> dict[str, str]:
+def home_of(uid: int, folder: Path) -> dict[str, str]:
+    """Names and places of a user that no list of users knows."""
+    name = f"penstock-{uid}"
+    return {"HOME": str(folder), "USER": name, "LOGNAME": name, "TMPDIR": "/tmp"}
+
+
+def inherited(recipe: Recipe, engine: bool) -> dict[str, str]:
+    """What comes of the agent's own environment; for the engine with the way to its code."""
     env = dict(recipe.inherited)
     env["PATH"] = _joined(env.get("PATH", os.defpath), str(Path(recipe.python).parent))
     if engine and recipe.library is not None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from agents.runtimes.base import Hint, Kept, Launch, Sighting, StartError, StopOrder, Use
-from penstock.api.assignments import ExitRecord, Failure
+from penstock.api.assignments import Assignment, ExitRecord, Failure
 from penstock.api.states import ExitReason, ReplicaState
 
 
@@ -49,6 +49,9 @@ class FakeRuntime:
         self.started: list[str] = []
         self.renewals: dict[str, list[int]] = defaultdict(list)
         self._hint: Hint = lambda _: None
+
+    async def prepare(self, assignments: Iterable[Assignment]) -> None:
+        """Nothing to look at."""
 
     def start(self, launch: Launch) -> None:
         replica_id = launch.assignment.replica_id

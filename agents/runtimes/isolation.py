@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agents.runtimes.users import NO_USERS, Users
+
 _TRY: Final = """
 import os, sys
 sys.path.append(sys.argv[1])
@@ -28,9 +30,12 @@ _TRY_S: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """`lacks_namespace` says why a replica has no PID namespace of its own; empty: it has one."""
+    """`lacks_namespace` says why a replica has no PID namespace of its own; empty: it has one.
+    Whom it runs as is the other half.
+    """
 
     lacks_namespace: str
+    users: Users = NO_USERS
 
     @property
     def pid_namespace(self) -> bool:
@@ -38,9 +43,10 @@ class Isolation:
 
     def describe(self) -> dict[str, str]:
         """In words for people, as the limits are."""
-        if self.pid_namespace:
-            return {"processes": "PID namespace and session of its own"}
-        return {"processes": f"session of its own, no PID namespace: {self.lacks_namespace}"}
+        words = "PID namespace and session of its own"
+        if not self.pid_namespace:
+            words = f"session of its own, no PID namespace: {self.lacks_namespace}"
+        return {"processes": words, **self.users.describe()}
 
 
 NOT_ISOLATED: Final = Isolation("not asked for")

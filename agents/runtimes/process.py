@@ -6,17 +6,17 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from agents.runtimes import orphans
+from agents.runtimes import orphans, users
 from agents.runtimes.base import Hint, Kept, Launch, NoRoom, Sighting, StartError, StopOrder, Use
-from agents.runtimes.environment import Recipe, command_of, environment_of
+from agents.runtimes.environment import Recipe, command_of, environment_of, home_of
 from agents.runtimes.isolation import NOT_ISOLATED, Isolation
 from agents.runtimes.limits.demand import demand_of
 from agents.runtimes.limits.limiter import Limiter
@@ -24,7 +24,7 @@ from agents.runtimes.orphans import SUPERVISOR
 from agents.runtimes.overseer import Overseer
 from agents.runtimes.supervisor import files, processes
 from agents.state.replicas import FAILURE, RESULT, SCRATCH, SHIPPED, WORK, ReplicaFolders
-from penstock.api.assignments import Failure
+from penstock.api.assignments import Assignment, Failure
 from penstock.api.chips import ChipReport
 from penstock.api.states import ReplicaState
 from penstock.disk_room import told_by
@@ -32,6 +32,8 @@ from penstock.disk_room import told_by
 log = structlog.get_logger()
 
 HINTS: Final = "hints"
+STORAGE: Final = "storage.json"
+"""Why projects' users could not have their folders in the storage when that was last looked at."""
 LEASE_GRACE_S: Final = 2.0  # between SIGTERM and SIGKILL at a lease's end: inside the margin
 
 
@@ -51,11 +53,23 @@ class ProcessRuntime:
     isolation: Isolation = NOT_ISOLATED
     overseer: Overseer = field(init=False)
     _hints_fd: int | None = None
+    _tried: set[str] = field(default_factory=set)  # storages in which users have their folders
     _epochs: dict[str, int] = field(default_factory=dict)
     _parents: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.overseer = Overseer(self.folders, self.limiter, self.adopts)
+
+    async def prepare(self, assignments: Iterable[Assignment]) -> None:
+        for jobs in sorted(filter(None, map(users.jobs_folder, assignments))):
+            if jobs not in self._tried and not self.isolation.users.lacks:
+                lack = await users.storage_obstacle(jobs, self.isolation.users)
+                if lack:
+                    self._give_up_users(lack)
+                if lack is not None:
+                    self._tried.add(jobs)
+                    with suppress(OSError):  # only the doctor misses it
+                        files.write_json(str(self.folders.root.parent), STORAGE, {"lacks": lack})
 
     def start(self, launch: Launch) -> None:
         replica_id = launch.assignment.replica_id
@@ -187,12 +201,15 @@ class ProcessRuntime:
         """Makes the replica's groups, too: their paths are part of the spec. Raises OSError."""
         assignment = launch.assignment
         folder = self.folders.path(assignment.replica_id)
-        env = environment_of(launch, self.recipe, self.chips(), folder / WORK)
+        recipe, user, home = self.recipe, self._user(assignment), None
+        if user is not None:
+            recipe = replace(recipe, cache=user["makes"][-1])
+            home = home_of(user["uid"], folder / SCRATCH)
         return {
             "replica_id": assignment.replica_id,
             "epoch": assignment.epoch,
-            "argv": command_of(assignment, self.recipe),
-            "env": env,
+            "argv": command_of(assignment, recipe),
+            "env": environment_of(launch, recipe, self.chips(), folder / WORK, home),
             "cwd": assignment.workdir or str(folder / SCRATCH),
             "deadline_ns": launch.deadline_ns,
             "lease_grace_s": LEASE_GRACE_S,
@@ -201,8 +218,23 @@ class ProcessRuntime:
             "log_cap_bytes": self.log_cap_bytes,
             "notify": str(self._hints_path()),
             "pid_namespace": self.isolation.pid_namespace,
+            "user": user,
             "limits": self.limiter.make(demand_of(assignment)),
         }
+
+    def _user(self, assignment: Assignment) -> dict[str, Any] | None:
+        """Whom the replica runs as; None: as this process. Raises NoRoom."""
+        if self.isolation.users.lacks:
+            return None
+        try:
+            return users.user_of(assignment, self.isolation.users, self.recipe)
+        except users.Lacking as lack:
+            self._give_up_users(str(lack))
+            return None
+
+    def _give_up_users(self, lack: str) -> None:
+        log.warning("projects_have_no_users", why=lack)
+        self.isolation = replace(self.isolation, users=users.Users(lack))
 
     def _spawn(self, folder: Path) -> None:
         """The lock passes from this process to the supervisor without a moment of being free."""

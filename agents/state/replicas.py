@@ -15,7 +15,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from agents.runtimes.base import Kept, Launch
-from agents.runtimes.supervisor import files
+from agents.runtimes.supervisor import files, ownership
 from penstock.api.assignments import Assignment, ExitRecord, Failure
 
 ASSIGNMENT: Final = "assignment.json"
@@ -61,6 +61,8 @@ class ReplicaFolders:
         files.write_json(str(new), files.SPEC, dict(spec))
         files.keep_deadline(str(new), launch.deadline_ns)
         os.mkfifo(new / files.CONTROL, 0o600)
+        if (user := spec.get("user")) is not None:
+            _let_in(new, user["uid"])
         return new.rename(self.path(assignment.replica_id))
 
     def kept(self, replica_id: str) -> Kept | None:
@@ -126,3 +128,11 @@ class ReplicaFolders:
 
     def delete(self, replica_id: str) -> None:
         shutil.rmtree(self.path(replica_id), ignore_errors=True)
+
+
+def _let_in(folder: Path, uid: int) -> None:
+    """The replica's user reaches what is its own there, and nothing else. Raises OSError."""
+    os.chown(folder / SCRATCH, uid, uid)
+    os.chown(folder / WORK, -1, uid)
+    os.chmod(folder / WORK, 0o640)
+    ownership.pass_through(str(folder), uid)

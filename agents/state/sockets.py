@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from agents.runtimes.supervisor import ownership
+
 WORKLOAD: Final = "workload.sock"
 _MAX_PATH_BYTES: Final = 100  # the kernel takes 107; macOS 103
 
@@ -29,6 +31,17 @@ def workload_socket(state_dir: Path) -> Path:
         return path
     folder = Path(tempfile.gettempdir()) / f"penstock-{os.getuid()}-{agent_id(state_dir)}"
     return folder / WORKLOAD
+
+
+def admit(path: Path, group: int) -> None:
+    """Lets replicas of projects' users speak to an agent of root; each proves itself by its token.
+    The way there is the agent's folders', or, below the system's temporary folder, its own.
+    """
+    if os.geteuid() == 0:
+        os.chown(path, -1, group)
+        path.chmod(0o660)
+        if path.parent.parent == Path(tempfile.gettempdir()):
+            ownership.pass_through(str(path.parent), group)
 
 
 def prepare(path: Path) -> None:

@@ -55,6 +55,7 @@ def _assignment(
     spec = JobSpec.model_validate(job.spec)
     return Assignment(
         replica_id=replica.id, job_id=job.id, job_name=job.name, project=job.project,
+        project_number=tx.accounts.project_number(job.project_id),
         queue=job.queue, epoch=replica.attempt, gang=replica.gang_index, rank=replica.rank,
         world_size=replica.world_size,
         desired="run" if replica.desired == "run" and lease is not None else "stop",

@@ -31,7 +31,7 @@ def create_project(deps: Deps, caller: Caller, request: ProjectRequest) -> Proje
                 hint="choose another name",
             )  # fmt: skip
         row = Project(id=new_id("project"), name=request.name, created_at=now)
-        tx.accounts.add(row)
+        tx.accounts.add_project(row)
         tx.events.append("project", row.id, row.id, "project.created", f"by {caller.name}", now)
         return _view(row)
 

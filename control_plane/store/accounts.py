@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import IdempotencyKey, JoinToken, Project, Token
@@ -23,6 +23,21 @@ class Accounts:
 
     def projects(self) -> Sequence[Project]:
         return self._session.scalars(select(Project).order_by(Project.name)).all()
+
+    def add_project(self, row: Project) -> None:
+        """With the next number."""
+        row.number = (self._session.scalar(select(func.max(Project.number))) or 0) + 1
+        self._session.add(row)
+        self._session.flush()
+
+    def number_projects(self) -> None:
+        """Numbers those that have none."""
+        without = select(Project).where(Project.number.is_(None)).order_by(Project.id)
+        for row in self._session.scalars(without).all():
+            self.add_project(row)
+
+    def project_number(self, project_id: str) -> int | None:
+        return self._session.scalar(select(Project.number).where(Project.id == project_id))
 
     def token_by_hash(self, secret_hash: str) -> Token | None:
         return self._session.scalar(select(Token).where(Token.secret_hash == secret_hash))

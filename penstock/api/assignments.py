@@ -151,6 +151,9 @@ class Assignment(View):
     job_id: str
     job_name: str
     project: str
+    project_number: int | None = Field(
+        default=None, ge=1, description="the project's own, for good: its user on nodes comes of it"
+    )
     queue: str
     epoch: int = Field(description="number of the attempt")
     gang: int = 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from penstock.cli.failures import CliError, ExitCode
-from penstock.private_files import write_private
+from penstock.private_files import home_mode, write_private
 
 DEFAULT_PORT: Final = 8470
 DEFAULT_SERVER: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
@@ -114,7 +114,7 @@ def write_contexts(home: Path, contexts: Contexts) -> None:
         for name, entry in contexts.entries.items()
     }
     text = json.dumps({"current": contexts.current, "contexts": entries}, indent=2) + "\n"
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home.mkdir(parents=True, exist_ok=True, mode=home_mode())
     write_private(home / CONTEXTS_FILE, text)
 
 

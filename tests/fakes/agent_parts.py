@@ -17,9 +17,9 @@ from penstock.api.assignments import AssignedChip, Assignment, AssignmentList, L
 from tests.fakes.control_plane import FakeControlPlane
 
 _DEFAULTS: dict[str, Any] = {
-    "job_id": "job_1", "job_name": "job", "project": "default", "queue": "default", "epoch": 1,
-    "rank": 0, "world_size": 1, "desired": "run", "cores_milli": 1000,
-    "memory_bytes": 256 << 20, "command": ("true",), "storage": "memory://jobs/job_1",
+    "job_id": "job_1", "job_name": "job", "project": "default", "project_number": 1,
+    "queue": "default", "epoch": 1, "rank": 0, "world_size": 1, "desired": "run",
+    "cores_milli": 1000, "memory_bytes": 256 << 20, "command": ("true",), "storage": "memory://jobs/job_1",
 }  # fmt: skip
 
 

@@ -7,9 +7,9 @@ import os
 import resource
 import signal
 
-from agents.runtimes.supervisor import kernel, processes
+from agents.runtimes.supervisor import kernel, ownership, processes
 from agents.runtimes.supervisor.init import become_init
-from agents.runtimes.supervisor.spec import Limits, Spec
+from agents.runtimes.supervisor.spec import Limits, Spec, User
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,10 +87,14 @@ def _become(spec: Spec, output_fd: int, failed_fd: int, supervisor: int | None) 
     step = "limits"
     try:
         os.setsid()
-        if supervisor is not None:
-            _die_with(supervisor)
         _enter_limits(spec.limits)
         os.umask(_USUAL_UMASK)
+        if spec.user is not None:
+            step = "user"
+            os.get_exec_path(spec.env)  # execvpe needs a module that this user may not read
+            _become_user(spec.user, output_fd)
+        if supervisor is not None:  # only now: a change of user takes it back
+            _die_with(supervisor)
         step = "workdir"
         os.chdir(spec.cwd)
         step = "command"
@@ -98,11 +102,17 @@ def _become(spec: Spec, output_fd: int, failed_fd: int, supervisor: int | None) 
         _reset_signals()
         os.execvpe(spec.argv[0], spec.argv, spec.env)
     except OSError as error:
-        os.write(failed_fd, f"{step} {error.errno or 0}".encode())
+        os.write(failed_fd, f"{step} {error.errno or 0} {error.filename or ''}".encode())
     except ValueError:  # a NUL byte in an argument or variable
         os.write(failed_fd, f"{step} {errno.EINVAL}".encode())
     finally:
         os._exit(NOT_FOUND_CODE)
+
+
+def _become_user(user: User, output_fd: int) -> None:
+    ownership.hand_over(user.makes, user.takes, user.uid)
+    os.fchown(output_fd, user.uid, user.uid)  # so that it can open /dev/stdout
+    kernel.become_user(user.uid, user.groups)
 
 
 def _die_with(supervisor: int) -> None:
@@ -143,10 +153,14 @@ def _reset_signals() -> None:
 
 
 def _explained(spec: Spec, failure: str) -> StartFailed:
-    step, number = failure.split()
+    step, number, *name = failure.split(" ", 2)
     why = os.strerror(int(number)).lower()
     if step == "workdir":
         return StartFailed(NOT_RUN_CODE, f"cannot enter the work folder {spec.cwd!r}: {why}")
+    if step == "user":
+        assert spec.user is not None
+        what = f"cannot run as user {spec.user.uid}, which is its project's"
+        return StartFailed(NOT_RUN_CODE, ": ".join((what, *filter(None, name), why)))
     if step == "limits":
         return StartFailed(NOT_RUN_CODE, f"cannot put the process under its limits: {why}")
     if int(number) == errno.ENOENT:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_NO_NEW_PRIVS: Final = 38
 _CLONE_NEWNS: Final = 0x00020000
 _CLONE_NEWPID: Final = 0x20000000
 _MS_REC_SLAVE: Final = 0x4000 | 0x80000  # mounts of the host still arrive, none goes back
@@ -40,6 +43,16 @@ def mount_own_proc() -> None:
     _checked("unshare", _CLONE_NEWNS)
     _checked("mount", None, b"/", None, _MS_REC_SLAVE, None)
     _checked("mount", b"proc", b"/proc", b"proc", _MS_NOSUID_NODEV_NOEXEC, None)
+
+
+def become_user(user: int, groups: Sequence[int]) -> None:
+    """This process of root, and whatever it starts, is that user's from now on, and cannot become
+    anybody else, by no program that could. Raises OSError.
+    """
+    os.setgroups(groups)
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def free_blocks(descriptor: int, start: int, length: int) -> bool:

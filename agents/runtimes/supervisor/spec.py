@@ -31,6 +31,20 @@ class Limits:
         self.data_bytes: int | None = document.get("data_bytes")
 
 
+class User:
+    """Whom the replica runs as. Folders that are not there it `makes`; those of both kinds that
+    are still the agent's it `takes`.
+    """
+
+    __slots__ = ("groups", "makes", "takes", "uid")
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.uid: int = document["uid"]
+        self.groups: list[int] = document["groups"]
+        self.makes: list[str] = document["makes"]
+        self.takes: list[str] = document["takes"]
+
+
 class Spec:
     """One replica. `deadline_ns` is on the boot clock; `notify` is the agent's named pipe.
 
@@ -40,7 +54,7 @@ class Spec:
     __slots__ = (
         "argv", "cwd", "deadline_ns", "env", "epoch", "folder", "lease_grace_s", "limits",
         "log_cap_bytes", "log_patience_s", "max_duration_s", "notify", "pid_namespace",
-        "replica_id", "stop_grace_s",
+        "replica_id", "stop_grace_s", "user",
     )  # fmt: skip
 
     def __init__(self, folder: str, document: dict[str, Any]) -> None:
@@ -58,4 +72,6 @@ class Spec:
         self.log_patience_s: float = document.get("log_patience_s", _LOG_PATIENCE_S)
         self.pid_namespace: bool = document.get("pid_namespace", False)
         self.notify: str = document["notify"]
+        user = document.get("user")  # none: the agent's own
+        self.user = None if user is None else User(user)
         self.limits = Limits(document["limits"])

@@ -11,13 +11,14 @@ from control_plane.store.models.base import Base, Id, Ref, Short
 
 
 class Project(Base):
-    """A tenant."""
+    """A tenant. No two have the same `number`, ever; null: made by an older server, beside ours."""
 
     __tablename__ = "projects"
 
     id: Mapped[Id]
     name: Mapped[str] = mapped_column(String(128), unique=True)
     created_at: Mapped[datetime]
+    number: Mapped[int | None]
 
 
 class Token(Base):

@@ -14,7 +14,7 @@ from typing import Any
 from penstock.cli.failures import CliError, ExitCode
 from penstock.cli.local.processes import Process
 from penstock.disk_room import obstacle
-from penstock.private_files import write_private
+from penstock.private_files import home_mode, write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Home:
 
     def _open(self) -> int:
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.mkdir(parents=True, exist_ok=True, mode=home_mode())
             return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise CliError(

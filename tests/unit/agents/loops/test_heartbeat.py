@@ -13,7 +13,7 @@ from penstock.api.chips import ChipReport
 from penstock.api.states import ReplicaState
 from tests.fakes.agent_parts import Bench, a_list, an_assignment
 
-HOST = Host(Capacity(2000, 1 << 30), "127.0.0.1", {"zone": "a"}, {"cpu": "cgroup v1"})
+HOST = Host(Capacity(2000, 1 << 30), "127.0.0.1", {"zone": "a"}, lambda: {"cpu": "cgroup v1"})
 
 
 async def _unused() -> None:
