@@ -27,7 +27,7 @@ from agents.runtimes.users import Users
 from agents.state.replicas import ReplicaFolders
 from penstock.api.states import ExitReason
 from tests.fakes.agent_parts import an_assignment
-from tests.integration.agents.agent_process import ROOT, a_node
+from tests.integration.agents.agent_process import ROOT, Node, a_node
 from tests.integration.agents.supervised import is_alive, wait_for
 
 pytestmark = [
@@ -74,7 +74,7 @@ def a_runtime(state_dir: Path, isolation: Isolation) -> ProcessRuntime:
     cache = state_dir / "cache"
     found = users.opened(isolation.users, (state_dir, folders.root, cache))
     assert found == isolation.users
-    inherited = {"PATH": os.defpath, "HOME": "/root", "USER": "root"}
+    inherited = {"PATH": os.defpath, "HOME": "/agents-own", "USER": "agent"}
     recipe = Recipe(python=sys.executable, inherited=inherited, socket="", cache=str(cache))
     return ProcessRuntime(folders, Limiter(), recipe, isolation=isolation)
 
@@ -167,10 +167,12 @@ def test_it_ends_like_any_other(runtime: ProcessRuntime) -> None:
     assert os.stat(f"/proc/{began['stopped']['pid']}").st_uid == FIRST + BLUE
     runtime.stop("replica_stopped", StopOrder(ExitReason.STOPPED, 5.0))
     os.kill(began["killed"]["supervisor_pid"], signal.SIGKILL)
-    reasons = {"expired": ExitReason.LEASE_EXPIRED, "stopped": ExitReason.STOPPED}
-    for name, reason in reasons.items():
-        seen = wait_for(lambda it=name: (s := runtime.sight(f"replica_{it}")) and s.exit)  # type: ignore[misc]
-        assert seen.reason is reason
+    for name, reason in (("expired", ExitReason.LEASE_EXPIRED), ("stopped", ExitReason.STOPPED)):
+        told(runtime, name)
+        seen = runtime.sight(f"replica_{name}")
+        assert seen is not None
+        assert seen.exit is not None
+        assert seen.exit.reason is reason
     wait_for(lambda: not any(is_alive(it["pid"]) for it in began.values()))
 
 
@@ -227,14 +229,20 @@ def test_an_interpreter_out_of_reach_is_named(place: Path) -> None:
     hidden = place / "hidden"
     hidden.mkdir(mode=0o700)
     (hidden / "python").symlink_to(OTHERS_PYTHON)
-    found = {}
-    for python in (OTHERS_PYTHON, str(hidden / "python"), str(place / "nothing")):
-        recipe = Recipe(python, {}, str(place / "state" / "socket"), library=str(ROOT))
-        found[python] = users.detect(True, FIRST, recipe, place / "state").lacks
-    assert list(found.values()) == ["", f"other users may not pass {hidden} (mode 0700)", ""]
-    (place / "tight").mkdir(mode=0o700)
-    tight = users.detect(True, FIRST, recipe, place / "tight" / "state").lacks
-    assert tight == f"other users may not pass {place / 'tight'} (mode 0700)"
+
+    def lack(python: str, state_dir: Path = place / "state") -> str:
+        recipe = Recipe(python, {}, str(state_dir / "socket"), library=str(ROOT))
+        return users.detect(True, FIRST, recipe, state_dir).lacks
+
+    assert lack(OTHERS_PYTHON) == lack(str(place / "no-engine-here")) == ""
+    assert lack(str(hidden / "python")) == f"other users may not pass {hidden} (mode 0700)"
+    assert lack(OTHERS_PYTHON, hidden / "state") == lack(str(hidden / "python"))
+
+
+def facts(node: Node) -> str:
+    """What the control plane was last told of users there."""
+    inventories = [it.inventory for it in node.fake.heartbeats if it.inventory is not None]
+    return inventories[-1].limits["users"]
 
 
 @pytest.mark.skipif(not Path(OTHERS_PYTHON).exists(), reason=f"there is no {OTHERS_PYTHON}")
@@ -248,7 +256,7 @@ def test_an_agent_of_root_runs_them_adopts_them_and_hears_them(place: Path) -> N
     )
     with a_node(place) as node:
         node.start("--workload-python", OTHERS_PYTHON, "--join-token", node.fake.join_token)
-        assert "one for each project" in node.fake.heartbeats[0].inventory.limits["users"]
+        assert "one for each project" in facts(node)
         storage = (place / "storage" / "jobs" / "job_1").as_uri()
         script = f'{OTHERS_PYTHON} -c "{speak}"; cat {node.state_dir}/credential; exec sleep 100'
         node.run("replica_1", script, storage=storage)
@@ -257,7 +265,7 @@ def test_an_agent_of_root_runs_them_adopts_them_and_hears_them(place: Path) -> N
         pid = node.started("replica_1")["pid"]
         node.send(signal.SIGKILL)
         node.start("--workload-python", sys.executable, PENSTOCK_AGENT_PROJECT_USERS="false")
-        assert node.fake.heartbeats[-1].inventory.limits["users"].endswith("agent's settings")
+        assert facts(node).endswith("switched off by the agent's settings")
         node.run("replica_2", "id -u", storage=storage)
         node.logged("replica_2", b"0\n")
         assert is_alive(pid)

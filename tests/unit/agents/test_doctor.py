@@ -8,6 +8,7 @@ from agents.doctor import Finding
 from agents.hardware.host import Capacity
 from agents.hardware.pci import PciDevice, Presence
 from agents.runtimes.isolation import Isolation
+from agents.runtimes.users import Users
 from penstock.api.chips import ChipReport, Rate
 from penstock.api.states import ChipHealth
 from penstock.api.vendors import Vendor
@@ -94,7 +95,7 @@ def test_drops_are_warnings() -> None:
 
 
 def test_a_node_without_namespaces_is_told_which_promise_it_loses() -> None:
-    (found,) = doctor.separation(Isolation("operation not permitted"), cgroups=False)
+    found, _ = doctor.separation(Isolation("operation not permitted"), cgroups=False)
     assert found.level == "warning"
     assert "operation not permitted" in found.what
     assert "may outlive it unseen" in found.what
@@ -102,5 +103,14 @@ def test_a_node_without_namespaces_is_told_which_promise_it_loses() -> None:
 
 
 def test_a_node_with_namespaces_has_nothing_to_be_told() -> None:
-    (found,) = doctor.separation(Isolation(""), cgroups=True)
-    assert (found.level, found.advice) == ("ok", "")
+    for found in doctor.separation(Isolation("", Users("", 2000)), cgroups=True):
+        assert (found.level, found.advice) == ("ok", "")
+
+
+def test_a_node_without_users_is_told_apart_why_and_which_promise_it_loses() -> None:
+    lack = "other users may not pass /srv/x (mode 0700)"
+    processes, found = doctor.separation(Isolation("", Users(lack)), cgroups=True)
+    assert (processes.level, found.level) == ("ok", "warning")
+    assert lack in found.what
+    assert "can read what the agent" in found.what
+    assert "remove the cause" in found.advice
