@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import httpx
+import structlog
 
 from agents import chips, enrol
 from agents.agent import Agent
@@ -35,6 +36,8 @@ from agents.state import sockets
 from agents.state.replicas import ReplicaFolders
 from agents.workload_socket import WorkloadSocket
 from penstock.api.vendors import vendor_table
+
+log = structlog.get_logger()
 
 
 def build(
@@ -100,12 +103,13 @@ def _runtime(settings: Settings) -> ProcessRuntime:
     folders = ReplicaFolders(settings.state_dir.resolve() / "replicas")
     folders.prepare()
     recipe = recipe_of(settings)
-    passed = (settings.state_dir.resolve(), folders.root, Path(recipe.cache))
+    passed = (settings.state_dir.resolve(), folders.root, users.caches(recipe))
     found = separation_of(settings, recipe)
+    found = replace(found, users=users.opened(found.users, passed))
+    log.info("replicas_are_kept_apart", **found.describe())
     return ProcessRuntime(
         folders, limiter, recipe, log_cap_bytes=settings.log_cap_bytes,
-        adopts=kernel.adopt_orphans(),
-        isolation=replace(found, users=users.opened(found.users, passed)),
+        adopts=kernel.adopt_orphans(), isolation=found,
     )  # fmt: skip
 
 

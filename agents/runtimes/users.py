@@ -106,6 +106,11 @@ async def storage_obstacle(jobs: str, users: Users) -> str | None:
     return "" if process.returncode == 0 else said.decode(errors="replace") or f"{jobs}: no answer"
 
 
+def caches(recipe: Recipe) -> Path:
+    """Where the projects' caches lie: not in that of all, which is the agent's user's."""
+    return Path(recipe.cache).with_name("caches")
+
+
 def jobs_folder(assignment: Assignment) -> str | None:
     """Where the folders of jobs lie; None where that is no local file system."""
     own = _local(assignment.storage)
@@ -121,7 +126,7 @@ def user_of(assignment: Assignment, users: Users, recipe: Recipe) -> dict[str, A
     return {
         "uid": uid,
         "groups": [users.first, *_device_groups(assignment, recipe.vendors)],
-        "makes": [*([str(own)] if own is not None else []), f"{recipe.cache}/{uid}"],
+        "makes": [*([str(own)] if own is not None else []), f"{caches(recipe)}/{uid}"],
         "takes": [] if own is None else list(_started_from(assignment, own)),
     }
 

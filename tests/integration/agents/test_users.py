@@ -10,6 +10,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,11 @@ def a_runtime(state_dir: Path, isolation: Isolation) -> ProcessRuntime:
     state_dir.mkdir(exist_ok=True, mode=0o700)
     folders = ReplicaFolders(state_dir / "replicas")
     folders.prepare()
-    cache = state_dir / "cache"
-    found = users.opened(isolation.users, (state_dir, folders.root, cache))
-    assert found == isolation.users
     inherited = {"PATH": os.defpath, "HOME": "/agents-own", "USER": "agent"}
-    recipe = Recipe(python=sys.executable, inherited=inherited, socket="", cache=str(cache))
+    recipe = Recipe(python=sys.executable, inherited=inherited, socket="")
+    recipe = replace(recipe, cache=str(state_dir / "cache"))
+    passed = (state_dir, folders.root, users.caches(recipe))
+    assert users.opened(isolation.users, passed) == isolation.users
     return ProcessRuntime(folders, Limiter(), recipe, isolation=isolation)
 
 
