@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,5 +109,6 @@ def _end_supervisors(node: Node) -> None:
     left = node.supervisors()
     pids = [pid for supervisor in left for pid in processes.descendants(supervisor)]
     for supervisor in left:
-        os.kill(supervisor, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.kill(supervisor, signal.SIGTERM)
     wait_for(lambda: not any(map(is_alive, (*left, *pids))), timeout_s=15)
