@@ -13,26 +13,26 @@ from typing import Final
 
 import structlog
 
-from agents import enrol
 from agents.backoff import Backoff
 from agents.client import ControlPlane, Denied, Refused, Unreachable
-from agents.enrol import Joining
-from agents.foreign import ForeignUse
-from agents.keeper import Keeper
-from agents.loops.assignments import AssignmentLoop
-from agents.loops.forever import Turn, forever
-from agents.loops.heartbeat import HeartbeatLoop
-from agents.loops.logs import LogLoop
-from agents.loops.readiness import ReadinessLoop
-from agents.loops.reports import ReportLoop
-from agents.loops.sweep import SweepLoop
-from agents.node import NodeWatch
-from agents.pictures import Pictures
+from agents.forever import Turn, forever
+from agents.node import enrol, identity, incarnation
+from agents.node.enrol import Joining
+from agents.node.identity import Identity
+from agents.node.inventory import NodeWatch
+from agents.replicas import sockets
+from agents.replicas.assignments import AssignmentLoop
+from agents.replicas.controller import ReplicaController
+from agents.replicas.foreign import ForeignUse
+from agents.replicas.readiness import ReadinessLoop
+from agents.replicas.sweep import SweepLoop
+from agents.reporting.heartbeat import HeartbeatLoop
+from agents.reporting.logs import LogLoop
+from agents.reporting.metrics_feed import MetricsFeed
+from agents.reporting.reports import ReportLoop
+from agents.reporting.workload_socket import WorkloadSocket
+from agents.runtimes.process.folders import ReplicaFolders
 from agents.settings import Settings, forget_token
-from agents.state import identity, incarnation, sockets
-from agents.state.identity import Identity
-from agents.state.replicas import ReplicaFolders
-from agents.workload_socket import WorkloadSocket
 
 log = structlog.get_logger()
 
@@ -50,14 +50,14 @@ class Agent:
 
     settings: Settings
     control_plane: ControlPlane
-    keeper: Keeper
+    controller: ReplicaController
     node: NodeWatch
     workloads: WorkloadSocket
     reports: ReportLoop
     logs: LogLoop
     readiness: ReadinessLoop
     foreign: ForeignUse
-    pictures: Pictures
+    metrics_feed: MetricsFeed
     random: Random
     folders: ReplicaFolders
     identity: Identity | None = None
@@ -93,31 +93,33 @@ class Agent:
 
     async def give_up(self) -> None:
         """Ends every replica: another start of the agent speaks for this node now."""
-        self.keeper.stop_unleased([held.id for held in self.keeper.roster.live()])
+        self.controller.stop_unleased([held.id for held in self.controller.replicas.live()])
         last = time.monotonic() + DRAIN_EXTRA_S
-        while self.keeper.roster.live() and time.monotonic() < last:
+        while self.controller.replicas.live() and time.monotonic() < last:
             await asyncio.sleep(DRAIN_LOOK_S)
-            self.keeper.sweep()
+            self.controller.sweep()
 
     async def drain(self) -> None:
         """Stops every replica and waits until their ends are reported."""
-        self.keeper.stop_all("the agent is draining its node")
-        graces = [held.assignment.stop_grace_s for held in self.keeper.roster.live()]
+        self.controller.stop_all("the agent is draining its node")
+        graces = [held.assignment.stop_grace_s for held in self.controller.replicas.live()]
         last = time.monotonic() + max(graces, default=0.0) + DRAIN_EXTRA_S
-        while any(not held.exit_accepted for held in self.keeper.roster):
+        while any(not held.exit_accepted for held in self.controller.replicas):
             if time.monotonic() > last:
-                log.warning("drain_incomplete", replicas=[held.id for held in self.keeper.roster])
+                log.warning(
+                    "drain_incomplete", replicas=[held.id for held in self.controller.replicas]
+                )
                 return
             await asyncio.sleep(DRAIN_LOOK_S)
 
     def export(self) -> None:
         """Serves metrics where the settings ask for them. OSError when the port is taken."""
         if self.settings.metrics_port is not None:
-            self.pictures.exporter.start(self.settings.metrics_port, self.settings.metrics_host)
+            self.metrics_feed.exporter.start(self.settings.metrics_port, self.settings.metrics_host)
 
     def close(self) -> None:
-        self.pictures.exporter.stop()
-        self.keeper.runtime.close()
+        self.metrics_feed.exporter.stop()
+        self.controller.runtime.close()
 
     async def rotate(self) -> None:
         """Exchanges the credential; the new one is kept before it is used."""
@@ -158,27 +160,27 @@ class Agent:
 
     def _take_up(self, taken_up: asyncio.Event) -> None:
         if not taken_up.is_set():
-            self.keeper.recover()
-            self.keeper.runtime.listen(self.keeper.hint)
+            self.controller.recover()
+            self.controller.runtime.listen(self.controller.hint)
             taken_up.set()
 
     def _turns(self) -> Iterator[tuple[str, Turn]]:
         assert self.identity is not None
         heartbeat = HeartbeatLoop(
-            self.control_plane, self.keeper, self.node, uuid.uuid4().hex,
+            self.control_plane, self.controller, self.node, uuid.uuid4().hex,
             self.identity.heartbeat_interval_s, self.rotate,
         )  # fmt: skip
         yield "heartbeat", heartbeat.turn
-        yield "assignments", AssignmentLoop(self.control_plane, self.keeper, self.foreign).turn
+        yield "assignments", AssignmentLoop(self.control_plane, self.controller, self.foreign).turn
         yield "reports", self.reports.turn
         yield "logs", self.logs.turn
         yield "readiness", self.readiness.turn
-        yield "sweep", SweepLoop(self.keeper, self.foreign, self._picture).turn
+        yield "sweep", SweepLoop(self.controller, self.foreign, self._picture).turn
         yield "node", self.node.turn
 
     def _picture(self) -> None:
         if self.settings.metrics_port is not None:
-            self.pictures.refresh()
+            self.metrics_feed.refresh()
 
     def _forever(self) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
         """No pause is longer than a heartbeat's: leases run on while the control plane is back."""

@@ -10,31 +10,31 @@ from random import Random
 import httpx
 import structlog
 
-from agents import chips, enrol
 from agents.agent import Agent
-from agents.chips.base import ChipContext
 from agents.client import ControlPlane
-from agents.exporter import Exporter
-from agents.foreign import ForeignUse
-from agents.hardware import host
-from agents.keeper import Keeper
-from agents.loops.logs import CHUNK_BYTES, LogLoop
-from agents.loops.readiness import ReadinessLoop, http_probe
-from agents.loops.reports import ReportLoop
-from agents.node import Host, NodeWatch
-from agents.pictures import Pictures, chip_use
-from agents.ports import Ports
-from agents.roster import Roster
-from agents.runtimes import isolation, users
-from agents.runtimes.environment import Recipe
-from agents.runtimes.isolation import Isolation
-from agents.runtimes.limits.limiter import Limiter, detect
-from agents.runtimes.process import ProcessRuntime
-from agents.runtimes.supervisor import kernel
+from agents.node import chips, enrol
+from agents.node.chips.base import ChipContext
+from agents.node.hardware import host
+from agents.node.inventory import Host, NodeWatch
+from agents.replicas import sockets
+from agents.replicas.controller import ReplicaController
+from agents.replicas.foreign import ForeignUse
+from agents.replicas.ports import Ports
+from agents.replicas.readiness import ReadinessLoop, http_probe
+from agents.replicas.states import Replicas
+from agents.reporting.exporter import Exporter
+from agents.reporting.logs import CHUNK_BYTES, LogLoop
+from agents.reporting.metrics_feed import MetricsFeed, chip_use
+from agents.reporting.reports import ReportLoop
+from agents.reporting.workload_socket import WorkloadSocket
+from agents.runtimes.process import isolation, users
+from agents.runtimes.process.environment import Recipe
+from agents.runtimes.process.folders import ReplicaFolders
+from agents.runtimes.process.isolation import Isolation
+from agents.runtimes.process.limits.limiter import Limiter, detect
+from agents.runtimes.process.runtime import ProcessRuntime
+from agents.runtimes.process.supervisor import kernel
 from agents.settings import Settings
-from agents.state import sockets
-from agents.state.replicas import ReplicaFolders
-from agents.workload_socket import WorkloadSocket
 from penstock.api.vendors import vendor_table
 
 log = structlog.get_logger()
@@ -44,10 +44,10 @@ def build(
     settings: Settings, control_plane: ControlPlane, probing: httpx.AsyncClient, random: Random
 ) -> Agent:
     """The agent, not yet joined and with nothing running. Raises OSError."""
-    roster = Roster()
+    replicas = Replicas()
     runtime = _runtime(settings)
     context = chips.host_context(
-        settings.state_dir, settings.emulated, lambda: chip_use(roster, runtime)
+        settings.state_dir, settings.emulated, lambda: chip_use(replicas, runtime)
     )
     providers = chips.load(context, skip=settings.skip_chips)
     node = NodeWatch(
@@ -59,22 +59,22 @@ def build(
     )
     runtime.chips = lambda: node.inventory.chips
     ports = Ports(settings.first_port, settings.last_port, random)
-    keeper = Keeper(runtime, node.inventory.address, ports, roster=roster)
-    reports = ReportLoop(control_plane, keeper)
-    logs = LogLoop(control_plane, keeper, min(CHUNK_BYTES, settings.log_cap_bytes // 8))
-    workloads = WorkloadSocket(control_plane, keeper)
-    keeper.ring, keeper.ended = reports.bell.set, _at_end(workloads, logs)
+    controller = ReplicaController(runtime, node.inventory.address, ports, replicas=replicas)
+    reports = ReportLoop(control_plane, controller)
+    logs = LogLoop(control_plane, controller, min(CHUNK_BYTES, settings.log_cap_bytes // 8))
+    workloads = WorkloadSocket(control_plane, controller)
+    controller.ring, controller.ended = reports.bell.set, _at_end(workloads, logs)
     return Agent(
         settings=settings,
         control_plane=control_plane,
-        keeper=keeper,
+        controller=controller,
         node=node,
         workloads=workloads,
         reports=reports,
         logs=logs,
-        readiness=ReadinessLoop(keeper, http_probe(probing)),
-        foreign=ForeignUse(lambda: chips.holders(providers), runtime, roster),
-        pictures=Pictures(Exporter(settings.name), keeper, node),
+        readiness=ReadinessLoop(controller, http_probe(probing)),
+        foreign=ForeignUse(lambda: chips.holders(providers), runtime, replicas),
+        metrics_feed=MetricsFeed(Exporter(settings.name), controller, node),
         random=random,
         folders=runtime.folders,
     )

@@ -19,18 +19,18 @@ from typing import Final, Literal, TextIO, cast
 import structlog
 from pydantic import ValidationError
 
-from agents import chips
 from agents.assembly import recipe_of, separation_of
-from agents.chips.base import ChipContext, ProbeResult
-from agents.hardware import host
-from agents.hardware.host import Capacity
-from agents.hardware.isolation import Failure, Isolated
-from agents.hardware.pci import Presence, presence
-from agents.runtimes.isolation import Isolation
-from agents.runtimes.limits.limiter import detect
-from agents.runtimes.process import STORAGE
-from agents.runtimes.supervisor import files
-from agents.runtimes.users import Users
+from agents.node import chips
+from agents.node.chips.base import ChipContext, ProbeResult
+from agents.node.hardware import host
+from agents.node.hardware.host import Capacity
+from agents.node.hardware.isolation import Failure, Isolated
+from agents.node.hardware.pci import Presence, presence
+from agents.runtimes.process.isolation import Isolation
+from agents.runtimes.process.limits.limiter import detect
+from agents.runtimes.process.runtime import STORAGE
+from agents.runtimes.process.supervisor import files
+from agents.runtimes.process.users import Users
 from agents.settings import Settings, read_settings
 from penstock.api.chips import ChipReport
 from penstock.api.states import ChipHealth

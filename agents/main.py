@@ -22,10 +22,10 @@ from pydantic import ValidationError
 from agents.agent import Agent
 from agents.assembly import build
 from agents.client import KEEPALIVE_S, ControlPlane, Superseded
-from agents.enrol import CannotJoin, check_transport
+from agents.node.enrol import CannotJoin, check_transport
+from agents.node.identity import StateInUse, lock_state
+from agents.replicas.sockets import UnsafeFolder
 from agents.settings import Settings, read_settings
-from agents.state.identity import StateInUse, lock_state
-from agents.state.sockets import UnsafeFolder
 from penstock.last_resort import SafeStream, install, rendered
 from penstock.private_files import tighten, write_umask
 from penstock.wording import sentence
@@ -63,7 +63,7 @@ async def _run(settings: Settings, stream: SafeStream) -> None:
         async with _http(settings) as http, httpx.AsyncClient(trust_env=False) as probing:
             random = Random(uuid.uuid4().int)
             agent = build(settings, ControlPlane(http), probing, random)
-            agent.pictures.exporter.dropped_log_lines = lambda: stream.dropped
+            agent.metrics_feed.exporter.dropped_log_lines = lambda: stream.dropped
             await _until_told(agent, settings)
     finally:
         os.close(lock)

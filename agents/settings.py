@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     )
     emulated: str = Field(default="", description="chips to present, TYPE:COUNT,TYPE:COUNT")
     skip_chips: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="providers in agents/chips not to use, by name"
+        default=(), description="providers in agents/node/chips not to use, by name"
     )
     labels: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict, description="node labels, KEY=VALUE,KEY=VALUE"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.hardware.roots import HostRoots
+from agents.node.hardware.roots import HostRoots
 
 
 @dataclass(frozen=True, slots=True)

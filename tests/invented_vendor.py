@@ -21,7 +21,7 @@ PACKAGES: Final = ("penstock", "control_plane", "scheduler", "agents", "workload
 KEY: Final = "tidewater"
 CHIP_TYPE: Final = f"{KEY}-t1"
 TABLE: Final = "penstock/api/vendors.toml"
-PROVIDER: Final = f"agents/chips/{KEY}.py"
+PROVIDER: Final = f"agents/node/chips/{KEY}.py"
 FIXTURE: Final = f"tests/fixtures/chips/{KEY}/devices.json"
 
 ROW: Final = f"""
@@ -49,7 +49,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.chips.base import ChipContext, ChipProvider, Dropped, ProbeResult
+from agents.node.chips.base import ChipContext, ChipProvider, Dropped, ProbeResult
 from penstock.api.chips import ChipReport, ChipSample
 from penstock.api.states import ChipHealth
 

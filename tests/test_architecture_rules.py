@@ -84,8 +84,8 @@ def test_settings_may_read_the_environment() -> None:
 def test_a_vendor_may_be_named_in_its_own_file_only() -> None:
     vendors = {"acme", "zenith"}
     text = "TYPE = 'acme-x1'\nsparse = 'acmeology'"
-    assert list(names.vendor_names_in("agents/chips/acme.py", text, vendors)) == []
-    for path in ("agents/main.py", "agents/chips/zenith.py"):
+    assert list(names.vendor_names_in("agents/node/chips/acme.py", text, vendors)) == []
+    for path in ("agents/main.py", "agents/node/chips/zenith.py"):
         assert list(names.vendor_names_in(path, text, vendors)) == [f"{path}:1 names acme"]
 
 

@@ -68,7 +68,7 @@ def _undeclared(source: Source, allowed: frozenset[str]) -> Iterator[str]:
 
 def _is_vendor_file(path: str) -> bool:
     """Vendors' own files import vendors' software, which no index carries for everyone."""
-    return path.startswith(("agents/chips/", "workloads/engine/kernels/"))
+    return path.startswith(("agents/node/chips/", "workloads/engine/kernels/"))
 
 
 @cache

@@ -70,6 +70,6 @@ def _may_name(path: str, vendor: str) -> bool:
     """The vendor table, the vendor's own agent file, and kernel backends."""
     return (
         path == "penstock/api/vendors.toml"
-        or path == f"agents/chips/{vendor}.py"
+        or path == f"agents/node/chips/{vendor}.py"
         or path.startswith("workloads/engine/kernels/")
     )

@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.architecture.sources import PACKAGES, Source, dotted, imported_modules, python_sources
 
-PURE: Final = ("scheduler/", "control_plane/domain/", "agents/converge.py")
+PURE: Final = ("scheduler/", "control_plane/domain/", "agents/replicas/converge.py")
 IMPURE_CORNERS: Final = (
     "scheduler/simulator/adapters",
     "scheduler/simulator/report",

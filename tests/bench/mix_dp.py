@@ -21,8 +21,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from agents.runtimes.limits.demand import Demand
-from agents.runtimes.limits.limiter import Limiter, detect
+from agents.runtimes.process.limits.demand import Demand
+from agents.runtimes.process.limits.limiter import Limiter, detect
 from tests.gang import Seat, running_gang
 
 FAST_MILLI: Final = 500

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from agents import doctor
-from agents.chips.base import ChipContext
 from agents.doctor import Finding
+from agents.node.chips.base import ChipContext
 from penstock.api.vendors import vendor_table
 from tests.host_tree import HostTree
 

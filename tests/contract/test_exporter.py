@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from agents.exporter import Exporter, ReplicaGauges
+from agents.reporting.exporter import Exporter, ReplicaGauges
 from penstock.api.chips import ChipReport, ChipSample
 from penstock.api.states import ChipHealth
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from agents.state.sockets import agent_id
+from agents.replicas.sockets import agent_id
 from penstock.client.synchronous import Client
 from tests.e2e import processes
 from tests.e2e.rig import PENSTOCK, ROOT

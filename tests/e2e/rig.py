@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from agents.state.sockets import agent_id
+from agents.replicas.sockets import agent_id
 from penstock.api.jobs import Job, Replica
 from penstock.api.nodes import Node
 from penstock.api.states import NodeHealth

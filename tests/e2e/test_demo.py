@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.state.sockets import agent_id
+from agents.replicas.sockets import agent_id
 from tests.e2e import processes
 from tests.e2e.rig import ROOT
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from agents.state import incarnation
+from agents.node import incarnation
 from control_plane.domain.lease import margin_s
 from control_plane.services.lease_clock import COMMIT_S, MAX_STEP_S
 from penstock.api.assignments import INCARNATION_HEADER

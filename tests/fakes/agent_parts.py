@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 
 from agents.client import ControlPlane
-from agents.keeper import Keeper
-from agents.ports import Ports
+from agents.replicas.controller import ReplicaController
+from agents.replicas.ports import Ports
 from agents.runtimes.fake import FakeRuntime, Script
 from penstock.api.assignments import AssignedChip, Assignment, AssignmentList, LeaseGrant
 from tests.fakes.control_plane import FakeControlPlane
@@ -56,22 +56,22 @@ class CountingPorts(Ports):
         return next(self.numbers)
 
 
-def a_keeper(runtime: FakeRuntime) -> Keeper:
-    keeper = Keeper(runtime, "127.0.0.1", CountingPorts(20001, 29999, Random(1)))
-    runtime.listen(keeper.hint)
-    return keeper
+def a_keeper(runtime: FakeRuntime) -> ReplicaController:
+    controller = ReplicaController(runtime, "127.0.0.1", CountingPorts(20001, 29999, Random(1)))
+    runtime.listen(controller.hint)
+    return controller
 
 
 @dataclass(slots=True)
 class Bench:
-    """A keeper over a fake runtime, and a client of a fake control plane, without sockets."""
+    """A controller over a fake runtime, and a client of a fake control plane, without sockets."""
 
     fake: FakeControlPlane = field(default_factory=FakeControlPlane)
     runtime: FakeRuntime = field(default_factory=lambda: FakeRuntime(lambda _: Script()))
-    keeper: Keeper = field(init=False)
+    controller: ReplicaController = field(init=False)
     client: ControlPlane = field(init=False)
 
     def __post_init__(self) -> None:
-        self.keeper = a_keeper(self.runtime)
+        self.controller = a_keeper(self.runtime)
         http = httpx.AsyncClient(base_url="http://test", transport=self.fake.transport())
         self.client = ControlPlane(http, self.fake.credential)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agents.converge import (
+from agents.replicas.converge import (
     Adopt,
     Circumstances,
     Decline,

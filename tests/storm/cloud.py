@@ -22,7 +22,7 @@ from typing import Final
 import httpx
 import psutil
 
-from agents.state.sockets import agent_id
+from agents.replicas.sockets import agent_id
 from tests.e2e import processes
 from tests.e2e.processes import Daemon, eventually
 from tests.storm import clock

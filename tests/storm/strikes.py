@@ -16,7 +16,7 @@ import httpx
 import psutil
 import psycopg
 
-from agents.state import identity
+from agents.node import identity
 from tests.storm.cloud import Cloud, Node, Process, copy_state
 from tests.storm.evidence import SECOND_NS, Silence
 from tests.storm.plan import STEPS_S, Strike

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.chips.base import ChipContext
-from agents.chips.cpu import CpuProvider
-from agents.hardware import host
+from agents.node.chips.base import ChipContext
+from agents.node.chips.cpu import CpuProvider
+from agents.node.hardware import host
 from penstock.api.vendors import vendor_table
 from tests.host_tree import HostTree
 

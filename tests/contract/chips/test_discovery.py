@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agents import chips
-from agents.chips.base import ChipContext, ChipProvider, Dropped, ProbeError, ProbeResult
-from agents.hardware.isolation import Isolated
+from agents.node import chips
+from agents.node.chips.base import ChipContext, ChipProvider, Dropped, ProbeError, ProbeResult
+from agents.node.hardware.isolation import Isolated
 from penstock.api.chips import ChipReport, ChipSample
 from penstock.api.vendors import vendor_table
 
@@ -99,12 +99,12 @@ def test_a_file_without_a_row_or_with_a_fault_is_dropped_with_a_reason(
     (tmp_path / "emulated.py").write_text((folder / "emulated.py").read_text())
     monkeypatch.setattr(chips, "__path__", [str(tmp_path)])
     for key in ("norow", "amd", "biren", "emulated"):
-        monkeypatch.delitem(sys.modules, f"agents.chips.{key}", raising=False)
+        monkeypatch.delitem(sys.modules, f"agents.node.chips.{key}", raising=False)
     providers = chips.load(ChipContext(vendor_table(), tmp_path), tmp_path)
     for key in ("amd", "biren", "emulated"):
-        sys.modules.pop(f"agents.chips.{key}", None)
+        sys.modules.pop(f"agents.node.chips.{key}", None)
     reasons = {it.vendor: it.reason for it in providers.dropped}
     assert list(providers.by_vendor) == ["emulated"]
-    assert reasons["norow"] == "agents/chips/norow.py has no row [norow] in the vendor table"
+    assert reasons["norow"] == "agents/node/chips/norow.py has no row [norow] in the vendor table"
     assert reasons["amd"] == "No module named 'no_such_vendor_library'"
     assert reasons["biren"].startswith("ZeroDivisionError")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agents import chips
-from agents.chips.base import ChipContext
+from agents.node import chips
+from agents.node.chips.base import ChipContext
 from penstock.api.vendors import vendor_table
 from tests.host_tree import HostTree
 

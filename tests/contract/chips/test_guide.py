@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from agents import chips
+from agents.node import chips
 from penstock.api.vendors import vendor_table
 from tests.invented_vendor import ROOT, ROW, SOURCE
 

@@ -13,9 +13,9 @@ from tests.invented_vendor import CHIP_TYPE, FIXTURE, KEY, PROVIDER, TABLE, Plan
 
 LOOK = """
 import json, logging, pathlib, sys, structlog
-from agents import chips
-from agents.chips.base import visibility
-from agents.exporter import Exporter
+from agents.node import chips
+from agents.runtimes.process.environment import visibility
+from agents.reporting.exporter import Exporter
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 context = chips.host_context(pathlib.Path(sys.argv[1]), measure=False)
 providers = chips.load(context)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.runtimes.supervisor import files, processes
+from agents.runtimes.process.supervisor import files, processes
 from tests.fakes.agent_parts import an_assignment
 from tests.fakes.control_plane import FakeControlPlane, served
 from tests.integration.agents.supervised import is_alive, wait_for

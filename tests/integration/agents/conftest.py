@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.runtimes.isolation import detect
-from agents.runtimes.supervisor import processes
+from agents.runtimes.process.isolation import detect
+from agents.runtimes.process.supervisor import processes
 from tests.integration.agents.supervised import Supervised
 
 

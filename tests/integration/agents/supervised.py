@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agents.boottime import boottime_ns, seconds_ns
-from agents.runtimes.orphans import SUPERVISOR
-from agents.runtimes.supervisor import files
+from agents.runtimes.process.orphans import SUPERVISOR
+from agents.runtimes.process.supervisor import files
 from penstock.api.assignments import ExitRecord
 
 T = TypeVar("T")

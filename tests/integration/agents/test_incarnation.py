@@ -11,10 +11,10 @@ from unittest.mock import patch
 
 import pytest
 
-from agents.enrol import begin
-from agents.runtimes.supervisor import files
-from agents.state import incarnation
-from agents.state.replicas import ReplicaFolders
+from agents.node import incarnation
+from agents.node.enrol import begin
+from agents.runtimes.process.folders import ReplicaFolders
+from agents.runtimes.process.supervisor import files
 from tests.fakes.agent_parts import Bench
 
 pytestmark = pytest.mark.integration

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.runtimes.limits.demand import Demand, fallback_cpu, fallback_memory
-from agents.runtimes.limits.hierarchy import Hierarchy, delegate
-from agents.runtimes.limits.limiter import Limiter, detect
+from agents.runtimes.process.limits.demand import Demand, fallback_cpu, fallback_memory
+from agents.runtimes.process.limits.hierarchy import Hierarchy, delegate
+from agents.runtimes.process.limits.limiter import Limiter, detect
 from penstock.api.states import ExitReason
 from tests.integration.agents.supervised import Supervised, wait_for
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.runtimes import isolation
-from agents.runtimes.supervisor import processes
+from agents.runtimes.process import isolation
+from agents.runtimes.process.supervisor import processes
 from penstock.api.states import ExitReason
 from tests.integration.agents.supervised import Supervised, is_alive, wait_for
 

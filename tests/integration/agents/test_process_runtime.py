@@ -15,12 +15,12 @@ import pytest
 
 from agents.boottime import boottime_ns, seconds_ns
 from agents.runtimes.base import Launch, Sighting, StartError, StopOrder
-from agents.runtimes.environment import Recipe
-from agents.runtimes.isolation import Isolation
-from agents.runtimes.limits.limiter import Limiter, detect
-from agents.runtimes.process import ProcessRuntime
-from agents.runtimes.supervisor import files
-from agents.state.replicas import ReplicaFolders
+from agents.runtimes.process.environment import Recipe
+from agents.runtimes.process.folders import ReplicaFolders
+from agents.runtimes.process.isolation import Isolation
+from agents.runtimes.process.limits.limiter import Limiter, detect
+from agents.runtimes.process.runtime import ProcessRuntime
+from agents.runtimes.process.supervisor import files
 from penstock.api.states import ExitReason, ReplicaState
 from tests.fakes.agent_parts import a_chip, an_assignment
 from tests.integration.agents.supervised import is_alive, wait_for
@@ -171,7 +171,7 @@ def test_a_supervisor_that_never_came_up_is_told_as_a_failed_start(
 ) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit('no room for a supervisor')")
-    monkeypatch.setattr("agents.runtimes.process.SUPERVISOR", broken)
+    monkeypatch.setattr("agents.runtimes.process.runtime.SUPERVISOR", broken)
     runtime.start(replace(launch(), deadline_ns=boottime_ns() + seconds_ns(2)))
     record = ended(runtime).exit
     assert record is not None

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.state import identity, sockets
-from agents.state.identity import Identity, StateInUse
-from agents.state.sockets import UnsafeFolder
+from agents.node import identity
+from agents.node.identity import Identity, StateInUse
+from agents.replicas import sockets
+from agents.replicas.sockets import UnsafeFolder
 
 pytestmark = pytest.mark.integration
 NODE = Identity("node_1", "secret-1", 5.0, "https://penstock.example")

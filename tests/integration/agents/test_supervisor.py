@@ -196,7 +196,7 @@ def test_a_terminated_supervisor_ends_its_replica_and_says_so(supervised: Start)
 def test_a_replica_never_runs_twice_in_one_folder(supervised: Start) -> None:
     one = supervised(*sh("echo ran"))
     one.ended()
-    from agents.runtimes.supervisor.main import main
+    from agents.runtimes.process.supervisor.main import main
 
     main(str(one.folder), None)
     assert one.log() == b"ran\n"

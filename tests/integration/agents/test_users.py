@@ -17,15 +17,15 @@ from typing import Any
 import pytest
 
 from agents.boottime import boottime_ns, seconds_ns
-from agents.runtimes import users
 from agents.runtimes.base import Launch, NoRoom, StopOrder
-from agents.runtimes.environment import Recipe
-from agents.runtimes.isolation import Isolation
-from agents.runtimes.limits.limiter import Limiter
-from agents.runtimes.process import ProcessRuntime
-from agents.runtimes.supervisor import files, ownership
-from agents.runtimes.users import Users
-from agents.state.replicas import ReplicaFolders
+from agents.runtimes.process import users
+from agents.runtimes.process.environment import Recipe
+from agents.runtimes.process.folders import ReplicaFolders
+from agents.runtimes.process.isolation import Isolation
+from agents.runtimes.process.limits.limiter import Limiter
+from agents.runtimes.process.runtime import ProcessRuntime
+from agents.runtimes.process.supervisor import files, ownership
+from agents.runtimes.process.users import Users
 from penstock.api.states import ExitReason
 from tests.fakes.agent_parts import an_assignment
 from tests.integration.agents.agent_process import ROOT, Node, a_node

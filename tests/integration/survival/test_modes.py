@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.runtimes.supervisor import files
-from agents.state import identity
+from agents.node import identity
+from agents.runtimes.process.supervisor import files
 from control_plane.services.deps import Deps
 from control_plane.services.tokens import ensure_admin
 from penstock.private_files import tighten, write_private

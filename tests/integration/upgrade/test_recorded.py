@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import event, inspect
 from starlette.testclient import TestClient
 
-from agents.state import identity
-from agents.state.replicas import ReplicaFolders
+from agents.node import identity
+from agents.runtimes.process.folders import ReplicaFolders
 from control_plane.clock import ManualClock
 from control_plane.services.deps import Deps
 from control_plane.store.engine import Database, open_database

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from agents import doctor
-from agents.chips.base import Dropped, ProbeResult
 from agents.doctor import Finding
-from agents.hardware.host import Capacity
-from agents.hardware.pci import PciDevice, Presence
-from agents.runtimes.isolation import Isolation
-from agents.runtimes.users import Users
+from agents.node.chips.base import Dropped, ProbeResult
+from agents.node.hardware.host import Capacity
+from agents.node.hardware.pci import PciDevice, Presence
+from agents.runtimes.process.isolation import Isolation
+from agents.runtimes.process.users import Users
 from penstock.api.chips import ChipReport, Rate
 from penstock.api.states import ChipHealth
 from penstock.api.vendors import Vendor

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from agents.enrol import CannotJoin, check_transport
+from agents.node.enrol import CannotJoin, check_transport
 from agents.settings import read_settings
 
 

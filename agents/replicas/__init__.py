@@ -1,0 +1,1 @@
+"""What runs on this node: desired replicas made actual, their processes being the runtimes'."""

@@ -1,0 +1,327 @@
+"""Carries out what `converge` decides and notes what the replicas do.
+
+The one writer of the replicas and of the outbox. It never waits: sending is the loops' part, and
+what could not be done now is tried again at the next hint or sweep.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+
+from agents.boottime import boottime_ns, seconds_ns
+from agents.replicas.converge import (
+    NO_LEASE_GRACE_S,
+    Action,
+    Adopt,
+    Circumstances,
+    Decline,
+    Forget,
+    Start,
+    Stop,
+    Wait,
+    converge,
+    newest,
+)
+from agents.replicas.last_output import with_last_output
+from agents.replicas.outbox import Outbox
+from agents.replicas.ports import NoPort, Ports, port_of
+from agents.replicas.states import Held, Replicas
+from agents.runtimes.base import Launch, NoRoom, Runtime, StartError, StopOrder
+from penstock.api.assignments import (
+    Assignment,
+    AssignmentList,
+    ExitRecord,
+    HeldReplica,
+    LeaseGrant,
+    Observation,
+    Refusal,
+)
+from penstock.api.states import ExitReason, ReplicaState
+
+log = structlog.get_logger()
+
+_STEPS: Final = (
+    ReplicaState.ASSIGNED,
+    ReplicaState.STARTING,
+    ReplicaState.RUNNING,
+    ReplicaState.STOPPING,
+    ReplicaState.EXITED,
+)
+
+
+@dataclass(slots=True)
+class ReplicaController:
+    """`ring` wakes the sender; `ended` is told of a replica whose log has more to ship first."""
+
+    runtime: Runtime
+    host: str
+    ports: Ports
+    ring: Callable[[], None] = lambda: None
+    ended: Callable[[str], None] | None = None
+    replicas: Replicas = field(default_factory=Replicas)
+    outbox: Outbox = field(default_factory=Outbox)
+    desired: AssignmentList | None = None
+    foreign: frozenset[str] = frozenset()
+    _deadlines_ns: dict[str, int] = field(default_factory=dict)
+    _finished: frozenset[str] = frozenset()
+    _waiting: dict[str, Wait] = field(default_factory=dict)
+    _converging: bool = False
+    _again: bool = False
+
+    @property
+    def generation(self) -> int:
+        return self.desired.generation if self.desired is not None else 0
+
+    def recover(self) -> None:
+        """Takes up the replicas that an earlier run of the agent left."""
+        for kept in self.runtime.kept():
+            seen = self.runtime.sight(kept.assignment.replica_id)
+            if seen is None:
+                continue
+            state = ReplicaState.STARTING if seen.exit else seen.state
+            held = Held(
+                kept.assignment, kept.address, kept.token, state, adopted=False,
+                shipped=kept.shipped, result=kept.result, failure=kept.failure,
+            )  # fmt: skip
+            self.replicas.add(held)
+            log.info("replica_recovered", replica_id=held.id, state=seen.state)
+            self.tell(held, address=held.address, result=dict(kept.result) or None)
+            self.look(held.id)
+
+    def take(self, received: AssignmentList, sent_ns: int) -> None:
+        """A list from the control plane, asked for at `sent_ns`."""
+        self.desired = newest(self.desired, received)
+        if self.desired is received:
+            ids = {it.replica_id for it in received.assignments}
+            self._finished &= ids
+            self.renew((it.lease for it in received.assignments if it.lease), sent_ns)
+        self.converge()
+
+    def converge(self) -> None:
+        """Does what can be done now towards the list, again while doing it changes what can be."""
+        self._again = True
+        while self._again and not self._converging:
+            self._again, self._converging = False, True
+            try:
+                self._converge()
+            finally:
+                self._converging = False
+
+    def _converge(self) -> None:
+        if self.desired is None:
+            return
+        circumstances = Circumstances(
+            boottime_ns(), self._deadlines_ns, self._finished, self.foreign
+        )
+        actions = converge(self.desired, self.replicas.local(), circumstances)
+        self._note_waiting([it for it in actions if isinstance(it, Wait)])
+        for action in actions:
+            self._do(action)
+        self._prune()
+
+    def _note_waiting(self, waits: Sequence[Wait]) -> None:
+        waiting = {it.assignment.replica_id: it for it in waits}
+        for replica_id, wait in waiting.items():
+            if replica_id not in self._waiting or self._waiting[replica_id].why != wait.why:
+                log.info("replica_waits", replica_id=replica_id, why=wait.why)
+        self._waiting = waiting
+
+    def renew(self, leases: Iterable[LeaseGrant], sent_ns: int) -> None:
+        """Moves deadlines on. They count from the moment the request was *sent*."""
+        for lease in leases:
+            held = self.replicas.get(lease.replica_id)
+            if held is not None and held.epoch != lease.epoch:
+                continue
+            left_s = min(lease.remaining_s, lease.ttl_s or lease.remaining_s)
+            deadline = sent_ns + seconds_ns(left_s - lease.margin_s)
+            if deadline > self._deadlines_ns.get(lease.replica_id, 0):
+                self._deadlines_ns[lease.replica_id] = deadline
+            if held is not None and held.live:
+                self.runtime.renew(held.id, deadline)
+
+    def hint(self, replica_id: str) -> None:
+        """Something happened to this replica."""
+        self.look(replica_id)
+        self.converge()
+
+    def look(self, replica_id: str) -> None:
+        """Notes what can be seen of one replica now."""
+        held = self.replicas.get(replica_id)
+        if held is None or not held.live:
+            return
+        seen = self.runtime.sight(replica_id)
+        if seen is None:
+            seen_exit = _record(ExitReason.KILLED, "its folder on the node was deleted")
+            self._end(held, seen_exit)
+        elif seen.exit is not None:
+            self._end(held, seen.exit)
+        elif _STEPS.index(seen.state) > _STEPS.index(held.state):
+            held = self.replicas.change(replica_id, state=seen.state)
+            self.tell(held, address=held.address)
+            if held.doom is not None:
+                self._stop(held, held.doom)
+
+    def sweep(self) -> None:
+        """Looks at everything again: a lost hint costs no more than the time until this."""
+        self.runtime.tend()
+        for held in self.replicas.live():
+            self.look(held.id)
+            if held.doom is not None and held.state is not ReplicaState.STOPPING:
+                self._stop(held, held.doom)
+        self.converge()
+        if len(self.outbox):
+            self.ring()
+
+    def stop_all(self, message: str) -> None:
+        for held in self.replicas.live():
+            self._stop(held, StopOrder(ExitReason.STOPPED, held.assignment.stop_grace_s, message))
+
+    def stop_unleased(self, replica_ids: Iterable[str]) -> None:
+        """The control plane knows no live lease of these: they end now."""
+        for replica_id in replica_ids:
+            held = self.replicas.get(replica_id)
+            if held is not None and held.state not in (ReplicaState.STOPPING, ReplicaState.EXITED):
+                message = "the control plane knows no lease of it"
+                self._stop(held, StopOrder(ExitReason.LEASE_EXPIRED, NO_LEASE_GRACE_S, message))
+
+    def accepted(self, replica_ids: Iterable[str], sent: Sequence[Observation]) -> None:
+        """The control plane took these replicas' observations."""
+        known = set(replica_ids)
+        for observation in sent:
+            held = self.replicas.get(observation.replica_id)
+            if observation.exit is not None and held is not None and held.id in known:
+                self.replicas.change(held.id, exit_accepted=True)
+        self.converge()
+
+    def refused(self, refusals: Iterable[Refusal]) -> None:
+        """Nobody wants to hear of these replicas any more: they end now, and nothing is told."""
+        for refusal in refusals:
+            held = self.replicas.get(refusal.replica_id)
+            if held is not None and not held.exit_accepted:
+                log.warning("replica_refused", replica_id=held.id, code=refusal.code)
+                self.stop_unleased([held.id])
+                self.replicas.change(held.id, exit_accepted=True, log_done=True)
+            self.outbox.drop(refusal.replica_id)
+        self.converge()
+
+    def tell(self, held: Held, urgent: bool = True, **fields: Any) -> None:
+        """Puts an observation on its way, unless nobody would listen.
+
+        The end is told with its record only: what is told between the two is of a running replica.
+        """
+        if held.exit_accepted:
+            return
+        last_words = held.state is ReplicaState.EXITED and fields.get("exit") is None
+        self.outbox.put(
+            Observation(
+                replica_id=held.id, epoch=held.epoch, observed_at=datetime.now(UTC),
+                state=ReplicaState.RUNNING if last_words else held.state, **fields,
+            )
+        )  # fmt: skip
+        if urgent:
+            self.ring()
+
+    def report_end(self, replica_id: str) -> None:
+        """Tells that a replica has ended: after `ended` was called for it."""
+        held = self.replicas.get(replica_id)
+        if held is not None and held.exit is not None:
+            record = with_last_output(held.exit, held, self.runtime)
+            self.tell(held, exit=record, message=record.message)
+
+    def reported(self) -> tuple[HeldReplica, ...]:
+        """What a heartbeat lists: what is here, and what waits to be started."""
+        waiting = (it.assignment for it in self._waiting.values())
+        return self.replicas.reported() + tuple(
+            HeldReplica(replica_id=it.replica_id, epoch=it.epoch, state=ReplicaState.ASSIGNED)
+            for it in waiting
+        )
+
+    def waiting(self) -> tuple[Assignment, ...]:
+        return tuple(it.assignment for it in self._waiting.values())
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Start(assignment, deadline_ns):
+                self._start(assignment, deadline_ns)
+            case Stop(replica_id, reason, grace_s, message):
+                held = self.replicas.get(replica_id)
+                if held is not None:
+                    self._stop(held, StopOrder(reason, grace_s, message))
+            case Adopt(replica_id):
+                held = self.replicas.change(replica_id, adopted=True)
+                log.info("replica_adopted", replica_id=replica_id, state=held.state)
+            case Decline(assignment):
+                reason = assignment.stop_reason or ExitReason.STOPPED
+                self._never_ran(assignment, _record(reason, "it was stopped before it started"))
+            case Forget(replica_id):
+                self._forget(replica_id)
+            case Wait():
+                pass
+
+    def _start(self, assignment: Assignment, deadline_ns: int) -> None:
+        replica_id = assignment.replica_id
+        taken = {port_of(held.address) or 0 for held in self.replicas}
+        try:
+            address = f"{self.host}:{self.ports.reserve(self.host.strip('[]'), taken)}"
+            launch = Launch(assignment, address, secrets.token_hex(16), deadline_ns)
+            self.runtime.start(launch)
+        except NoRoom as error:
+            log.warning("replica_waits", replica_id=replica_id, why=str(error))
+            self._waiting[replica_id] = Wait(assignment, str(error))
+            return
+        except (StartError, NoPort) as error:
+            log.warning("replica_not_started", replica_id=replica_id, error=str(error))
+            self._never_ran(assignment, _record(ExitReason.START_FAILED, str(error)))
+            return
+        held = Held(assignment, address, launch.token, ReplicaState.STARTING)
+        self.replicas.add(held)
+        log.info("replica_started", replica_id=replica_id, job_id=assignment.job_id)
+        self.tell(held, urgent=assignment.world_size > 1, address=address)
+
+    def _stop(self, held: Held, order: StopOrder) -> None:
+        """What does not get through, since the replica is not up yet, is told again later."""
+        held = self.replicas.change(held.id, doom=order)
+        if self.runtime.stop(held.id, order):
+            log.info("replica_stopping", replica_id=held.id, reason=order.reason)
+            held = self.replicas.change(held.id, state=ReplicaState.STOPPING)
+            self.tell(held, message=order.message)
+
+    def _never_ran(self, assignment: Assignment, record: ExitRecord) -> None:
+        held = Held(assignment, "", "", ReplicaState.EXITED, exit=record, log_done=True)
+        self.replicas.add(held)
+        self.tell(held, exit=record, message=record.message)
+
+    def _end(self, held: Held, record: ExitRecord) -> None:
+        held = self.replicas.change(held.id, state=ReplicaState.EXITED, exit=record)
+        log.info("replica_exited", replica_id=held.id, reason=record.reason, code=record.code)
+        size = self.runtime.log_size(held.id)
+        self.replicas.change(held.id, log_done=held.log_done or held.shipped >= size)
+        if self.ended is not None:
+            self.ended(held.id)
+        else:
+            self.report_end(held.id)
+
+    def _forget(self, replica_id: str) -> None:
+        if self.runtime.forget(replica_id):
+            self.replicas.remove(replica_id)
+            self._finished |= {replica_id}
+            self._deadlines_ns.pop(replica_id, None)
+
+    def _prune(self) -> None:
+        """Drops deadlines of replicas that are neither here nor wanted."""
+        wanted = {it.replica_id for it in self.desired.assignments} if self.desired else set()
+        for replica_id in list(self._deadlines_ns):
+            if replica_id not in wanted and self.replicas.get(replica_id) is None:
+                del self._deadlines_ns[replica_id]
+
+
+def _record(reason: ExitReason, message: str) -> ExitRecord:
+    """Of a replica without output: nobody waits for its log."""
+    now = datetime.now(UTC)
+    return ExitRecord(reason=reason, message=message[:4096], ended_at=now, log_bytes=0)

@@ -1,0 +1,100 @@
+"""The replicas that this node has now, as the agent knows them. Memory only; disk is elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from agents.replicas.converge import Local, chips_of
+from agents.runtimes.base import StopOrder
+from penstock.api.assignments import Assignment, ExitRecord, Failure, HeldReplica
+from penstock.api.jobs import Progress
+from penstock.api.states import ReplicaState
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One replica. `log_done`: its log is shipped to the end, or nobody wants it.
+
+    `doom` is the order to stop that it was given, or is to be given as soon as it can be.
+    """
+
+    assignment: Assignment
+    address: str
+    token: str
+    state: ReplicaState
+    adopted: bool = True
+    exit: ExitRecord | None = None
+    exit_accepted: bool = False
+    ready: bool | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
+    progress: Progress | None = None
+    shipped: int = 0
+    log_done: bool = False
+    doom: StopOrder | None = None
+
+    @property
+    def id(self) -> str:
+        return self.assignment.replica_id
+
+    @property
+    def epoch(self) -> int:
+        return self.assignment.epoch
+
+    @property
+    def live(self) -> bool:
+        return self.state is not ReplicaState.EXITED
+
+
+class Replicas:
+    """All of them, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Held] = {}
+
+    def add(self, held: Held) -> None:
+        self._held[held.id] = held
+
+    def get(self, replica_id: str) -> Held | None:
+        return self._held.get(replica_id)
+
+    def change(self, replica_id: str, **fields: Any) -> Held:
+        """Replaces fields of one replica. Raises KeyError when it is not here."""
+        self._held[replica_id] = replace(self._held[replica_id], **fields)
+        return self._held[replica_id]
+
+    def remove(self, replica_id: str) -> None:
+        self._held.pop(replica_id, None)
+
+    def __iter__(self) -> Iterator[Held]:
+        return iter(list(self._held.values()))
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def live(self) -> list[Held]:
+        return [held for held in self if held.live]
+
+    def local(self) -> tuple[Local, ...]:
+        """What `converge` looks at."""
+        return tuple(
+            Local(
+                replica_id=held.id,
+                epoch=held.epoch,
+                state=held.state,
+                chips=chips_of(held.assignment),
+                adopted=held.adopted,
+                settled=held.exit_accepted and held.log_done,
+            )
+            for held in self
+        )
+
+    def reported(self) -> tuple[HeldReplica, ...]:
+        """What a heartbeat says is here: replicas whose end is not yet known to the server."""
+        return tuple(
+            HeldReplica(replica_id=held.id, epoch=held.epoch, state=held.state)
+            for held in self
+            if not held.exit_accepted
+        )

@@ -1,0 +1,1 @@
+"""What the control plane is told of this node and its replicas, and the metrics of both."""

@@ -1,0 +1,1 @@
+"""Replicas as processes of this machine, each with a supervisor of its own."""
