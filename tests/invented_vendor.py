@@ -53,7 +53,7 @@ from agents.node.chips.base import ChipContext, ChipProvider, Dropped, ProbeResu
 from penstock.api.chips import ChipReport, ChipSample
 from penstock.api.states import ChipHealth
 
-LISTING = Path(__file__).parents[2] / "tests/fixtures/chips/tidewater/devices.json"
+LISTING = Path(__file__).parents[3] / "tests/fixtures/chips/tidewater/devices.json"
 
 
 def provider(context: ChipContext) -> ChipProvider:

@@ -58,7 +58,7 @@ def detect(wanted: bool = True) -> Isolation:
         return Isolation("switched off by the agent's settings")
     if sys.platform != "linux":
         return Isolation("this system has none")
-    library = str(Path(__file__).parents[2])
+    library = str(Path(__file__).parents[3])
     command = [sys.executable, "-I", "-S", "-E", "-c", _TRY, library]
     try:
         tried = subprocess.run(command, capture_output=True, text=True, timeout=_TRY_S, check=False)

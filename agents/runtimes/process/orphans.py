@@ -19,7 +19,7 @@ from agents.runtimes.process.folders import WORK
 from agents.runtimes.process.supervisor import files, processes
 
 SUPERVISOR: Final = Path(__file__).parent / "supervisor" / "__main__.py"
-_SCRIPT: Final = os.fsencode(Path(*SUPERVISOR.parts[-4:]))  # of any installation of Penstock
+_SCRIPT: Final = os.fsencode(Path(*SUPERVISOR.parts[-2:]))  # of any installation and any release
 _END_S: Final = 0.05  # how long one call goes on killing what is born meanwhile
 _LOOK_S: Final = 0.002
 
@@ -62,7 +62,7 @@ def supervisors(root: Path) -> list[tuple[Path, int]]:
     found = {}
     for pid in _pids():
         words = _words(pid, "cmdline")
-        at = next((at for at, it in enumerate(words) if it.endswith(_SCRIPT)), None)
+        at = next((at for at, it in enumerate(words) if it.endswith(b"/" + _SCRIPT)), None)
         if at is not None and len(words) > at + 1 and words[at + 1].startswith(prefix):
             found[pid] = Path(os.fsdecode(words[at + 1]))
     # A child that has not yet become the replica, and the init of one, look like their parent.

@@ -90,7 +90,7 @@ async def storage_obstacle(jobs: str, users: Users) -> str | None:
 
     In a process of its own, which may hang as long as it likes.
     """
-    library = str(Path(__file__).parents[2])
+    library = str(Path(__file__).parents[3])
     words = [jobs, str(users.first + 1), str(users.first)]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-I", "-S", "-E", "-c", _STORAGE, library, *words,

@@ -11,7 +11,7 @@ if __name__ == "__main__":
     if os.fork():
         os._exit(0)
     os.setsid()
-    sys.path.append(__file__.rsplit(os.sep, 4)[0])
+    sys.path.append(__file__.rsplit(os.sep, 5)[0])
     from agents.runtimes.process.supervisor.main import main
 
     main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else None)
