@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from scheduler.host import NOTHING, chip_share
 from scheduler.model import (
     Chip,
     ChipId,
@@ -20,6 +19,7 @@ from scheduler.model import (
     Seat,
     Snapshot,
 )
+from scheduler.place.host import NOTHING, chip_share
 
 Part = tuple[NodeId, Mapping[ChipId, int], int, int]
 """What is held on one node: chips in thousandths, host core thousandths, host memory."""

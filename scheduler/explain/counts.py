@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from scheduler.fits import Place, board
-from scheduler.gang import State
-from scheduler.host import member_share
 from scheduler.model import WHOLE, Blocker, ChipId, Code, Gang, HostShare, RunningGang
-from scheduler.scoring import candidates
-from scheduler.snapshot import Pool, Room
+from scheduler.place.fits import Place, board
+from scheduler.place.gang import State
+from scheduler.place.host import member_share
+from scheduler.place.scoring import candidates
+from scheduler.snapshot.overlays import Pool, Room
 
 _ORDER = (
     Code.QUEUE_LIMIT, Code.BUSY, Code.WAITING_FOR_RELEASE, Code.SHARE, Code.HOST_CORES,

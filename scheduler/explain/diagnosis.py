@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from scheduler.counts import blockers_of, host_short, removed_now, short_chips
-from scheduler.feasibility import PIPELINE, binding, survey
-from scheduler.gang import State, best_seats, seat_gang
-from scheduler.host import member_share
+from scheduler.explain.counts import blockers_of, host_short, removed_now, short_chips
 from scheduler.model import Code, Gang, JobType, LimitHit, MemberRequest, Node, Reason, RunningGang
-from scheduler.preemption import release
+from scheduler.place.feasibility import PIPELINE, binding, survey
+from scheduler.place.gang import State, best_seats, seat_gang
+from scheduler.place.host import member_share
+from scheduler.preempt import release
 from scheduler.quota import Usage, no_limits, unused
-from scheduler.snapshot import Index, Pool
+from scheduler.snapshot.overlays import Index, Pool
 
 MOST_BLOCKERS: Final = 10
 _TOO_SMALL: Final = frozenset({Code.TOO_MANY_CHIPS, Code.HOST_CORES, Code.HOST_MEMORY})

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from scheduler.facts import Facts
+from scheduler.explain.facts import Facts
+from scheduler.explain.sentences import sentence
+from scheduler.explain.ways_out import ways_out
+from scheduler.explain.wording import counted
 from scheduler.model import Code, Gang, GangId, JobId, Reason, Snapshot
-from scheduler.ordering import order
+from scheduler.order import order
 from scheduler.policies.base import Policy
 from scheduler.policies.priority_age import POLICY
-from scheduler.sentences import sentence
-from scheduler.unblocking import ways_out
-from scheduler.wording import counted
 
 MOST_AHEAD: Final = 20
 _REMOVED: Final[Mapping[Code, str]] = {

@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scheduler.fits import Offer, Take, board
-from scheduler.host import NOTHING
 from scheduler.model import ChipId, Gang, HostShare, NodeId, RunningGang, Seat
+from scheduler.place.fits import Offer, Take, board
+from scheduler.place.host import NOTHING
+from scheduler.place.scoring import Candidate, candidates, thriftiest, throughput
 from scheduler.quota import Usage
-from scheduler.scoring import Candidate, candidates, thriftiest, throughput
-from scheduler.snapshot import Pool
+from scheduler.snapshot.overlays import Pool
 
 
 @dataclass(frozen=True, slots=True)

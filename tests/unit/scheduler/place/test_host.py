@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scheduler.host import chip_share, member_share
 from scheduler.model import HostShare, MemberRequest
+from scheduler.place.host import chip_share, member_share
 from tests.builders import GIB, a_pool
 
 NODE = a_pool().node("a", "nvidia-h200", 4, cores=96, memory=512 * GIB).snapshot.nodes[0]

@@ -7,14 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from scheduler.facts import Facts
-from scheduler.feasibility import matches
-from scheduler.fits import board
-from scheduler.gang import State, best_seats, seat_gang
+from scheduler.explain.facts import Facts
+from scheduler.explain.wording import listed, plural, size
 from scheduler.model import ANY, WHOLE, Chip, ChipId, Gang, MemberRequest, Node, NodeId, Reason
+from scheduler.place.feasibility import matches
+from scheduler.place.fits import board
+from scheduler.place.gang import State, best_seats, seat_gang
 from scheduler.quota import no_limits
-from scheduler.snapshot import Index, all_free
-from scheduler.wording import listed, plural, size
+from scheduler.snapshot.overlays import Index, all_free
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from scheduler.feasibility import matches, obstacle
+from scheduler.explain.wording import listed, size
 from scheduler.model import Chip, Code, Gang, Node, Reason, Snapshot
-from scheduler.snapshot import Index, Pool, all_free
-from scheduler.wording import listed, size
+from scheduler.place.feasibility import matches, obstacle
+from scheduler.snapshot.overlays import Index, Pool, all_free
 
 
 class Facts:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.feasibility import binding, can_hold, obstacle, survey
 from scheduler.model import Closed, Code, MemberRequest, NodeId
-from scheduler.snapshot import Index
+from scheduler.place.feasibility import binding, can_hold, obstacle, survey
+from scheduler.snapshot.overlays import Index
 from tests.builders import GIB, VENDORS, a_chip, a_job, a_pool
 
 CHIP = a_chip(NodeId("node-a"), "nvidia-h200", 0)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.wording import asked, cores, counted, demands, listed, plural, size, thousandths
+from scheduler.explain.wording import (
+    asked,
+    cores,
+    counted,
+    demands,
+    listed,
+    plural,
+    size,
+    thousandths,
+)
 from tests.builders import GIB, VENDORS, JobBuilder, a_job
 
 

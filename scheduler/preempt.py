@@ -15,10 +15,10 @@ from functools import cached_property
 from itertools import chain, combinations, islice
 from typing import Final
 
-from scheduler.gang import State, seat_gang
 from scheduler.model import WHOLE, Gang, GangId, NodeId, RunningGang, Seat
+from scheduler.place.gang import State, seat_gang
 from scheduler.policies.base import Policy
-from scheduler.snapshot import Pool
+from scheduler.snapshot.overlays import Pool
 
 MOST_TRIALS: Final = 64
 """Single victims, and single nodes, that are tried; the cheapest come first."""

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from scheduler.facts import Facts, on_nodes
+from scheduler.explain.facts import Facts, on_nodes
+from scheduler.explain.wording import asked, counted, demands, listed, plural, size, thousandths
+from scheduler.explain.wording import cores as host_cores
 from scheduler.model import ANY, Blocker, Code, Gang, Reason
-from scheduler.wording import asked, counted, demands, listed, plural, size, thousandths
-from scheduler.wording import cores as host_cores
 
 Sentence = Callable[[Gang, Reason, Facts], str]
 _NAMED: Final = 3

@@ -9,11 +9,10 @@ from dataclasses import replace
 from itertools import chain
 from typing import Final
 
-from scheduler.diagnosis import impossible
-from scheduler.facts import Facts
-from scheduler.feasibility import matches
-from scheduler.gang import State, seat_gang
-from scheduler.growth import more_chips, types_that_do
+from scheduler.explain.diagnosis import impossible
+from scheduler.explain.facts import Facts
+from scheduler.explain.growth import more_chips, types_that_do
+from scheduler.explain.wording import cores, listed, plural, size, thousandths
 from scheduler.model import (
     WHOLE,
     Chip,
@@ -25,9 +24,10 @@ from scheduler.model import (
     Node,
     Reason,
 )
+from scheduler.place.feasibility import matches
+from scheduler.place.gang import State, seat_gang
 from scheduler.quota import no_limits
-from scheduler.snapshot import Index, all_free
-from scheduler.wording import cores, listed, plural, size, thousandths
+from scheduler.snapshot.overlays import Index, all_free
 
 Ways = Callable[[Gang, Reason, Facts], Iterable[str]]
 MOST_PRIORITY: Final = 100

@@ -8,12 +8,12 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.gang import State, seat_gang
 from scheduler.model import Snapshot
+from scheduler.place.gang import State, seat_gang
 from scheduler.policies.priority_age import POLICY
-from scheduler.preemption import Runners, release, rescue
+from scheduler.preempt import Runners, release, rescue
 from scheduler.quota import used_later
-from scheduler.snapshot import Index, free_later, free_now
+from scheduler.snapshot.overlays import Index, free_later, free_now
 from tests.builders import JobBuilder, PoolBuilder, a_job, a_pool, plan_for
 
 

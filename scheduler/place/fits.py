@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import compress
 from operator import is_not
 
-from scheduler.feasibility import can_hold
-from scheduler.host import member_share
 from scheduler.model import WHOLE, MemberRequest
-from scheduler.snapshot import Index, Pool, Room, Site
+from scheduler.place.feasibility import can_hold
+from scheduler.place.host import member_share
+from scheduler.snapshot.overlays import Index, Pool, Room, Site
 
 Place = tuple[int, tuple[int, ...]]
 """A site and the positions of the chips there that could hold a member; none without chips."""

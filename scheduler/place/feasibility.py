@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.model import ANY, WHOLE, Chip, Code, Gang, MemberRequest, Node, NodeId
-from scheduler.snapshot import Index
+from scheduler.snapshot.overlays import Index
 
 PIPELINE: Final = (
     Code.VENDOR, Code.TYPE, Code.MEMORY, Code.DTYPE, Code.HEALTH, Code.RETIRED, Code.LOST,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from scheduler.host import member_share
 from scheduler.model import WHOLE, Gang, MemberRequest
+from scheduler.place.host import member_share
 
 _UNITS: Final = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scheduler.feasibility import matches
-from scheduler.host import NOTHING
 from scheduler.model import Chip, Gang, HostShare
-from scheduler.snapshot import Index
+from scheduler.place.feasibility import matches
+from scheduler.place.host import NOTHING
+from scheduler.snapshot.overlays import Index
 from scheduler.throughput import expected_speed
 
 
