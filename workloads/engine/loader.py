@@ -16,9 +16,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from workloads.engine.model_files import ModelAway, ModelFiles, ModelRefused, open_model
+from workloads.checkpoints.model_files import ModelAway, ModelFiles, ModelRefused, open_model
 from workloads.engine.options import ServeWork
-from workloads.engine.tokenizer import TextTokenizer, load_tokenizer
+from workloads.engine.text.tokenizer import TextTokenizer, load_tokenizer
 from workloads.failures import told_os_error
 from workloads.models.config import LlamaConfig, config_from_hf
 from workloads.models.llama import Llama

@@ -20,7 +20,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from workloads.engine.pacing import LinkPace
+from workloads.transport.throttle import LinkPace
 
 dist: Any = torch.distributed  # its stubs leave out what is used here
 CHUNK_BYTES: Final = 4 * 2**20

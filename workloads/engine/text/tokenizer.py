@@ -8,8 +8,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from workloads.engine.chat import ChatTemplate, jinja_template, plain_template
-from workloads.engine.model_files import ModelFiles, read_document
+from workloads.checkpoints.model_files import ModelFiles, read_document
+from workloads.engine.text.chat import ChatTemplate, jinja_template, plain_template
 
 
 @dataclass(frozen=True, slots=True)

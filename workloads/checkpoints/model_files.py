@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 import fsspec
 
-from workloads.training.manifest import (
+from workloads.checkpoints.manifest import (
     CONFIG,
     MANIFEST,
     MODEL,

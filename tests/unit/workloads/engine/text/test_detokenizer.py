@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.texts import any_text
-from workloads.engine.text import MOST_HELD_TOKENS, Detokenizer, StopFinder
+from workloads.engine.text.detokenizer import MOST_HELD_TOKENS, Detokenizer, StopFinder
 
 
 def decode_bytes(tokens: Sequence[int]) -> str:

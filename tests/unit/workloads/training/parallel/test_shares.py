@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.api.specs import ShareStep
-from workloads.training.shares import (
+from workloads.training.parallel.shares import (
     RankCost,
     best_split,
     check_recorded,

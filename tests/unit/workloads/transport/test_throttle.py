@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workloads.engine.pacing import LinkPace
+from workloads.transport.throttle import LinkPace
 
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.integers(0, 10**6)), min_size=1, max_size=20))

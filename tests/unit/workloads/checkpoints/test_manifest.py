@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock.api.specs import ShareStep
-from workloads.training.manifest import (
+from workloads.checkpoints.manifest import (
     CheckpointError,
     DataPosition,
     Manifest,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from workloads.engine.model_files import ModelRefused
+from workloads.checkpoints.model_files import ModelRefused
 
 ChatTemplate = Callable[[Sequence[Mapping[str, Any]]], str]
 

@@ -15,9 +15,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from workloads.models.config import LlamaConfig, config_from_hf, config_to_hf
-from workloads.storage import join_uri, read_file, write_folder
-from workloads.training.manifest import (
+from workloads.checkpoints.manifest import (
     CONFIG,
     MANIFEST,
     MODEL,
@@ -31,6 +29,8 @@ from workloads.training.manifest import (
     render_manifest,
     sha256_hex,
 )
+from workloads.models.config import LlamaConfig, config_from_hf, config_to_hf
+from workloads.storage import join_uri, read_file, write_folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.texts import any_text
-from workloads.training.order import samples_of_step, shuffled
-from workloads.training.shares import span_of
+from workloads.training.data.order import samples_of_step, shuffled
+from workloads.training.parallel.shares import span_of
 
 
 @given(st.integers(1, 700), any_text(max_size=8))

@@ -21,9 +21,9 @@ from workloads.engine.api.errors import (
     not_ready,
 )
 from workloads.engine.api.requests import ChatRequest, CompletionRequest
-from workloads.engine.chat import ChatRefused
 from workloads.engine.options import ServeWork
 from workloads.engine.sequence import FinishReason, Piece, SamplingParams, Sequence
+from workloads.engine.text.chat import ChatRefused
 
 
 class State(StrEnum):

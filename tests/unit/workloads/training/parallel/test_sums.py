@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workloads.training.sums import StepSums, alone, data_check, decode, encode, tail_size
+from workloads.training.parallel.sums import StepSums, alone, data_check, decode, encode, tail_size
 
 MOST_TOKENS = 2**22
 

@@ -10,10 +10,10 @@ import pytest
 from tests.unit.workloads.engine.sequences import a_sequence
 from workloads.engine.api.errors import ApiError
 from workloads.engine.api.requests import ChatRequest, CompletionRequest, Message
-from workloads.engine.chat import ChatRefused
+from workloads.engine.api.service import Served, Service, State, prompt_tokens, sampling_params
 from workloads.engine.options import ServeWork
 from workloads.engine.sequence import FinishReason, Piece, Sequence
-from workloads.engine.service import Served, Service, State, prompt_tokens, sampling_params
+from workloads.engine.text.chat import ChatRefused
 
 WORK = ServeWork(model_uri="x", model_name="m", kind="checkpoint", max_running=1, max_waiting=1)
 

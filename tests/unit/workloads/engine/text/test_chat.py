@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from workloads.engine.chat import ChatRefused, jinja_template, plain_template
-from workloads.engine.model_files import ModelRefused
+from workloads.checkpoints.model_files import ModelRefused
+from workloads.engine.text.chat import ChatRefused, jinja_template, plain_template
 
 TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi {{ 1 }}"}]
 

@@ -11,8 +11,7 @@ from collections.abc import Callable
 import torch
 
 from penstock.api.specs import ShareStep, TrainSpec
-from workloads.engine.transport import Transport
-from workloads.training.shares import (
+from workloads.training.parallel.shares import (
     RankCost,
     best_split,
     check_recorded,
@@ -22,7 +21,8 @@ from workloads.training.shares import (
     is_correction_step,
     shares_at,
 )
-from workloads.training.sums import StepSums, alone
+from workloads.training.parallel.sums import StepSums, alone
+from workloads.transport.gloo import Transport
 
 
 class Balancer:

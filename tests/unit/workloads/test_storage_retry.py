@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from workloads.storage import StorageFault
-from workloads.training.patience import LONGEST_WAIT_S, PATIENCE_S, Backoff, patiently
+from workloads.storage_retry import LONGEST_WAIT_S, PATIENCE_S, Backoff, patiently
 
 
 @dataclass(slots=True)

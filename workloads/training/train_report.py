@@ -13,15 +13,15 @@ from typing import Any, Final
 from penstock.api.assignments import SpeedReport
 from penstock.api.jobs import Progress
 from penstock.api.specs import ShareStep, TrainSpec
+from workloads.checkpoints.manifest import DataPosition
 from workloads.failures import told_os_error
 from workloads.reporter import Reporter
 from workloads.settings import Settings
 from workloads.storage import StorageFault
+from workloads.storage_retry import Backoff, patiently
 from workloads.training.curve import LossCurve
-from workloads.training.dataset import num_samples
-from workloads.training.manifest import DataPosition
-from workloads.training.order import samples_of_step
-from workloads.training.patience import Backoff, patiently
+from workloads.training.data.dataset import num_samples
+from workloads.training.data.order import samples_of_step
 from workloads.training.start import Start
 from workloads.training.state import TrainState, manifest_of
 from workloads.training.trainer import StepDone

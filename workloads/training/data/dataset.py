@@ -19,9 +19,9 @@ import safetensors.numpy
 from safetensors import SafetensorError
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from workloads.checkpoints.manifest import CheckpointError
 from workloads.storage import exists, join_uri, read_file, write_folder
-from workloads.training.corpus import Corpus, Document, read_corpus
-from workloads.training.manifest import CheckpointError
+from workloads.training.data.corpus import Corpus, Document, read_corpus
 
 END_OF_TEXT: Final = "<|endoftext|>"
 RECIPE: Final = "byte-level-bpe/1"
