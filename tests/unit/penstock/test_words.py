@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from penstock.cli.progress import progress_line
-from penstock.cli.units import age, counts, duration, held, quantity, size, without_exponents
+from penstock.cli.following.progress import progress_line
+from penstock.words import age, counts, duration, held, quantity, size, without_exponents
 
 
 @pytest.mark.parametrize(

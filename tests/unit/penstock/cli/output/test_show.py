@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from penstock.cli.columns import JOBS
-from penstock.cli.console import Console
 from penstock.cli.options import Format
-from penstock.cli.output import show_list
+from penstock.cli.output.columns import JOBS
+from penstock.cli.output.show import show_list
+from penstock.cli.terminal.console import Console
 
 JOB: dict[str, Any] = {
     "id": "job_1", "name": "tiny", "state": "running", "type": "task", "queue": "default",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from penstock.cli.columns import CHIPS, ENDPOINTS, JOBS, Column
-from penstock.cli.tables import details, table
+from penstock.cli.output.columns import CHIPS, ENDPOINTS, JOBS, Column
+from penstock.cli.output.tables import details, table
 
 NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
 NAME = Column("NAME", lambda document, now: document["name"])

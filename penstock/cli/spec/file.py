@@ -161,7 +161,7 @@ def _check(spec: dict[str, Any], source: str, document: Document) -> None:
     from pydantic import ValidationError  # takes time to import, and only submitting needs it
 
     from penstock.api.specs import JobSpec
-    from penstock.violations import violations_of
+    from penstock.documents.violations import violations_of
 
     try:
         JobSpec.model_validate(spec)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from penstock.cli import units
+from penstock import words
 
 Document = Mapping[str, Any]
 _TICKING: Final = frozenset({"AGE", "WAITED", "RAN", "OLDEST WAIT", "HEARTBEAT", "LAST USED"})
@@ -31,23 +31,23 @@ def _field(name: str) -> Callable[[Document, datetime], object]:
 
 
 def _age(name: str) -> Callable[[Document, datetime], object]:
-    return lambda document, now: units.age(document.get(name), now)
+    return lambda document, now: words.age(document.get(name), now)
 
 
 def _duration(name: str) -> Callable[[Document, datetime], object]:
-    return lambda document, now: units.duration(document.get(name))
+    return lambda document, now: words.duration(document.get(name))
 
 
 def _size(name: str) -> Callable[[Document, datetime], object]:
-    return lambda document, now: units.size(document.get(name))
+    return lambda document, now: words.size(document.get(name))
 
 
 def _counts(name: str) -> Callable[[Document, datetime], object]:
-    return lambda document, now: units.counts(document.get(name) or {})
+    return lambda document, now: words.counts(document.get(name) or {})
 
 
 def _held(document: Document, now: datetime) -> object:
-    return units.held(document.get("chips") or [])
+    return words.held(document.get("chips") or [])
 
 
 def _progress(document: Document, now: datetime) -> object:
@@ -58,7 +58,7 @@ def _progress(document: Document, now: datetime) -> object:
 
 def _wish(document: Document, now: datetime) -> object:
     wishes: Mapping[str, float] = document.get("asked") or {}
-    return units.counts({name: count for name, count in wishes.items() if count})
+    return words.counts({name: count for name, count in wishes.items() if count})
 
 
 def _num_ready(endpoint: Document) -> int:
@@ -95,13 +95,13 @@ NODES: Final = (
     Column(
         "CORES FREE",
         lambda node, now: (
-            f"{units.cores(node['free_cores_milli'])}/{units.cores(node['cores_milli'])}"
+            f"{words.cores(node['free_cores_milli'])}/{words.cores(node['cores_milli'])}"
         ),
     ),
     Column(
         "MEMORY FREE",
         lambda node, now: (
-            f"{units.size(node['free_memory_bytes'])}/{units.size(node['memory_bytes'])}"
+            f"{words.size(node['free_memory_bytes'])}/{words.size(node['memory_bytes'])}"
         ),
     ),
     Column("HEARTBEAT", _age("last_heartbeat_at"), spare=True),

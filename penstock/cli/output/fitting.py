@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from penstock.cli.columns import Column
-from penstock.cli.text import width
+from penstock.cli.output.columns import Column
+from penstock.cli.terminal.text import width
 
 GAP: Final = "  "
 ID_TAIL: Final = 8

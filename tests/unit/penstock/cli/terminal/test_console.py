@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from penstock.cli.console import Console
 from penstock.cli.failures import ClosedPipe
+from penstock.cli.terminal.console import Console
 
 
 class ClosedStream(io.StringIO):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final, TextIO
 
 from penstock.cli.failures import ClosedPipe
-from penstock.cli.text import RESET, OutputCleaner, clean_output, is_styled_after, paint
+from penstock.cli.terminal.text import RESET, OutputCleaner, clean_output, is_styled_after, paint
 
 _CLEAR_LINE: Final = "\r\x1b[K"
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from penstock.api.errors import Violation
 from penstock.api.specs import JobSpec
-from penstock.violations import MAX_VIOLATIONS, nearest, violations_of
+from penstock.documents.violations import MAX_VIOLATIONS, nearest, violations_of
 
 TASK: dict[str, Any] = {"type": "task", "task": {"command": ["true"]}}
 

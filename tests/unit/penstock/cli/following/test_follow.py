@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from penstock.cli.following import Layout
+from penstock.cli.following.follow import Layout
 
 
 def _shown(*lines: dict[str, Any], prefixed: bool = True) -> bytes:

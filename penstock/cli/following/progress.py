@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from penstock.cli.text import clean
-from penstock.cli.units import duration, quantity
+from penstock.cli.terminal.text import clean
+from penstock.words import duration, quantity
 
 BAR_WIDTH: Final = 24
 

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
-from penstock.cli.progress import progress_line
+from penstock.cli.following.progress import progress_line
 from penstock.cli.session import Session
-from penstock.cli.text import clean
+from penstock.cli.terminal.text import clean
 from penstock.client import routes
 from penstock.client.errors import ClientError
 

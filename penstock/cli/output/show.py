@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from penstock.cli.columns import Column, Document
-from penstock.cli.console import Console
 from penstock.cli.options import Format
-from penstock.cli.tables import details, table
-from penstock.cli.text import escape_json
+from penstock.cli.output.columns import Column, Document
+from penstock.cli.output.tables import details, table
+from penstock.cli.terminal.console import Console
+from penstock.cli.terminal.text import escape_json
 
 WATCH_INTERVAL_S: Final = 1.0
 _CLEAR: Final = "\x1b[H\x1b[2J"

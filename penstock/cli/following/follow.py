@@ -9,11 +9,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from penstock.cli.console import Console
 from penstock.cli.failures import ExitCode
-from penstock.cli.monitor import Monitor
+from penstock.cli.following.monitor import Monitor
 from penstock.cli.session import Session
-from penstock.cli.text import clean
+from penstock.cli.terminal.console import Console
+from penstock.cli.terminal.text import clean
 from penstock.client import routes
 from penstock.client.errors import ConnectionFailed, WaitTimeout
 

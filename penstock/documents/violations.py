@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from penstock.api.errors import Violation
 from penstock.documents import escape_pointer
-from penstock.wording import sentence, words_expected
+from penstock.documents.sentences import sentence, words_expected
 
 MAX_VIOLATIONS: Final = 20
 MAX_COMPARED: Final = 100

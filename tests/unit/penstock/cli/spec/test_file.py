@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from penstock.api.specs import JobSpec
 from penstock.cli.failures import CliError
-from penstock.cli.specfile import SpecFlags, load_spec, merge, parse_chips, parse_pairs
+from penstock.cli.spec.file import SpecFlags, load_spec, merge, parse_chips, parse_pairs
 
 TRAIN: dict[str, Any] = {"type": "train", "resources": {"chips": 2, "mix": True}}
 

@@ -19,8 +19,8 @@ from control_plane.settings import Settings as ServerSettings
 from penstock.api.base import Strict
 from penstock.api.specs import JobSpec
 from penstock.api.tokens import JoinTokenRequest, TokenRequest
-from penstock.violations import violations_of
-from penstock.wording import UNKNOWN_KIND, is_worded, sentence
+from penstock.documents.sentences import UNKNOWN_KIND, is_worded, sentence
+from penstock.documents.violations import violations_of
 
 LIBRARY_WORDS = re.compile(
     r"[Ii]nput should|should be|should have|Value error|Tuple|Dictionary|String|Extra inputs"

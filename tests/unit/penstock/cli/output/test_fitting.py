@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from penstock.cli.columns import CHIPS, EVENTS, JOBS, NODES, Column
-from penstock.cli.fitting import shorten
-from penstock.cli.tables import WAS_CUT, table
-from penstock.cli.text import width
+from penstock.cli.output.columns import CHIPS, EVENTS, JOBS, NODES, Column
+from penstock.cli.output.fitting import shorten
+from penstock.cli.output.tables import WAS_CUT, table
+from penstock.cli.terminal.text import width
 
 NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
 SINCE = "2026-01-01T00:00:00.123456Z"

@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given
 
-from penstock.cli.text import clean, clean_output, escape_json, width
+from penstock.cli.terminal.text import clean, clean_output, escape_json, width
 from tests.unit.texts import any_text
 
 
