@@ -76,14 +76,15 @@ class Process:
         if self.daemon is not None:
             self.daemon.child.wait(10)
 
-    def signal(self, number: signal.Signals) -> None:
-        """To it and to its own workers; replicas' supervisors are not its own."""
+    def signal(self, number: signal.Signals, *, spare_parent: bool = False) -> None:
+        """To it and to its own workers, or to them alone; replicas' supervisors are not its own."""
         if self.daemon is None or not self.daemon.is_alive:
             return
         with suppress(psutil.NoSuchProcess):
             first = psutil.Process(self.daemon.child.pid)
             group = os.getpgid(first.pid)
-            for process in (first, *first.children(recursive=True)):
+            below = first.children(recursive=True)
+            for process in below if below and spare_parent else (first, *below):
                 with suppress(psutil.NoSuchProcess, ProcessLookupError):
                     if os.getpgid(process.pid) == group:
                         process.send_signal(number)

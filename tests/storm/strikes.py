@@ -109,7 +109,7 @@ class Striker:
 
     def _freeze_server(self, strike: Strike) -> Heal:
         server = self._server(strike)
-        server.signal(signal.SIGSTOP)
+        server.signal(signal.SIGSTOP, spare_parent=strike.value < 0.5)
         return lambda: server.signal(signal.SIGCONT)
 
     def _freeze_writer(self, strike: Strike) -> Heal:
