@@ -17,6 +17,7 @@ import psutil
 import psycopg
 
 from agents.state import identity
+from control_plane.deadlines import FROZEN_S
 from tests.storm.cloud import Cloud, Node, Process, copy_state
 from tests.storm.evidence import SECOND_NS, Silence
 from tests.storm.plan import STEPS_S, Strike
@@ -25,6 +26,8 @@ from tests.storm.submitter import Submitter
 RECOVER_S: Final = 15.0
 """A server may take so long to answer again after what was done to it is over."""
 EVIL_S: Final = 60.0
+REPLACED_S: Final = FROZEN_S + 4.0
+"""A server's parent needs no longer to end it where it is frozen."""
 WRITES_WITHIN_S: Final = 2.0
 HELD_EVERY_S: Final = 0.005
 SILENCING: Final = (
@@ -80,7 +83,9 @@ class Striker:
         with suppress(OSError, LookupError, psutil.Error, httpx.HTTPError):
             active.heal()
         kind, _, name = strike.target.partition(" ")
-        back_ns = now_ns() + int(RECOVER_S * SECOND_NS)
+        is_replaced = strike.fault.name == "freeze_server_child"
+        over_ns = min(until_ns, active.since_ns + int(REPLACED_S * SECOND_NS))
+        back_ns = (over_ns if is_replaced else now_ns()) + int(RECOVER_S * SECOND_NS)
         self.silences += [
             Silence(node, active.since_ns, until_ns)
             for node in self._silent(strike.fault.name, name)
@@ -109,8 +114,19 @@ class Striker:
 
     def _freeze_server(self, strike: Strike) -> Heal:
         server = self._server(strike)
-        server.signal(signal.SIGSTOP, spare_parent=strike.value < 0.5)
+        server.signal(signal.SIGSTOP)
         return lambda: server.signal(signal.SIGCONT)
+
+    def _kill_server_child(self, strike: Strike) -> Heal:
+        """Its parent starts another."""
+        self._server(strike).child().kill()
+        return _nothing
+
+    def _freeze_server_child(self, strike: Strike) -> Heal:
+        """Its parent ends it and starts another, unless it is continued before."""
+        child = self._server(strike).child()
+        child.suspend()
+        return child.resume
 
     def _freeze_writer(self, strike: Strike) -> Heal:
         """A server within a transaction that keeps all others from writing."""
