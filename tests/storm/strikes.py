@@ -28,6 +28,8 @@ RECOVER_S: Final = 15.0
 EVIL_S: Final = 60.0
 REPLACED_S: Final = FROZEN_S + 4.0
 """A server's parent needs no longer to end it where it is frozen."""
+MARKED_S: Final = 1.5
+"""A leader has renewed its row by then."""
 WRITES_WITHIN_S: Final = 2.0
 HELD_EVERY_S: Final = 0.005
 SILENCING: Final = (
@@ -90,7 +92,7 @@ class Striker:
             Silence(node, active.since_ns, until_ns)
             for node in self._silent(strike.fault.name, name)
         ]
-        if kind in ("server", "database", "disk"):
+        if kind in ("server", "database", "disk") or strike.fault.name == "kill_under_step":
             servers = [name] if kind == "server" else list(self.cloud.ports)
             self.disturbed += [(it, active.since_ns, back_ns) for it in servers]
 
@@ -99,7 +101,8 @@ class Striker:
         if fault in SILENCING:
             return [name]
         is_only_server = fault == "kill_server" and len(self.cloud.ports) == 1
-        return list(self.cloud.nodes) if is_only_server else []
+        is_all = is_only_server or fault == "kill_under_step"
+        return list(self.cloud.nodes) if is_all else []
 
     def _node(self, strike: Strike) -> Node:
         return self.cloud.nodes[strike.target.removeprefix("node ").removeprefix("clock ")]
@@ -209,6 +212,23 @@ class Striker:
         time.sleep(0.2)
         heal = self._cut_both(strike)
         self.cloud.server_clock.step(90.0 + 3600 * strike.value)
+        return heal
+
+    def _kill_under_step(self, _strike: Strike) -> Heal:
+        """The servers' clock is set back as all of them die: nobody may wait for it to lead."""
+        clock = self.cloud.server_clock
+        if clock is None:
+            raise LookupError("no compiler, so no clock to step")
+        clock.step(max(STEPS_S))
+        time.sleep(MARKED_S)
+        for server in self.cloud.servers.values():
+            server.kill()
+        clock.step(min(STEPS_S))
+
+        def heal() -> None:
+            for server in self.cloud.servers.values():
+                server.start()
+
         return heal
 
     def _reuse_name(self, strike: Strike) -> Heal:
