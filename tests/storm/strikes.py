@@ -219,7 +219,7 @@ class Striker:
         clock = self.cloud.server_clock
         if clock is None:
             raise LookupError("no compiler, so no clock to step")
-        clock.step(max(STEPS_S))
+        clock.step(2 * max(STEPS_S))  # no later step of the round comes there again
         time.sleep(MARKED_S)
         for server in self.cloud.servers.values():
             server.kill()
