@@ -11,8 +11,9 @@ from functools import partial
 from typing import Final, TypeVar
 
 from control_plane.deadlines import LOOP_TURN_S, STORAGE_S
-from control_plane.errors import PlatformError, Unavailable
+from control_plane.errors import Unavailable
 from control_plane.store.log_store import LogStore
+from control_plane.threads import in_thread
 
 ResultT = TypeVar("ResultT")
 
@@ -54,9 +55,8 @@ class BoundedLogs:
 
     def _within(self, seconds: float, work: Callable[[], ResultT], writes: str = "") -> ResultT:
         self._check(writes)
-        call: Future[ResultT] = Future()
         try:
-            threading.Thread(target=_run, args=(call, work), name="storage", daemon=True).start()
+            call = in_thread("storage", work)
         except RuntimeError as error:
             raise _hangs() from error  # no thread is to be had now
         try:
@@ -73,16 +73,6 @@ class BoundedLogs:
             self._late = {call: to for call, to in self._late.items() if not call.done()}
             if len(self._late) >= MOST_HANGING or (writes and writes in self._late.values()):
                 raise _hangs()
-
-
-def _run(call: Future[ResultT], work: Callable[[], ResultT]) -> None:
-    try:
-        call.set_result(work())
-    except (OSError, RuntimeError, ValueError, PlatformError) as error:
-        call.set_exception(error)
-    finally:
-        if not call.done():  # of some other kind, which the thread's end logs
-            call.set_exception(OSError("the storage failed"))
 
 
 def _hangs() -> Unavailable:
