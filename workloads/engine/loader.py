@@ -155,6 +155,7 @@ def _read_weights(files: ModelFiles) -> Iterator[tuple[str, Tensor]]:
 
 def _read_shard(path: Path) -> Iterator[tuple[str, Tensor]]:
     """Copies: a file changed later must not change, or take away, the weights."""
+    path.open("rb").close()  # safe_open calls every refusal a missing file
     try:
         with safe_open(path, framework="pt") as shard:
             for name in shard.keys():  # noqa: SIM118 - not a mapping
