@@ -35,8 +35,8 @@ from agents.settings import Settings, read_settings
 from penstock.api.chips import ChipReport
 from penstock.api.states import ChipHealth
 from penstock.api.vendors import Vendor
+from penstock.documents.sentences import sentence
 from penstock.last_resort import SafeStream
-from penstock.wording import sentence
 
 OPEN_TIMEOUT_S: Final = 10.0
 MARKS: Final = {"ok": "ok  ", "info": "note", "warning": "WARN", "error": "FAIL"}

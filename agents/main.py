@@ -26,9 +26,9 @@ from agents.node.enrol import CannotJoin, check_transport
 from agents.node.identity import StateInUse, lock_state
 from agents.replicas.sockets import UnsafeFolder
 from agents.settings import Settings, read_settings
+from penstock.documents.sentences import sentence
 from penstock.last_resort import SafeStream, install, rendered
 from penstock.private_files import tighten, write_umask
-from penstock.wording import sentence
 
 log = structlog.get_logger()
 

@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     from pydantic import ValidationError
 
     from control_plane.settings import load_settings
-    from penstock.wording import sentence
+    from penstock.documents.sentences import sentence
 
     try:
         settings = load_settings(arguments.home, arguments.host, arguments.port, arguments.auth)

@@ -59,6 +59,10 @@ MIGRATION_S: Final = 600.0
 SQLITE_BUSY_S: Final = 2.0
 """Another program writes to the same SQLite file: a shell, a backup."""
 
+STORAGE_S: Final = 3.0
+"""One call of the storage, of a mebibyte at most. With the wait for a thread before it the answer
+is in time."""
+
 REDIS_S: Final = 5.0
 """One answer of Redis: longer than the second after which a blocking read of its queue ends."""
 

@@ -39,6 +39,7 @@ from control_plane.services.count_pool import count_pool
 from control_plane.services.deps import Deps, Rules
 from control_plane.services.tokens import ensure_admin
 from control_plane.settings import Settings
+from control_plane.store.bounded_logs import BoundedLogs
 from control_plane.store.engine import Database, open_database
 from control_plane.store.log_store import LogStore
 from control_plane.store.migrate import migrate
@@ -138,7 +139,8 @@ def build(settings: Settings, dropped_log_lines: Callable[[], int] = lambda: 0) 
     deps = Deps(
         store=Store(database), hints=hub,
         clock=SystemClock() if database.is_sqlite else SharedClock(database.time),
-        logs=LogStore(settings.storage_uri, settings.log_keep_bytes), storage=settings.storage_uri,
+        logs=BoundedLogs(LogStore(settings.storage_uri, settings.log_keep_bytes)),
+        storage=settings.storage_uri,
         launcher=AgentLauncher(hub.publish), rules=rules,
     )  # fmt: skip
     bootstrap(deps)

@@ -1,14 +1,21 @@
-"""Threads that must not end: one that fails is run again, later each time, and the log says so."""
+"""Threads that must not end: one that fails is run again, later each time, and the log says so.
+And threads for one call that may hang, so that whoever asked can stop waiting.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
 
 import structlog
 
+from control_plane.errors import PlatformError
+
 log = structlog.get_logger()
+ResultT = TypeVar("ResultT")
 
 FIRST_PAUSE_S = 0.1
 MOST_PAUSE_S = 5.0
@@ -46,3 +53,22 @@ class KeptThread:
                 pause_s = FIRST_PAUSE_S
             self._stopping.wait(pause_s)
             pause_s = min(2 * pause_s, MOST_PAUSE_S)
+
+
+def in_thread(name: str, work: Callable[[], ResultT]) -> Future[ResultT]:
+    """The call under way, in a thread of its own which ends with the process. Raises RuntimeError
+    where no thread is to be had.
+    """
+    call: Future[ResultT] = Future()
+    threading.Thread(target=_settle, args=(call, work), name=name, daemon=True).start()
+    return call
+
+
+def _settle(call: Future[ResultT], work: Callable[[], ResultT]) -> None:
+    try:
+        call.set_result(work())
+    except (OSError, RuntimeError, ValueError, PlatformError) as error:
+        call.set_exception(error)
+    finally:
+        if not call.done():  # of some other kind, which the thread's end logs
+            call.set_exception(RuntimeError("the call failed; the log says how"))

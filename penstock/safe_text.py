@@ -1,5 +1,5 @@
 """What in a text could drive whoever reads it: controls, escapes, marks that reorder. Removes it
-where a text from a job becomes part of one of our sentences. Showing text is `cli/text.py`'s.
+where a text from a job becomes part of one of our sentences. Showing it is `cli/terminal`'s.
 """
 
 from __future__ import annotations

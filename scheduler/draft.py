@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from scheduler.diagnosis import held_up, impossible, waiting
-from scheduler.gang import State, as_running, seat_gang
+from scheduler.explain.diagnosis import held_up, impossible, waiting
 from scheduler.model import (
     Code,
     Gang,
@@ -27,10 +26,11 @@ from scheduler.model import (
     Seat,
     Snapshot,
 )
+from scheduler.place.gang import State, as_running, seat_gang
 from scheduler.policies.base import Policy
-from scheduler.preemption import Runners, rescue
+from scheduler.preempt import Runners, rescue
 from scheduler.quota import used_later, used_now
-from scheduler.snapshot import Index, Pool, all_free, free_later, free_now
+from scheduler.snapshot.overlays import Index, Pool, all_free, free_later, free_now
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.feasibility import can_hold
-from scheduler.gang import State, seat_gang
 from scheduler.model import (
     ANY,
     WHOLE,
@@ -26,8 +24,10 @@ from scheduler.model import (
     Seat,
     Snapshot,
 )
+from scheduler.place.feasibility import can_hold
+from scheduler.place.gang import State, seat_gang
 from scheduler.quota import used_now
-from scheduler.snapshot import Index, free_now
+from scheduler.snapshot.overlays import Index, free_now
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from scheduler.draft import Draft
 from scheduler.model import Plan, Snapshot
-from scheduler.ordering import order
+from scheduler.order import order
 from scheduler.policies.base import Policy
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from scheduler.explain import Explanation, explain
+from scheduler.explain.explain import Explanation, explain
 from scheduler.invariants import check
 from scheduler.model import (
     WHOLE,

@@ -24,7 +24,7 @@ from agents.replicas.states import Held
 from agents.reporting.notes import Note, Notes
 from penstock.api.assignments import CheckpointCommit, Failure, SpeedReport
 from penstock.api.jobs import Progress
-from penstock.wording import sentence
+from penstock.documents.sentences import sentence
 
 log = structlog.get_logger()
 

@@ -24,7 +24,7 @@ from control_plane.api.problems import problem_response
 from control_plane.errors import Invalid, PlatformError, Unavailable
 from control_plane.store.engine import disk_fault, waited_for_lock
 from penstock.api.errors import Violation
-from penstock.violations import nearest
+from penstock.documents.violations import nearest
 
 log = structlog.get_logger()
 

@@ -27,7 +27,7 @@ from control_plane.services.follow_logs import (
 )
 from control_plane.services.log_lines import Line
 from control_plane.services.log_positions import entries, seal
-from control_plane.services.log_text import LogText, Part
+from control_plane.services.log_text import Block, LogText, Part
 from control_plane.services.read_logs import Ask, follow_logs, log_text
 from control_plane.topics import job_topic, log_topic
 from penstock.api.states import Role
@@ -79,7 +79,8 @@ async def get_job_logs(
     ask = Ask(Which(rank, attempt), Part(tail, head, offset), last_event_id or None)
     if not wants_stream(request):
         text = await in_lane(log_text, deps, caller, ref, ask)
-        return StreamingResponse(_blocks(streams, text), media_type=TEXT)
+        first = await in_streams(text.pull)  # what fails at once is answered as an error
+        return StreamingResponse(_blocks(streams, text, first), media_type=TEXT)
     follower = await in_lane(follow_logs, deps, caller, ref, ask)
     return stream_response(streams, Stream(
         owner=caller,
@@ -89,20 +90,18 @@ async def get_job_logs(
     ))  # fmt: skip
 
 
-async def _blocks(streams: Streams, text: LogText) -> AsyncIterator[bytes]:
+async def _blocks(streams: Streams, text: LogText, block: Block) -> AsyncIterator[bytes]:
     """An error cuts the answer off: what came is then seen not to be whole."""
     with streams.hub.listen_async(CLOSING, log_topic(text.job_id)) as woken:
-        while True:
-            woken.clear()
-            block = await in_streams(text.pull)
-            if block.done:
-                return
+        while not block.done:
             if block.data:
                 yield block.data
             elif streams.closing:
                 raise Unavailable("the server is stopping", code="stopping")
             else:
                 await wait_for(woken, SOON_S)
+            woken.clear()
+            block = await in_streams(text.pull)
 
 
 class LineFrames:

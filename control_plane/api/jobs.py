@@ -41,7 +41,7 @@ from penstock.api.plans import Explanation, PlanAnswer
 from penstock.api.specs import JobSpec
 from penstock.api.states import JobState, JobType
 from penstock.api.vendors import vendor_table
-from penstock.violations import nearest
+from penstock.documents.violations import nearest
 
 router = APIRouter(prefix="/api/v1", route_class=Route, tags=["jobs"])
 

@@ -34,7 +34,7 @@ from control_plane.lanes import Lane, enter, laned
 from penstock.api.assignments import BeginRequest, CheckpointCommit, LogRequest, ReportRequest
 from penstock.api.errors import Violation
 from penstock.api.states import Role
-from penstock.violations import MAX_VIOLATIONS
+from penstock.documents.violations import MAX_VIOLATIONS
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

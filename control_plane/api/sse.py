@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from control_plane.api.streams import CLOSING, Streams, wait_for
-from control_plane.errors import Denied, NotFound, Unauthenticated
+from control_plane.errors import Denied, NotFound, Unauthenticated, Unavailable
 from control_plane.lanes import in_streams
 from control_plane.services.deps import Caller
 
@@ -81,7 +81,10 @@ async def _turns(streams: Streams, stream: Stream, woken: asyncio.Event) -> Asyn
         woken.clear()
         try:
             batch = await in_streams(stream.pull)
-        except NotFound:  # retention took it away; the reader learns that when it asks again
+        except (
+            NotFound,
+            Unavailable,
+        ):  # gone, or database or storage is away: who asks again learns
             return
         if batch.frames:
             yield b"".join(batch.frames)

@@ -11,7 +11,7 @@ from control_plane.errors import Invalid, NotFound, PlatformError
 from penstock.api.errors import Violation
 from penstock.api.ids import NAME_PATTERN
 from penstock.documents import Place
-from penstock.violations import MAX_VIOLATIONS, nearest, violations_from
+from penstock.documents.violations import MAX_VIOLATIONS, nearest, violations_from
 
 Details = Mapping[str, Any]
 MAX_NAME: Final = 63

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 
 from control_plane.errors import QuotaExceeded
 from penstock.documents import DocumentError
-from penstock.violations import nearest
+from penstock.documents.violations import nearest
 
 INVALID: Final = "invalid_request_error"
 SERVER: Final = "server_error"

@@ -15,7 +15,7 @@ from penstock.api.errors import Violation
 from penstock.api.ids import NAME_LIKE_ID, noun_of
 from penstock.api.specs import JobSpec
 from penstock.api.vendors import vendor_table
-from penstock.violations import nearest
+from penstock.documents.violations import nearest
 
 ANY: Final = "any"
 

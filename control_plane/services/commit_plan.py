@@ -1,46 +1,90 @@
-"""Commits a plan: what of it is not overtaken, and why the rest waits."""
+"""Commits a plan in slices: what of each is not overtaken, and why the rest waits."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from control_plane.launchers.base import Launch
 from control_plane.services.last_attempt import last_attempt
 from control_plane.services.place_gang import place_gang
 from control_plane.services.settle import settle_job, stop_gang
-from control_plane.store.batches import in_batches
 from control_plane.store.listing import node_names
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.snapshot_reader import Pool
 from control_plane.store.unit_of_work import Transaction
 from control_plane.topics import CYCLE, job_topic
 from penstock.api.states import JobState, Outcome
-from scheduler.model import Code, Placement, Plan, Preemption
+from scheduler.model import Code, GangId, Placement, Plan, Preemption
+
+SLICE: Final = 50
+"""Replicas that one transaction places, or stops, and reasons that it writes down. On two busy
+cores that takes a tenth of a second, a fifth at most; then whoever waits to write comes in."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """A gang waits for another reason than before."""
+
+    gang_id: str
+    code: str
+
+
+Decision = Placement | Preemption | Deferral
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
-    """What became of a plan."""
+    """What became of decisions. `taken` says how often each node's version was raised."""
 
     placed: list[dict[str, Any]] = field(default_factory=list)
     preempted: list[dict[str, Any]] = field(default_factory=list)
-    deferred: list[dict[str, Any]] = field(default_factory=list)
     launches: list[Launch] = field(default_factory=list)
+    taken: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
 
+    def __add__(self, more: Committed) -> Committed:
+        return Committed(
+            self.placed + more.placed, self.preempted + more.preempted,
+            self.launches + more.launches, self.taken + more.taken, self.skipped + more.skipped,
+        )  # fmt: skip
 
-def commit_plan(tx: Transaction, pool: Pool, plan: Plan, now: datetime) -> Committed:
-    """Writes down all decisions that still stand. Rows are read and written for all of them
-    together: what a cycle costs must not grow by a dozen statements with each gang.
+
+def slices(pool: Pool, plan: Plan) -> Iterator[Sequence[Decision]]:
+    """The decisions that each transaction commits; one without any where nothing changes. A gang is
+    placed whole, however large.
+    """
+    ranks = {gang.id: len(gang.chips) for gang in pool.snapshot.running}
+    every: list[Decision] = [*plan.preemptions, *plan.placements, *_changed(pool, plan)]
+    some: list[Decision] = []
+    room = SLICE
+    for decision in every:
+        size = _size(decision, ranks)
+        if some and size > room:
+            yield some
+            some, room = [], SLICE
+        some.append(decision)
+        room -= size
+    yield some
+
+
+def commit_slice(
+    tx: Transaction, pool: Pool, decisions: Sequence[Decision], taken: Counter[str], now: datetime
+) -> Committed:
+    """Writes down those that still stand. Rows are read and written for all of them together: what
+    a cycle costs must not grow by a dozen statements with each gang. `taken` are the node versions
+    that earlier slices raised.
     """
     outcome = Committed()
-    for preemption in plan.preemptions:
-        _preempt(tx, preemption, now, outcome)
-    _place_all(tx, plan.placements, pool.node_versions, now, outcome)
-    _defer_all(tx, pool, plan, outcome)
+    for preemption in decisions:
+        if isinstance(preemption, Preemption):
+            outcome += _preempt(tx, preemption, now)
+    placements = [it for it in decisions if isinstance(it, Placement)]
+    outcome += _place(tx, pool, placements, taken, now)
+    _defer(tx, pool, [it for it in decisions if isinstance(it, Deferral)])
     if outcome.skipped:
         tx.hints.add(CYCLE)
     return outcome
@@ -62,38 +106,39 @@ class _Rows:
         return None if job is None or gang is None else (job, gang)
 
 
-def _place_all(
-    tx: Transaction, placements: Sequence[Placement], versions: Mapping[str, int], now: datetime,
-    outcome: Committed,
-) -> None:  # fmt: skip
+def _size(decision: Decision, ranks: Mapping[GangId, int]) -> int:
+    if isinstance(decision, Placement):
+        return len(decision.seats)
+    return ranks.get(decision.victim_id, 1) if isinstance(decision, Preemption) else 1
+
+
+def _place(
+    tx: Transaction, pool: Pool, placements: Sequence[Placement], taken: Counter[str],
+    now: datetime,
+) -> Committed:  # fmt: skip
+    if not placements:
+        return Committed()
     nodes = {node for placement in placements for node in _nodes_of(placement)}
-    ours = tx.nodes.take({node: versions[node] for node in nodes})
+    ours = tx.nodes.take({node: pool.node_versions[node] + taken[node] for node in nodes})
     names = node_names(tx.session, nodes)
-    for some in in_batches(placements):
-        _place_some(tx, some, ours, names, now, outcome)
-
-
-def _place_some(
-    tx: Transaction, placements: Sequence[Placement], ours: Set[str], names: Mapping[str, str],
-    now: datetime, outcome: Committed,
-) -> None:  # fmt: skip
     rows = _Rows(tx, {placement.job_id for placement in placements})
     tx.events.remember(rows.jobs)
     seats = [seat for placement in placements for seat in placement.seats]
     chips = tx.nodes.many_chips({chip for seat in seats for chip in seat.chips})
+    told: list[dict[str, Any]] = []
     placed: list[Replica] = []
     for placement in placements:
         found = _standing(rows, placement, ours)
-        if found is None:
-            outcome.skipped += 1
-            continue
-        replicas = place_gang(tx, *found, placement.seats, chips, names, now)
-        outcome.placed.append(_placed(*found, replicas))
-        placed += replicas
-    outcome.launches += [Launch(row.id, row.node_id, row.attempt) for row in placed]
+        if found is not None:
+            replicas = place_gang(tx, *found, placement.seats, chips, names, now)
+            told.append(_placed(*found, replicas))
+            placed += replicas
     tx.nodes.bump_generation({row.node_id for row in placed})
     for job_id in sorted({row.job_id for row in placed}):
         settle_job(tx, rows.jobs[job_id], now, rows.of_job[job_id])
+    launches = [Launch(row.id, row.node_id, row.attempt) for row in placed]
+    skipped = len(placements) - len(told)
+    return Committed(told, launches=launches, taken=Counter(ours), skipped=skipped)
 
 
 def _nodes_of(placement: Placement) -> Set[str]:
@@ -118,49 +163,46 @@ def _placed(job: Job, gang: Gang, replicas: Sequence[Replica]) -> dict[str, Any]
     }  # fmt: skip
 
 
-def _preempt(tx: Transaction, preemption: Preemption, now: datetime, outcome: Committed) -> None:
+def _preempt(tx: Transaction, preemption: Preemption, now: datetime) -> Committed:
     gang = tx.jobs.gang(preemption.victim_id)
     job = tx.jobs.get(gang.job_id) if gang is not None else None
     if gang is None or job is None or gang.state not in (JobState.STARTING, JobState.RUNNING):
-        outcome.skipped += 1
-        return
+        return Committed(skipped=1)
     stop_gang(tx, job, gang, Outcome.PREEMPTED, "preempted", preemption.reason, now)
     settle_job(tx, job, now)
     above = tx.jobs.gang(preemption.for_gang_id)
-    outcome.preempted.append(
-        {
-            "job": job.id, "name": job.name, "reason": preemption.reason,
-            "for": above.job_id if above is not None else None,
-        }
-    )  # fmt: skip
+    told = {
+        "job": job.id, "name": job.name, "reason": preemption.reason,
+        "for": above.job_id if above is not None else None,
+    }  # fmt: skip
+    return Committed(preempted=[told])
 
 
-def _defer_all(tx: Transaction, pool: Pool, plan: Plan, outcome: Committed) -> None:
-    """Writes reasons down where they changed: a job that goes on waiting costs no write. The
-    sentence with its counts is `explain_job`'s, made afresh whenever somebody asks.
+def _defer(tx: Transaction, pool: Pool, deferrals: Sequence[Deferral]) -> None:
+    """Writes reasons down. The sentence with its counts is `explain_job`'s, made afresh whenever
+    somebody asks.
     """
-    codes = {str(gang_id): reason.code.value for gang_id, reason in plan.deferrals.items()}
-    for gang_id, code in codes.items():
-        wait = pool.waits[gang_id]
-        outcome.deferred.append({"job": wait.job_id, "gang": wait.index, "code": code})
-    for some in in_batches(sorted(_changed(pool, codes))):
-        rows = _Rows(tx, {pool.waits[gang_id].job_id for gang_id in some})
-        for gang_id in some:
-            found = rows.find(pool.waits[gang_id].job_id, gang_id)
-            if found is not None and found[1].state == JobState.QUEUED:
-                _defer(tx, *found, codes[gang_id], pool.lease_time)
-        tx.session.flush()  # what is written need not be remembered
+    if not deferrals:
+        return
+    rows = _Rows(tx, {pool.waits[it.gang_id].job_id for it in deferrals})
+    for it in deferrals:
+        found = rows.find(pool.waits[it.gang_id].job_id, it.gang_id)
+        if found is not None and found[1].state == JobState.QUEUED:
+            _note_wait(tx, *found, it.code, pool.lease_time)
 
 
-def _changed(pool: Pool, codes: Mapping[str, str]) -> Iterator[str]:
-    """A back-off that ended since the plan still has to be noticed: the plan's time counts."""
-    for gang_id, code in codes.items():
+def _changed(pool: Pool, plan: Plan) -> Iterator[Deferral]:
+    """Where reasons changed: a job that goes on waiting costs no write. A back-off that ended since
+    the plan still has to be noticed: the plan's time counts.
+    """
+    for gang_id, reason in sorted(plan.deferrals.items()):
         seen = pool.waits[gang_id]
-        if seen.code != code or (seen.not_before and seen.not_before <= pool.lease_time):
-            yield gang_id
+        ended = seen.not_before is not None and seen.not_before <= pool.lease_time
+        if seen.code != reason.code.value or ended:
+            yield Deferral(gang_id, reason.code.value)
 
 
-def _defer(tx: Transaction, job: Job, gang: Gang, code: str, planned_at: datetime) -> None:
+def _note_wait(tx: Transaction, job: Job, gang: Gang, code: str, planned_at: datetime) -> None:
     if gang.not_before is not None and gang.not_before <= planned_at:
         gang.not_before = None
     gang.wait, gang.reason = {"code": code}, code

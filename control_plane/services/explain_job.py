@@ -17,7 +17,7 @@ from control_plane.services.wait_document import wait_document
 from control_plane.store.models import Gang, Job
 from penstock.api.plans import Explanation, Removal
 from penstock.api.states import JobState, JobType
-from scheduler.explain import explain
+from scheduler.explain.explain import explain
 from scheduler.model import Plan, Snapshot
 from scheduler.planner import plan as make_plan
 from scheduler.policies.priority_age import POLICY

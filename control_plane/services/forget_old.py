@@ -4,6 +4,7 @@ of jobs that ended long ago.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -12,14 +13,32 @@ from control_plane.services.deps import Deps
 from control_plane.store.unit_of_work import Transaction
 
 BATCH = 200
+"""Jobs whose logs are deleted at once."""
+SLICE = 1000
+"""Rows that one transaction deletes: who waits for a turn to write comes in between."""
+_Forget = Callable[[Transaction], int]
 
 
 def forget_old(deps: Deps, retention: timedelta) -> int:
     """The number of rows deleted. Jobs themselves, their checkpoints and their use stay."""
     before = deps.clock.now() - retention
-    total = deps.run(partial(_forget, before=before))
+    every: tuple[_Forget, ...] = (
+        lambda tx: tx.history.forget_cycles_before(before, SLICE),
+        lambda tx: tx.history.forget_other_events_before(before, SLICE),
+        lambda tx: tx.history.forget_deliveries_before(before, SLICE),
+        lambda tx: tx.accounts.forget_keys_before(before, SLICE),
+    )
+    total = sum(_in_slices(deps, forget) for forget in every)
     while job_ids := _ended(deps, before):
-        total += deps.run(partial(_forget_jobs, before=before, job_ids=job_ids))
+        total += _in_slices(deps, partial(_forget_jobs, before=before, job_ids=job_ids))
+    return total
+
+
+def _in_slices(deps: Deps, forget: _Forget) -> int:
+    total = num = deps.run(forget)
+    while num >= SLICE:
+        num = deps.run(forget)
+        total += num
     return total
 
 
@@ -34,13 +53,4 @@ def _ended(deps: Deps, before: datetime) -> list[str]:
 
 
 def _forget_jobs(tx: Transaction, before: datetime, job_ids: list[str]) -> int:
-    return tx.history.forget_events_before(before, job_ids)
-
-
-def _forget(tx: Transaction, before: datetime) -> int:
-    return (
-        tx.history.forget_cycles_before(before)
-        + tx.history.forget_other_events_before(before)
-        + tx.history.forget_deliveries_before(before)
-        + tx.accounts.forget_keys_before(before)
-    )
+    return tx.history.forget_events_before(before, job_ids, SLICE)

@@ -15,7 +15,7 @@ from control_plane.store.snapshot_reader import Pool
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.plans import PlanAnswer, PlannedReplica, Removal
 from penstock.api.specs import JobSpec
-from scheduler.explain import explain
+from scheduler.explain.explain import explain
 from scheduler.model import ChipId, Placement, Plan
 from scheduler.planner import plan as make_plan
 from scheduler.policies.priority_age import POLICY

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from control_plane.errors import Invalid
+from control_plane.errors import Invalid, Unavailable
 from control_plane.services.deps import Deps
 from control_plane.services.record_reports import refusal_of
 from control_plane.store.models import Replica
@@ -51,7 +51,7 @@ def record_logs(deps: Deps, node_id: str, request: LogRequest) -> LogReply:
         end = offsets.get(replica.id, replica.log_bytes)
         try:
             offsets[replica.id] = _append(deps, replica, end, chunk)
-        except OSError as error:
+        except (OSError, Unavailable) as error:
             log.warning("log_not_written", replica_id=replica.id, error=str(error))
             retry_after_s = RETRY_AFTER_S
             break

@@ -12,7 +12,10 @@ from control_plane.services.deps import Deps
 from control_plane.store.models import Usage
 from control_plane.store.unit_of_work import Transaction
 
-BATCH = 200
+BATCH = 100
+LONGEST = timedelta(hours=6)
+"""So many leases, and so much of each, one transaction counts: after a long pause too it is short.
+"""
 _Key = tuple[str, str, datetime]
 """Job, chip type, start of the hour."""
 
@@ -44,7 +47,7 @@ def _roll_up(tx: Transaction, now: datetime) -> int:
     projects = {lease.job_id: lease.project_id for lease in leases}
     for lease in leases:
         start = lease.rolled_up_to or lease.granted_at
-        end = lease.ended_at or tx.lease_time
+        end = min(lease.ended_at or tx.lease_time, start + LONGEST)
         for hour, seconds in hours(start + ahead, end + ahead):
             for chip in lease.chips:
                 used[lease.job_id, chip["type"], hour] += seconds * chip["milli"] / 1000.0

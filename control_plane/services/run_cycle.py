@@ -1,15 +1,18 @@
-"""One scheduling cycle: snapshot, plan, invariants, commit under version guards, launch, record."""
+"""One scheduling cycle: snapshot, plan, invariants; then, slice by slice, a commit under version
+guards with the cycle's record, and the launch.
+"""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from control_plane.ids import new_id
-from control_plane.services.commit_plan import Committed, commit_plan
+from control_plane.services.commit_plan import Committed, Decision, commit_slice, slices
 from control_plane.services.deps import Deps
 from control_plane.services.lead import check_leads
 from control_plane.store.models import Cycle
@@ -25,28 +28,33 @@ MAX_RECORDED = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Cycle:
-    """What triggered a cycle and what it saw."""
+    """What triggered a cycle, what it saw, and what it left waiting."""
 
     epoch: int
     trigger: str
     started: datetime
     saw: dict[str, Any]
+    deferred: list[dict[str, Any]]
+    clock: float = field(default_factory=time.perf_counter)
+    id: str = field(default_factory=lambda: new_id("cycle"))
 
-    def row(self, outcome: Committed | None, duration_s: float, message: str = "") -> Cycle:
+    def row(self, outcome: Committed | None, message: str = "") -> Cycle:
         made = outcome or Committed()
         if made.skipped:
             message = f"{made.skipped} decisions were overtaken and left to the next cycle"
         return Cycle(
-            id=new_id("cycle"), epoch=self.epoch, trigger=self.trigger, started_at=self.started,
-            duration_s=duration_s, saw=self.saw, placed=made.placed, preempted=made.preempted,
-            deferred=made.deferred[:MAX_RECORDED], committed=outcome is not None, message=message,
+            id=self.id, epoch=self.epoch, trigger=self.trigger, started_at=self.started,
+            duration_s=time.perf_counter() - self.clock, saw=self.saw, placed=made.placed,
+            preempted=made.preempted, deferred=self.deferred, committed=outcome is not None,
+            message=message,
         )  # fmt: skip
 
 
 def run_cycle(deps: Deps, epoch: int, trigger: str) -> int:
     """The number of gangs placed. A plan that breaks an invariant is recorded, not committed.
 
-    Raises Conflict `deposed` when the epoch is over: then whoever leads now decides.
+    Raises Conflict `deposed` when the epoch is over: then whoever leads now decides, also about
+    what the slices so far have left.
     """
     started, clock = deps.clock.now(), time.perf_counter()
     with deps.store.read() as tx:
@@ -55,27 +63,40 @@ def run_cycle(deps: Deps, epoch: int, trigger: str) -> int:
         pool = deps.read_pool(tx, started)
     plan = make_plan(pool.snapshot, POLICY, started)
     broken = invariants.check(pool.snapshot, plan)
-    cycle = _Cycle(epoch, trigger, started, _saw(pool))
+    deferred = _deferred(pool, plan) if not broken else []
+    cycle = _Cycle(epoch, trigger, started, _saw(pool), deferred, clock)
     if broken:
-        message = "; ".join(str(violation) for violation in broken)
-        row = cycle.row(None, time.perf_counter() - clock, message)
-        deps.run(lambda tx: tx.history.add(row))
+        row = cycle.row(None, "; ".join(str(violation) for violation in broken))
+        deps.run(lambda tx: tx.history.record(row))
         return 0
-    commit = partial(_commit, deps=deps, pool=pool, plan=plan, cycle=cycle, clock=clock)
-    outcome = deps.run(commit)
-    deps.launcher.launch(outcome.launches)
-    return len(outcome.placed)
+    done = Committed()
+    for some in slices(pool, plan):
+        made = deps.run(partial(_commit, deps=deps, pool=pool, some=some, cycle=cycle, done=done))
+        deps.launcher.launch(made.launches)
+        done += made
+    return len(done.placed)
 
 
 def _commit(
-    tx: Transaction, deps: Deps, pool: Pool, plan: Plan, cycle: _Cycle, clock: float
-) -> Committed:
-    """All of the plan that is not overtaken, and its record, in one transaction."""
+    tx: Transaction, deps: Deps, pool: Pool, some: Sequence[Decision], cycle: _Cycle,
+    done: Committed,
+) -> Committed:  # fmt: skip
+    """What of a slice is not overtaken, and the cycle's record so far, in one transaction. `done`
+    is what the slices before it came to.
+    """
     now = deps.clock.now()
     check_leads(tx, cycle.epoch)
-    outcome = commit_plan(tx, pool, plan, now)
-    tx.history.add(cycle.row(outcome, time.perf_counter() - clock))
-    return outcome
+    made = commit_slice(tx, pool, some, done.taken, now)
+    tx.history.record(cycle.row(done + made))
+    return made
+
+
+def _deferred(pool: Pool, plan: Plan) -> list[dict[str, Any]]:
+    waits = [(pool.waits[gang_id], reason) for gang_id, reason in plan.deferrals.items()]
+    return [
+        {"job": wait.job_id, "gang": wait.index, "code": reason.code.value}
+        for wait, reason in waits[:MAX_RECORDED]
+    ]
 
 
 def _saw(pool: Pool) -> dict[str, Any]:

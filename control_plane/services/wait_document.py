@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scheduler.explain import Explanation
+from scheduler.explain.explain import Explanation
 
 
 def wait_document(explanation: Explanation) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from control_plane.store.batches import delete_some
 from control_plane.store.models import IdempotencyKey, JoinToken, Project, Token
 from control_plane.store.references import means
 
@@ -89,12 +90,10 @@ class Accounts:
             )
         )
 
-    def forget_keys_before(self, before: datetime) -> int:
+    def forget_keys_before(self, before: datetime, limit: int) -> int:
         """Idempotency keys that old are nobody's repeats any more."""
-        forgotten = self._session.execute(
-            delete(IdempotencyKey).where(IdempotencyKey.created_at < before)
-        )
-        return int(forgotten.rowcount)  # type: ignore[attr-defined]
+        old = IdempotencyKey.created_at < before
+        return delete_some(self._session, IdempotencyKey, limit, old)
 
     def add(self, row: Project | Token | JoinToken | IdempotencyKey) -> None:
         self._session.add(row)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from control_plane.store.batches import delete_some
 from control_plane.store.models import Cycle, Delivery, Event, Leader, TokenUsage, Usage
 from control_plane.store.paging import Slice, page_of
 
@@ -38,6 +39,19 @@ class History:
 
     def cycle(self, cycle_id: str) -> Cycle | None:
         return self._session.get(Cycle, cycle_id)
+
+    def record(self, row: Cycle) -> None:
+        """A cycle's record, or how far it has come since."""
+        told = self._session.execute(
+            update(Cycle)
+            .where(Cycle.id == row.id)
+            .values(
+                placed=row.placed, preempted=row.preempted, duration_s=row.duration_s,
+                message=row.message,
+            )
+        )  # fmt: skip
+        if not told.rowcount:  # type: ignore[attr-defined]
+            self._session.add(row)
 
     def cycles(self, limit: int, cursor: str | None) -> Slice[Cycle]:
         return page_of(
@@ -105,35 +119,30 @@ class History:
         )  # fmt: skip
         return counted is not None
 
-    def forget_cycles_before(self, before: datetime) -> int:
-        return self._deleted(delete(Cycle).where(Cycle.started_at < before))
+    def forget_cycles_before(self, before: datetime, limit: int) -> int:
+        return delete_some(self._session, Cycle, limit, Cycle.started_at < before)
 
-    def forget_events_before(self, before: datetime, object_ids: Sequence[str]) -> int:
-        return self._deleted(
-            delete(Event).where(Event.at < before, Event.object_id.in_(object_ids))
-        )
+    def forget_events_before(self, before: datetime, object_ids: Sequence[str], limit: int) -> int:
+        of_these = Event.object_id.in_(object_ids)
+        return delete_some(self._session, Event, limit, Event.at < before, of_these)
 
-    def forget_other_events_before(self, before: datetime) -> int:
+    def forget_other_events_before(self, before: datetime, limit: int) -> int:
         """Events of all but jobs; each object keeps its newest, so that its numbers go on."""
         later = aliased(Event)
         followed = select(later.id).where(
             later.object_id == Event.object_id, later.seq > Event.seq
         )  # fmt: skip
-        return self._deleted(
-            delete(Event).where(Event.at < before, Event.object_type != "job", followed.exists())
-        )
+        return delete_some(
+            self._session, Event, limit,
+            Event.at < before, Event.object_type != "job", followed.exists(),
+        )  # fmt: skip
 
-    def forget_deliveries_before(self, before: datetime) -> int:
-        return self._deleted(
-            delete(Delivery).where(Delivery.created_at < before, Delivery.state != "pending")
-        )
+    def forget_deliveries_before(self, before: datetime, limit: int) -> int:
+        done = Delivery.state != "pending"
+        return delete_some(self._session, Delivery, limit, Delivery.created_at < before, done)
 
-    def add(self, row: Cycle | Leader | Delivery | Usage | TokenUsage) -> None:
+    def add(self, row: Leader | Delivery | Usage | TokenUsage) -> None:
         self._session.add(row)
-
-    def _deleted(self, statement: object) -> int:
-        result = self._session.execute(statement)  # type: ignore[call-overload]
-        return int(result.rowcount)
 
 
 def _is_due(now: datetime, longest: timedelta) -> ColumnElement[bool]:

@@ -12,10 +12,15 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
+from control_plane.deadlines import Deadline
+from control_plane.threads import in_thread
+
 TIMEOUT_S: Final = 10.0
+"""For the name, the connection and the answer together."""
 resolve: Final = socket.getaddrinfo
 _PORTS: Final = {"http": 80, "https": 443}
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
@@ -51,8 +56,9 @@ class WebhookClient:
         if parts.scheme not in _PORTS:
             raise ValueError(f"{parts.scheme!r} is no scheme of webhooks")
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
-        address = self._checked_address(host, port)
-        with _connected(address, port) as connection:
+        deadline = Deadline.after(TIMEOUT_S)
+        address = self._checked_address(host, port, deadline)
+        with _connected(address, port, deadline) as connection:
             stream = connection
             if parts.scheme == "https":
                 stream = self._tls.wrap_socket(connection, server_hostname=host)
@@ -61,9 +67,13 @@ class WebhookClient:
                 exchange.request("POST", _target(parts), body, _headers(parts, headers))
                 return exchange.getresponse().status
 
-    def _checked_address(self, host: str, port: int) -> str:
+    def _checked_address(self, host: str, port: int, deadline: Deadline) -> str:
         """One of the host's addresses, all of which must be public."""
-        found = resolve(host, port, type=socket.SOCK_STREAM)
+        lookup = in_thread("resolve", partial(resolve, host, port, type=socket.SOCK_STREAM))
+        try:
+            found = lookup.result(deadline.left_s)
+        except TimeoutError as error:
+            raise TimeoutError(f"the name {host} was not resolved in time") from error
         addresses = [str(entry[4][0]) for entry in found]
         for address in addresses:
             if not self._allow_private and not is_public(address):
@@ -88,13 +98,15 @@ def is_public(address: str) -> bool:
 
 
 @contextlib.contextmanager
-def _connected(address: str, port: int) -> Iterator[socket.socket]:
-    """A connection that is cut after TIMEOUT_S, however slowly the other side trickles."""
+def _connected(address: str, port: int, deadline: Deadline) -> Iterator[socket.socket]:
+    """A connection that is cut at the deadline, however slowly the other side trickles."""
+    if deadline.is_over:
+        raise TimeoutError("no time is left to connect")
     with (
-        socket.create_connection((address, port), TIMEOUT_S) as connection,
+        socket.create_connection((address, port), deadline.left_s) as connection,
         connection.dup() as lever,
     ):
-        watchdog = threading.Timer(TIMEOUT_S, _cut, [lever])
+        watchdog = threading.Timer(deadline.left_s, _cut, [lever])
         watchdog.daemon = True
         watchdog.start()
         try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final
 
-from penstock.cli.text import clean
+from penstock.cli.terminal.text import clean
 from penstock.client.errors import (
     ApiError,
     BadReference,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os.path
 
-from penstock.cli.words import HELP, sort_arguments
+from penstock.cli.arguments import HELP, sort_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ def main() -> None:
     if text is not None:
         sys.exit(_show(text))
     from penstock.cli.config import environment
-    from penstock.cli.console import silence_outputs
     from penstock.cli.run import run
+    from penstock.cli.terminal.console import silence_outputs
 
     code = run(arguments, environment())
     silence_outputs()
@@ -39,7 +39,7 @@ def _show(text: str) -> int:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        from penstock.cli.console import silence_outputs
+        from penstock.cli.terminal.console import silence_outputs
 
         silence_outputs()
     return 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 
+from penstock.cli.arguments import sort_arguments
 from penstock.cli.config import Settings, read_settings
-from penstock.cli.console import Console
 from penstock.cli.failures import CliError, ClosedPipe, ExitCode, exit_code_of, render
 from penstock.cli.quick import quicken
 from penstock.cli.session import Session
-from penstock.cli.words import sort_arguments
+from penstock.cli.terminal.console import Console
 from penstock.client.errors import ClientError
 from penstock.disk_room import told_by
 

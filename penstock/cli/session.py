@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from penstock.cli.config import Context, Settings, resolve
-from penstock.cli.console import Console
 from penstock.cli.failures import CliError
+from penstock.cli.terminal.console import Console
 
 if TYPE_CHECKING:
     import typer

@@ -24,7 +24,7 @@ from penstock.api.plans import Explanation, PlanAnswer
 from penstock.api.specs import JobSpec
 from penstock.api.states import JobState, NodeIntent, Role
 from penstock.api.tokens import Identity, NewToken, Project
-from penstock.violations import violations_of
+from penstock.documents.violations import violations_of
 from tests.fakes import api_state
 from tests.fakes.api_state import MEMBER_TOKEN, SINCE, TOKEN, FakeState
 

@@ -37,7 +37,10 @@ ROOT: Final = Path(__file__).parents[2]
 OWN_CHIP: Final = {"a": "emulated-mlu370", "b": "emulated-s4000", "c": "emulated-k100"}
 """Beside two of a common type each node has one of a type that no other has."""
 BARE: Final = "c"
-"""There replicas have no PID namespace and can signal their supervisors."""
+"""There replicas have neither PID namespace nor user and can signal their supervisors."""
+BARELY: Final = {
+    "PENSTOCK_AGENT_PID_NAMESPACE": "false", "PENSTOCK_AGENT_PROJECT_USERS": "false",
+}  # fmt: skip
 COMMON_CHIP: Final = "emulated-910b"
 QUICK: Final = {
     "PENSTOCK_SERVER_HEARTBEAT_S": "1", "PENSTOCK_SERVER_SUSPECT_AFTER_S": "5",
@@ -87,6 +90,15 @@ class Process:
                 with suppress(psutil.NoSuchProcess, ProcessLookupError):
                     if os.getpgid(process.pid) == group:
                         process.send_signal(number)
+
+    def child(self) -> psutil.Process:
+        """The one of a server that has a parent. Raises LookupError where it is not there."""
+        if self.daemon is not None and self.is_alive:
+            group = self.daemon.child.pid
+            for child in psutil.Process(group).children():
+                if os.getpgid(child.pid) == group:
+                    return child
+        raise LookupError("it has no parent, or just ended")
 
     def tend(self) -> None:
         """Starts it again where it ended by itself, not at once."""
@@ -210,7 +222,7 @@ class Cloud:
         env = {
             "PENSTOCK_AGENT_FIRST_PORT": str(first), "PENSTOCK_AGENT_LAST_PORT": str(first + 999),
             **({"PENSTOCK_AGENT_JOIN_TOKEN": token} if token else {}),
-            "PENSTOCK_AGENT_PID_NAMESPACE": "false" if node.name == BARE else "true",
+            **(BARELY if node.name == BARE else {}),
             **(node.clock.env if node.clock else {}),
         }  # fmt: skip
         log = state_dir.parent / f"{state_dir.name}.log"

@@ -12,6 +12,7 @@ SERVERS: Final = {"sqlite": ("s1",), "postgresql": ("s1", "s2")}
 KINDS: Final = (
     "kill", "freeze", "network", "clock", "identity", "supervisor", "disk", "database", "redis",
 )  # fmt: skip
+FEW: Final = 3
 LONG_S: Final = (40.0, 55.0)
 """Longer than a lease of the shortest grace, with its margins."""
 FREEZE_S: Final = 120.0
@@ -57,9 +58,11 @@ class Strike:
 
 FAULTS: Final = (
     Fault("kill_server", "kill", "server", (0.5, 5.0), 0.05),
+    Fault("kill_server_child", "kill", "watched server", (0.1, 0.1), 0.0),
     Fault("kill_agent", "kill", "node", (0.5, 5.0), 0.25),
-    Fault("kill_job", "kill", "node", (0.1, 0.1), 0.0),
+    Fault("kill_job", "kill", "node", (5.0, 5.0), 0.0),
     Fault("freeze_server", "freeze", "server", (2.0, 10.0), 0.1),
+    Fault("freeze_server_child", "freeze", "watched server", (2.0, 10.0), 0.3),
     Fault("freeze_writer", "freeze", "writer", (6.0, 12.0), 0.5),
     Fault("freeze_agent", "freeze", "node", (2.0, 10.0), 0.25),
     Fault("cut_both", "network", "node", long_share=0.3),
@@ -68,16 +71,17 @@ FAULTS: Final = (
     Fault("delay", "network", "node", (2.0, 8.0), 0.0),
     Fault("repeat", "network", "node", (2.0, 8.0), 0.0),
     Fault("late", "network", "node", (1.0, 12.0), 0.1),
-    Fault("step_server_clock", "clock", "clock", (2.0, 6.0), 0.0, (8.0, 30.0)),
-    Fault("step_node_clock", "clock", "node clock", (2.0, 6.0), 0.0, (8.0, 30.0)),
+    Fault("step_server_clock", "clock", "clock", (2.0, 6.0), 0.0, (12.0, 40.0)),
+    Fault("step_node_clock", "clock", "node clock", (2.0, 6.0), 0.0, (12.0, 40.0)),
     Fault("cut_under_step", "clock", "node", LONG_S, 0.0, weight=0.4),
+    Fault("kill_under_step", "clock", "clock", (0.5, 5.0), 0.0, weight=0.3),
     Fault("reuse_name", "identity", "node", (3.0, 8.0), 0.0),
     Fault("run_copy", "identity", "node", (3.0, 10.0), 0.2),
     Fault("swap_copy", "identity", "node", (2.0, 8.0), 0.2),
     Fault("restore_older", "identity", "node", (2.0, 6.0), 0.0),
     Fault("halt_supervisor", "supervisor", "node", (1.0, 8.0), 0.2),
     Fault("freeze_supervisor", "supervisor", "node", (1.0, 8.0), 0.4),
-    Fault("kill_supervisor", "supervisor", "node", (0.1, 0.1), 0.0),
+    Fault("kill_supervisor", "supervisor", "node", (5.0, 5.0), 0.0),
     Fault("job_freezes_parent", "supervisor", "node", (2.0, 5.0), 0.0),
     Fault("job_leaves_stray", "supervisor", "node", (2.0, 5.0), 0.0),
     Fault("fill_server_disk", "disk", "server disk", (2.0, 12.0), 0.05, (3.0, 15.0)),
@@ -99,10 +103,12 @@ def plan_round(
 ) -> list[Strike]:
     """The strikes of one round in order. Of each target, one ends before the next begins.
 
-    Every third round is of all kinds, the others of some: where all is struck at once, little runs.
+    Of many kinds every third round has all, the others some: where all is struck at once, little
+    runs.
     """
     random = Random(f"{seed}:{number}:{','.join(sorted(kinds))}:{database}")
-    some = random.sample(sorted(kinds), len(kinds) if number % 3 == 0 else -(-len(kinds) // 2))
+    are_all = number % 3 == 0 or len(kinds) <= FEW
+    some = random.sample(sorted(kinds), len(kinds) if are_all else -(-len(kinds) // 2))
     strikes: list[Strike] = []
     for target, faults in _tracks(random, some, database):
         strikes += _track(random, target, faults, length_s)
@@ -119,8 +125,8 @@ def _tracks(
         yield f"node {node}", [it for it in _of(kinds, "node") if it.kind in role]
         yield f"clock {node}", _of(kinds, "node clock")
     for server in _struck(random, SERVERS[database]):
-        writer = _of(kinds, "writer") if database == "postgresql" else []
-        yield f"server {server}", _of(kinds, "server") + writer
+        more = "writer" if database == "postgresql" else "watched server"
+        yield f"server {server}", _of(kinds, "server") + _of(kinds, more)
     yield "clock server", _of(kinds, "clock")
     yield "disk server", _of(kinds, "server disk")
     if database == "postgresql":

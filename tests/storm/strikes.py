@@ -17,6 +17,7 @@ import psutil
 import psycopg
 
 from agents.node import identity
+from control_plane.deadlines import FROZEN_S
 from tests.storm.cloud import Cloud, Node, Process, copy_state
 from tests.storm.evidence import SECOND_NS, Silence
 from tests.storm.plan import STEPS_S, Strike
@@ -25,6 +26,10 @@ from tests.storm.submitter import Submitter
 RECOVER_S: Final = 15.0
 """A server may take so long to answer again after what was done to it is over."""
 EVIL_S: Final = 60.0
+REPLACED_S: Final = FROZEN_S + 4.0
+"""A server's parent needs no longer to end it where it is frozen."""
+MARKED_S: Final = 1.5
+"""A leader has renewed its row by then."""
 WRITES_WITHIN_S: Final = 2.0
 HELD_EVERY_S: Final = 0.005
 SILENCING: Final = (
@@ -80,12 +85,14 @@ class Striker:
         with suppress(OSError, LookupError, psutil.Error, httpx.HTTPError):
             active.heal()
         kind, _, name = strike.target.partition(" ")
-        back_ns = now_ns() + int(RECOVER_S * SECOND_NS)
+        is_replaced = strike.fault.name == "freeze_server_child"
+        over_ns = min(until_ns, active.since_ns + int(REPLACED_S * SECOND_NS))
+        back_ns = (over_ns if is_replaced else now_ns()) + int(RECOVER_S * SECOND_NS)
         self.silences += [
             Silence(node, active.since_ns, until_ns)
             for node in self._silent(strike.fault.name, name)
         ]
-        if kind in ("server", "database", "disk"):
+        if kind in ("server", "database", "disk") or strike.fault.name == "kill_under_step":
             servers = [name] if kind == "server" else list(self.cloud.ports)
             self.disturbed += [(it, active.since_ns, back_ns) for it in servers]
 
@@ -94,7 +101,8 @@ class Striker:
         if fault in SILENCING:
             return [name]
         is_only_server = fault == "kill_server" and len(self.cloud.ports) == 1
-        return list(self.cloud.nodes) if is_only_server else []
+        is_all = is_only_server or fault == "kill_under_step"
+        return list(self.cloud.nodes) if is_all else []
 
     def _node(self, strike: Strike) -> Node:
         return self.cloud.nodes[strike.target.removeprefix("node ").removeprefix("clock ")]
@@ -111,6 +119,17 @@ class Striker:
         server = self._server(strike)
         server.signal(signal.SIGSTOP)
         return lambda: server.signal(signal.SIGCONT)
+
+    def _kill_server_child(self, strike: Strike) -> Heal:
+        """Its parent starts another."""
+        self._server(strike).child().kill()
+        return _nothing
+
+    def _freeze_server_child(self, strike: Strike) -> Heal:
+        """Its parent ends it and starts another, unless it is continued before."""
+        child = self._server(strike).child()
+        child.suspend()
+        return child.resume
 
     def _freeze_writer(self, strike: Strike) -> Heal:
         """A server within a transaction that keeps all others from writing."""
@@ -193,6 +212,23 @@ class Striker:
         time.sleep(0.2)
         heal = self._cut_both(strike)
         self.cloud.server_clock.step(90.0 + 3600 * strike.value)
+        return heal
+
+    def _kill_under_step(self, _strike: Strike) -> Heal:
+        """The servers' clock is set back as all of them die: nobody may wait for it to lead."""
+        clock = self.cloud.server_clock
+        if clock is None:
+            raise LookupError("no compiler, so no clock to step")
+        clock.step(2 * max(STEPS_S))  # no later step of the round comes there again
+        time.sleep(MARKED_S)
+        for server in self.cloud.servers.values():
+            server.kill()
+        clock.step(min(STEPS_S))
+
+        def heal() -> None:
+            for server in self.cloud.servers.values():
+                server.start()
+
         return heal
 
     def _reuse_name(self, strike: Strike) -> Heal:

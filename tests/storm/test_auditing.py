@@ -25,7 +25,7 @@ from tests.storm.evidence import (
     shared_chips,
 )
 from tests.storm.hole import hole, holes
-from tests.storm.plan import FAULTS, KINDS, plan_round
+from tests.storm.plan import FAULTS, KINDS, SERVERS, plan_round
 from tests.storm.storm import Tally
 from tests.storm.strikes import Striker
 from tests.storm.submitter import Try, unanswered
@@ -54,7 +54,8 @@ def test_every_fault_of_the_table_is_drawn_and_can_be_carried_out() -> None:
     drawn = {
         strike.fault.name
         for seed in range(30)
-        for strike in plan_round(seed, 0, KINDS, "postgresql", 75.0)
+        for database in SERVERS
+        for strike in plan_round(seed, 0, KINDS, database, 75.0)
     }
     assert drawn == {it.name for it in FAULTS}
     assert all(hasattr(Striker, f"_{name}") for name in drawn)

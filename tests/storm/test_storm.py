@@ -18,7 +18,7 @@ from tests.storm.plan import KINDS
 from tests.storm.storm import Order, Tally, run_storm
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-SEEDS: Final = {"sqlite": 146, "postgresql": 54}
+SEEDS: Final = {"sqlite": 61, "postgresql": 2293}
 """Their first rounds have faults of all kinds, and end soon."""
 SHORT_S: Final = 20.0
 
@@ -57,4 +57,4 @@ def test_a_short_storm_loses_no_job_and_runs_none_twice(
     total = storms[database].result()
     assert total.findings == []
     assert len(total.struck) > 8, "faults of many sorts"
-    assert total.jobs > 3
+    assert total.jobs > 2

@@ -13,6 +13,7 @@ import torch
 
 from penstock.api.assignments import AssignedChip
 from penstock.api.vendors import vendor_table
+from workloads.engine.api.service import Served
 from workloads.engine.batcher import Batcher, Chunk, Limits
 from workloads.engine.kernels.base import load_ops
 from workloads.engine.kv_cache import PagePool
@@ -24,7 +25,6 @@ from workloads.engine.runner import Runner
 from workloads.engine.sampler import sample
 from workloads.engine.sequence import SamplingParams
 from workloads.engine.sequence import Sequence as EngineSequence
-from workloads.engine.service import Served
 from workloads.engine.speed import FULL_STEP, decoding_speed
 from workloads.models.config import LlamaConfig
 

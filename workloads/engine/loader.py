@@ -16,9 +16,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from workloads.engine.model_files import ModelAway, ModelFiles, ModelRefused, open_model
+from workloads.checkpoints.model_files import ModelAway, ModelFiles, ModelRefused, open_model
 from workloads.engine.options import ServeWork
-from workloads.engine.tokenizer import TextTokenizer, load_tokenizer
+from workloads.engine.text.tokenizer import TextTokenizer, load_tokenizer
 from workloads.failures import told_os_error
 from workloads.models.config import LlamaConfig, config_from_hf
 from workloads.models.llama import Llama
@@ -155,6 +155,7 @@ def _read_weights(files: ModelFiles) -> Iterator[tuple[str, Tensor]]:
 
 def _read_shard(path: Path) -> Iterator[tuple[str, Tensor]]:
     """Copies: a file changed later must not change, or take away, the weights."""
+    path.open("rb").close()  # safe_open calls every refusal a missing file
     try:
         with safe_open(path, framework="pt") as shard:
             for name in shard.keys():  # noqa: SIM118 - not a mapping

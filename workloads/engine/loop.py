@@ -17,7 +17,7 @@ from workloads.engine.metrics import EngineMetrics
 from workloads.engine.sampler import sample
 from workloads.engine.sequence import Choice, FinishReason, Piece, Sequence
 from workloads.engine.speed import Totals
-from workloads.engine.text import Decode, Detokenizer, StopFinder
+from workloads.engine.text.detokenizer import Decode, Detokenizer, StopFinder
 
 
 class Forward(Protocol):

@@ -18,13 +18,13 @@ import structlog
 import uvicorn
 
 from penstock.last_resort import SafeStream
+from workloads.checkpoints.model_files import ModelAway, ModelRefused
 from workloads.engine.api.routes import ChipIdentity, build_app
+from workloads.engine.api.service import Service, State
 from workloads.engine.metrics import EngineMetrics
-from workloads.engine.model_files import ModelAway, ModelRefused
 from workloads.engine.options import ServeWork
 from workloads.engine.reporting import AgentReports
 from workloads.engine.sequence import Piece
-from workloads.engine.service import Service, State
 from workloads.failures import failure_of
 from workloads.reporter import Reporter
 from workloads.settings import Settings

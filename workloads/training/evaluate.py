@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from workloads.models.llama import Llama
-from workloads.training.dataset import Dataset, Tokens, num_samples, windows
+from workloads.training.data.dataset import Dataset, Tokens, num_samples, windows
 from workloads.training.gradients import mean_loss
 
 HELD_OUT_SAMPLES: Final = 96

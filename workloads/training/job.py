@@ -13,19 +13,19 @@ import torch
 
 from penstock.api.jobs import Progress
 from penstock.api.specs import TrainSpec
-from workloads.engine.transport import PeerLost, Rendezvous, Transport, connect
+from workloads.checkpoints.manifest import CheckpointError
 from workloads.failures import STORAGE, failure_of, told_os_error
 from workloads.reporter import CommitRefused, Reporter, StaleEpoch
 from workloads.settings import Settings
 from workloads.storage import StorageFault
-from workloads.training.balance import Balancer
+from workloads.storage_retry import patiently
 from workloads.training.evaluate import held_out_losses
-from workloads.training.manifest import CheckpointError
-from workloads.training.patience import patiently
+from workloads.training.parallel.balancer import Balancer
 from workloads.training.start import Start, find_start, parse_work, tell_start
 from workloads.training.state import TrainState
+from workloads.training.train_report import Voice, say
 from workloads.training.trainer import Hooks, Trainer
-from workloads.training.voice import Voice, say
+from workloads.transport.gloo import PeerLost, Rendezvous, Transport, connect
 
 EXIT_DONE: Final = 0
 EXIT_FAILED: Final = 1

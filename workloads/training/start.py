@@ -10,18 +10,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from penstock.api.specs import ShareStep, TrainSpec
-from workloads.engine.transport import Transport
+from workloads.checkpoints.files import Written, read_manifest
+from workloads.checkpoints.manifest import CheckpointError, Manifest, render_manifest, sha256_hex
 from workloads.settings import Settings
-from workloads.training.checkpoint import Written, read_manifest
-from workloads.training.dataset import (
+from workloads.storage_retry import patiently
+from workloads.training.data.dataset import (
     Dataset,
     check_size,
     load_dataset,
     prepare_dataset,
     store_dataset,
 )
-from workloads.training.manifest import CheckpointError, Manifest, render_manifest, sha256_hex
-from workloads.training.patience import patiently
+from workloads.transport.gloo import Transport
 
 MUST_NOT_CHANGE = ("model", "data", "data_limit", "seed", "batch_size")
 

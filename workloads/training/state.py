@@ -10,20 +10,20 @@ from typing import Final
 import torch
 
 from penstock.api.specs import ShareStep, TrainSpec
-from workloads.engine.transport import Transport
-from workloads.models.config import LlamaConfig, config_of_shape
-from workloads.models.llama import Llama, init_weights
-from workloads.training.checkpoint import (
+from workloads.checkpoints.files import (
     Written,
     checkpoint_uri,
     model_document,
     read_tensors,
     write_checkpoint,
 )
-from workloads.training.flat import FlatParameters
-from workloads.training.manifest import MODEL, OPTIMIZER, CheckpointError, DataPosition, Manifest
+from workloads.checkpoints.manifest import MODEL, OPTIMIZER, CheckpointError, DataPosition, Manifest
+from workloads.models.config import LlamaConfig, config_of_shape
+from workloads.models.llama import Llama, init_weights
 from workloads.training.optimizer import AdamW
-from workloads.training.sums import tail_size
+from workloads.training.parallel.flat import FlatParameters
+from workloads.training.parallel.sums import tail_size
+from workloads.transport.gloo import Transport
 
 FIRST: Final = "first_moment."
 SECOND: Final = "second_moment."

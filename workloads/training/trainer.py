@@ -16,15 +16,15 @@ from typing import Final
 import torch
 
 from penstock.api.specs import ShareStep, TrainSpec
-from workloads.engine.transport import PeerLost, Transport
-from workloads.training.balance import Balancer
-from workloads.training.dataset import Dataset, num_samples, windows
+from workloads.training.data.dataset import Dataset, num_samples, windows
+from workloads.training.data.order import samples_of_step
 from workloads.training.gradients import accumulate
 from workloads.training.optimizer import learning_rate
-from workloads.training.order import samples_of_step
-from workloads.training.shares import passes_of, span_of
+from workloads.training.parallel.balancer import Balancer
+from workloads.training.parallel.shares import passes_of, span_of
+from workloads.training.parallel.sums import StepSums, alone, data_check, decode, encode
 from workloads.training.state import TrainState
-from workloads.training.sums import StepSums, alone, data_check, decode, encode
+from workloads.transport.gloo import PeerLost, Transport
 
 CALIBRATION_S: Final = 0.3
 CALIBRATION_PASSES: Final = 3

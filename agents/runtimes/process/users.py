@@ -137,13 +137,16 @@ def _nearest(folder: Path) -> Path:
 
 def _engine_obstacle(recipe: Recipe, user: int) -> str:
     """What keeps the user from running the engine; empty where the agent's own cannot either."""
+    hidden = ownership.obstacle(recipe.python, user, (user,))
+    if hidden and os.path.exists(recipe.python):
+        return hidden  # the usual reason: costs no process at each start of the agent
     as_user = _run(recipe, user)
     if isinstance(as_user, subprocess.CompletedProcess) and as_user.returncode == 0:
         return ""
     as_agent = _run(recipe, None)
     if isinstance(as_agent, str) or as_agent.returncode != 0:
         return ""
-    for place in (recipe.python, *as_agent.stdout.splitlines()):
+    for place in as_agent.stdout.splitlines():
         if os.path.exists(place) and (why := ownership.obstacle(place, user, (user,))):
             return why
     said = as_user if isinstance(as_user, str) else as_user.stderr.strip().rpartition("\n")[2]

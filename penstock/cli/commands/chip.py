@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli import columns
 from penstock.cli.options import Format, OutputOption, QuietOption, WatchOption
-from penstock.cli.output import show_list, show_one
+from penstock.cli.output import columns
+from penstock.cli.output.show import show_list, show_one
 from penstock.cli.session import session_of
 from penstock.client import routes
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli import columns
 from penstock.cli.config import no_such_context, read_contexts, write_contexts
 from penstock.cli.options import Format, OutputOption, QuietOption
-from penstock.cli.output import show_list
+from penstock.cli.output import columns
+from penstock.cli.output.show import show_list
 from penstock.cli.session import session_of
 
 

@@ -9,10 +9,10 @@ import typer
 
 from penstock.cli.failures import ExitCode
 from penstock.cli.options import Format, OutputOption
-from penstock.cli.output import data_text
+from penstock.cli.output.show import data_text
 from penstock.cli.session import session_of
-from penstock.cli.text import clean
-from penstock.cli.units import without_exponents
+from penstock.cli.terminal.text import clean
+from penstock.words import without_exponents
 
 _MARKS: Final = {"ok": ("ok  ", "green"), "info": ("note", "blue"), "warning": ("WARN", "yellow"),
                  "error": ("FAIL", "red")}  # fmt: skip

@@ -9,8 +9,6 @@ from typing import Annotated
 import typer
 
 from penstock.api.states import JobState
-from penstock.cli import columns
-from penstock.cli.columns import Document
 from penstock.cli.options import (
     Format,
     JobArgument,
@@ -19,7 +17,9 @@ from penstock.cli.options import (
     WatchOption,
     check_word,
 )
-from penstock.cli.output import show_list, show_one
+from penstock.cli.output import columns
+from penstock.cli.output.columns import Document
+from penstock.cli.output.show import show_list, show_one
 from penstock.cli.session import Session, session_of
 from penstock.client import routes
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from penstock.cli.failures import ExitCode, exit_code_of, render
-from penstock.cli.following import follow, wait_for_end
+from penstock.cli.following.follow import follow, wait_for_end
 from penstock.cli.options import (
     ExitStatusOption,
     Format,
@@ -16,7 +16,7 @@ from penstock.cli.options import (
     OutputOption,
     QuietOption,
 )
-from penstock.cli.output import data_text
+from penstock.cli.output.show import data_text
 from penstock.cli.session import session_of
 from penstock.client import routes
 from penstock.client.errors import ApiError

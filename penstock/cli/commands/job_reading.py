@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from penstock.cli import columns
 from penstock.cli.commands.plan import reasons
-from penstock.cli.following import ENDED, print_stream
+from penstock.cli.following.follow import ENDED, print_stream
 from penstock.cli.options import (
     Format,
     JobArgument,
@@ -17,9 +16,10 @@ from penstock.cli.options import (
     QuietOption,
     WatchOption,
 )
-from penstock.cli.output import Shown, data_text, show_list, show_text, steady
+from penstock.cli.output import columns
+from penstock.cli.output.show import Shown, data_text, show_list, show_text, steady
 from penstock.cli.session import Session, session_of
-from penstock.cli.text import clean
+from penstock.cli.terminal.text import clean
 from penstock.client import routes
 
 

@@ -10,7 +10,6 @@ import typer
 from penstock.addresses import host_of, is_loopback
 from penstock.api.ids import noun_of
 from penstock.api.states import NodeHealth, NodeIntent
-from penstock.cli import columns
 from penstock.cli.config import resolve
 from penstock.cli.failures import CliError, ExitCode
 from penstock.cli.options import (
@@ -20,9 +19,10 @@ from penstock.cli.options import (
     QuietOption,
     WatchOption,
 )
-from penstock.cli.output import data_text, show_list, show_one
+from penstock.cli.output import columns
+from penstock.cli.output.show import data_text, show_list, show_one
 from penstock.cli.session import Session, session_of
-from penstock.cli.text import clean
+from penstock.cli.terminal.text import clean
 from penstock.client import routes
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import typer
 
-from penstock.cli import spec_options as given
 from penstock.cli.failures import ExitCode
 from penstock.cli.options import Format, OutputOption
-from penstock.cli.output import data_text
+from penstock.cli.output.show import data_text
 from penstock.cli.session import Session, session_of
-from penstock.cli.specfile import SpecFlags, load_spec, parse_pairs
-from penstock.cli.text import clean
+from penstock.cli.spec import options as given
+from penstock.cli.spec.file import SpecFlags, load_spec, parse_pairs
+from penstock.cli.terminal.text import clean
 from penstock.client import routes
 
 

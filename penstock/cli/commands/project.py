@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli import columns
 from penstock.cli.options import Format, OutputOption, QuietOption
-from penstock.cli.output import data_text, show_list
+from penstock.cli.output import columns
+from penstock.cli.output.show import data_text, show_list
 from penstock.cli.session import session_of
 from penstock.client import routes
 

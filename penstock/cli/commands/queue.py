@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli import columns
 from penstock.cli.failures import CliError
 from penstock.cli.options import Format, OutputOption, QuietOption, WatchOption
-from penstock.cli.output import show_list, show_one
+from penstock.cli.output import columns
+from penstock.cli.output.show import show_list, show_one
 from penstock.cli.session import session_of
-from penstock.cli.units import counts
 from penstock.client import routes
+from penstock.words import counts
 
 
 def register(group: typer.Typer) -> None:

@@ -12,14 +12,14 @@ from penstock.api.states import JobState
 from penstock.cli.config import Context
 from penstock.cli.failures import ExitCode
 from penstock.cli.options import Format, OutputOption, QuietOption, WatchOption
-from penstock.cli.output import Shown, data_text, show_text, steady
+from penstock.cli.output.show import Shown, data_text, show_text, steady
+from penstock.cli.output.tables import details
 from penstock.cli.readiness import unwell_parts
 from penstock.cli.session import Session, open_http, session_of
-from penstock.cli.tables import details
-from penstock.cli.units import size
 from penstock.client import routes
 from penstock.client.errors import ApiError, ConnectionFailed
 from penstock.client.requests import RetryPolicy
+from penstock.words import size
 
 if TYPE_CHECKING:
     from penstock.client.http import Http

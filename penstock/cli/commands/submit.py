@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli import spec_options as given
 from penstock.cli.commands.plan import dry_run
-from penstock.cli.following import follow, wait_for_end
+from penstock.cli.following.follow import follow, wait_for_end
 from penstock.cli.options import ExitStatusOption, Format, OutputOption, QuietOption
-from penstock.cli.output import data_text
+from penstock.cli.output.show import data_text
 from penstock.cli.session import Session, session_of
-from penstock.cli.specfile import SpecFlags, load_spec, parse_pairs
+from penstock.cli.spec import options as given
+from penstock.cli.spec.file import SpecFlags, load_spec, parse_pairs
 from penstock.client import routes
 
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli import columns
 from penstock.cli.failures import CliError
 from penstock.cli.options import Format, OutputOption, QuietOption, check_word
-from penstock.cli.output import data_text, show_list
+from penstock.cli.output import columns
+from penstock.cli.output.show import data_text, show_list
 from penstock.cli.session import session_of
 from penstock.client import routes
 

@@ -8,7 +8,7 @@ import typer
 
 from penstock import __version__
 from penstock.cli.options import Format, OutputOption
-from penstock.cli.output import show_one
+from penstock.cli.output.show import show_one
 from penstock.cli.session import session_of
 from penstock.client import routes
 from penstock.client.errors import ClientError

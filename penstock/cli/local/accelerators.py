@@ -30,7 +30,7 @@ def usable_vendors() -> list[str]:
 def check_emulated(text: str) -> None:
     """Raises CliError unless the text is TYPE:COUNT,TYPE:COUNT with types that exist."""
     from penstock.api.vendors import vendor_table
-    from penstock.violations import nearest
+    from penstock.documents.violations import nearest
 
     types = [name for row in vendor_table().values() for name in row.types]
     for part in text.split(","):

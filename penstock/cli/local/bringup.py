@@ -14,10 +14,10 @@ from penstock.cli.local.home import Daemon, Home
 from penstock.cli.local.starting import DEFAULT_HOST, AgentWish, Wish
 from penstock.cli.local.stopping import PROCESS_GRACE_S, reopen
 from penstock.cli.session import Session, open_http
-from penstock.cli.text import clean
-from penstock.cli.units import counts
+from penstock.cli.terminal.text import clean
 from penstock.client import routes
 from penstock.client.errors import ApiError
+from penstock.words import counts
 
 RECOVERY_S: Final = 15.0
 """So long a server that runs has to get ready by itself: a leader's term, and some."""

@@ -13,11 +13,11 @@ from penstock.cli.config import Context
 from penstock.cli.local import processes
 from penstock.cli.local.home import Home
 from penstock.cli.session import open_http
-from penstock.cli.text import clean
-from penstock.cli.units import duration
+from penstock.cli.terminal.text import clean
 from penstock.client import routes
 from penstock.client.errors import ApiError, ClientError
 from penstock.client.http import Http
+from penstock.words import duration
 
 JOBS_GRACE_S: Final = 30.0
 PROCESS_GRACE_S: Final = 15.0

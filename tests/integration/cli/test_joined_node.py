@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from penstock.cli.config import read_settings
-from penstock.cli.console import Console
 from penstock.cli.local.checks import check_client
 from penstock.cli.local.home import Home
 from penstock.cli.session import Session
+from penstock.cli.terminal.console import Console
 from tests.fakes.api_server import FakeServer
 from tests.integration.cli.conftest import Cli
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
 from control_plane.services import commit_plan
-from control_plane.store.batches import in_batches
 from penstock.api.states import JobState
 from tests.fakes.cluster import BIG, Cluster, a_server, a_task
 from tests.integration.services.invariants import broken
@@ -43,10 +41,10 @@ def test_noting_why_a_gang_waits_costs_two_statements(cluster: Cluster) -> None:
     assert costs[1] - costs[0] <= 2 * (20 - 2)
 
 
-def test_decisions_are_committed_in_batches_of_any_size(
+def test_decisions_are_committed_in_slices_of_any_size(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commit_plan, "in_batches", partial(in_batches, size=2))
+    monkeypatch.setattr(commit_plan, "SLICE", 2)
     cluster.node("a", {BIG: 3})
     cluster.submit(a_server("served", 2, priority=90))
     for number in range(5):

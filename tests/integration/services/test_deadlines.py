@@ -68,6 +68,7 @@ def pid_of(session: Session) -> int:
 def test_the_real_limits_fit_into_the_time_of_an_answer() -> None:
     assert deadlines.TURN_S + deadlines.LOCK_S < deadlines.ANSWER_S
     assert deadlines.PING_S + deadlines.CONNECT_S < deadlines.ANSWER_S
+    assert deadlines.LANE_S + deadlines.STORAGE_S < deadlines.ANSWER_S
     assert deadlines.STATEMENT_S < deadlines.REPLY_S < deadlines.ANSWER_S
     assert deadlines.LOCK_S < deadlines.IDLE_IN_TRANSACTION_S
 

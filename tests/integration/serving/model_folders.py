@@ -12,10 +12,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
 from penstock.api.specs import ModelShape
+from workloads.checkpoints.files import Written, write_checkpoint
+from workloads.checkpoints.manifest import DataPosition, Manifest
 from workloads.models.config import LlamaConfig, config_of_shape, config_to_hf
 from workloads.models.llama import Llama, init_weights
-from workloads.training.checkpoint import Written, write_checkpoint
-from workloads.training.manifest import DataPosition, Manifest
 
 SHAPE = ModelShape(
     num_layers=2, hidden_size=64, num_heads=4, num_kv_heads=2, intermediate_size=96,

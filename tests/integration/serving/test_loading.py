@@ -19,8 +19,8 @@ from tests.integration.serving.model_folders import (
     write_huggingface,
     write_penstock_checkpoint,
 )
+from workloads.checkpoints.model_files import ModelRefused
 from workloads.engine.loader import LoadedModel, load_model
-from workloads.engine.model_files import ModelRefused
 from workloads.engine.options import ServeWork
 from workloads.models.config import config_of_shape
 from workloads.models.llama import Llama

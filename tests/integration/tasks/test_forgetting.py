@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from control_plane.services import forget_old as module
 from control_plane.services.forget_old import forget_old
+from control_plane.store.engine import Database
 from control_plane.store.models import Cycle, Delivery, Event, IdempotencyKey, Job
+from control_plane.store.unit_of_work import Store, Transaction
 from tests.fakes.cluster import Cluster, a_task
 
 RETENTION = timedelta(days=30)
@@ -19,8 +24,9 @@ NOTIFY = {"webhook": "http://hooks.example/"}
 def test_jobs_that_ended_long_ago_lose_their_events_and_logs_but_stay(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In several batches."""
+    """In several batches and slices."""
     monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(module, "SLICE", 3)
     cluster.node("a")
     names = [f"old-{number}" for number in range(5)]
     logs = [_run(cluster, name) for name in names]
@@ -53,6 +59,40 @@ def test_cycles_webhooks_and_keys_go_with_their_time(cluster: Cluster) -> None:
         assert [row.key for row in tx.session.scalars(select(IdempotencyKey))] == ["new"]
         assert [row.state for row in tx.session.scalars(select(Delivery))] == ["pending"]
         assert len(tx.session.scalars(select(Job)).all()) == 2
+
+
+def test_no_transaction_forgets_more_than_a_slice(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLICE", 3)
+    for number in range(7):
+        cluster.submit(a_task(f"old-{number}"), key=f"{number}")
+        cluster.cancel(f"old-{number}")
+    _pass(cluster, 31)
+    store = WatchedStore(cluster.deps.store.database)
+    forget_old(replace(cluster.deps, store=store), RETENTION)
+    assert sum(store.num_forgotten) == 7 + 7 * 2, "keys and events"
+    assert max(store.num_forgotten) == 3
+
+
+class WatchedStore(Store):
+    """Notes how many keys and events each transaction took away."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.num_forgotten: list[int] = []
+
+    @contextmanager
+    def write(self, serial: bool = True) -> Iterator[Transaction]:
+        with super().write(serial) as tx:
+            before = self._count(tx)
+            yield tx
+            self.num_forgotten.append(before - self._count(tx))
+
+    @staticmethod
+    def _count(tx: Transaction) -> int:
+        counts = [select(func.count(it.id)) for it in (IdempotencyKey, Event)]
+        return sum(tx.session.scalar(one) or 0 for one in counts)
 
 
 def test_a_webhook_that_is_still_to_be_delivered_is_kept(cluster: Cluster) -> None:

@@ -77,6 +77,13 @@ def test_every_lease_is_reached_however_many_are_held(
     assert {row.job_id: row.chip_seconds for row in _rows(cluster)} == {"job_0": 300, "job_1": 30}
 
 
+def test_a_long_pause_is_counted_in_pieces(cluster: Cluster) -> None:
+    cluster.deps.run(lambda tx: _add_leases(tx, [(0, 0.0, None, 1000)]))
+    cluster.clock.advance(50 * 3600)
+    assert roll_up_usage(cluster.deps) == 9, "the lease moved on by six hours at once"
+    assert sum(row.chip_seconds for row in _rows(cluster)) == 50 * 3600
+
+
 def test_roll_ups_at_the_same_time_count_once(cluster: Cluster) -> None:
     cluster.node("a", {BIG: 2, SMALL: 1})
     cluster.submit(a_task("one", resources={"chips": 2, "chip": BIG}))

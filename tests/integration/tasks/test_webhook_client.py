@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,19 @@ def test_the_certificate_is_held_against_the_name_not_the_address(
         assert "certificate verify failed" in failure
         assert WebhookClient(True)(f"https://hooks.example:{receiver.port}/", BODY, {}) is not None
         assert len(receiver.received) == 1
+
+
+def test_a_resolver_that_hangs_is_waited_for_no_longer_than_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(webhook_client, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(webhook_client, "resolve", lambda *_, **__: goes_on.wait(30))
+    began = time.monotonic()
+    failure = WebhookClient()("https://hooks.example/hook", BODY, {})
+    goes_on.set()
+    assert failure == "TimeoutError: the name hooks.example was not resolved in time"
+    assert time.monotonic() - began < 10
 
 
 def _resolve(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:

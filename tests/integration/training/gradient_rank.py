@@ -10,11 +10,11 @@ import safetensors.torch
 import torch
 
 from tests.integration.training.gradient_case import batch_rows, new_model
-from workloads.engine.transport import Rendezvous, connect
-from workloads.training.flat import FlatParameters
 from workloads.training.gradients import accumulate
-from workloads.training.shares import passes_of, span_of
-from workloads.training.sums import StepSums, alone, decode, encode, tail_size
+from workloads.training.parallel.flat import FlatParameters
+from workloads.training.parallel.shares import passes_of, span_of
+from workloads.training.parallel.sums import StepSums, alone, decode, encode, tail_size
+from workloads.transport.gloo import Rendezvous, connect
 
 rank, port = int(sys.argv[1]), int(sys.argv[2])
 folder, shares = Path(sys.argv[3]), json.loads(sys.argv[4])

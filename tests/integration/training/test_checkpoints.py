@@ -12,10 +12,10 @@ import torch
 from penstock.api.specs import ModelShape, TrainSpec
 from tests.gang import Seat, running_gang
 from tests.integration.training.conftest import SHAPE
+from workloads.checkpoints.files import Written, read_manifest, read_tensors
+from workloads.checkpoints.manifest import MODEL, OPTIMIZER, CheckpointError, DataPosition
 from workloads.models.config import config_from_hf
 from workloads.models.llama import Llama
-from workloads.training.checkpoint import Written, read_manifest, read_tensors
-from workloads.training.manifest import MODEL, OPTIMIZER, CheckpointError, DataPosition
 from workloads.training.state import TrainState, manifest_of
 
 pytestmark = pytest.mark.integration

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from workloads.training.corpus import STDLIB, read_corpus
-from workloads.training.dataset import (
+from workloads.checkpoints.manifest import CheckpointError
+from workloads.training.data.corpus import STDLIB, read_corpus
+from workloads.training.data.dataset import (
     END_OF_TEXT,
     check_size,
     load_dataset,
@@ -21,7 +22,6 @@ from workloads.training.dataset import (
     windows,
 )
 from workloads.training.evaluate import held_out_rows, unigram_loss
-from workloads.training.manifest import CheckpointError
 
 pytestmark = pytest.mark.integration
 LIMIT = 10**6

@@ -12,9 +12,9 @@ from penstock.api.specs import ModelShape
 from tests.integration.training.gradient_case import SHAPE, new_model
 from workloads.models.config import LlamaConfig, RopeScaling, config_of_shape
 from workloads.models.llama import Llama, init_weights
-from workloads.training.flat import FlatParameters
 from workloads.training.gradients import accumulate
 from workloads.training.optimizer import AdamW, Hyper, learning_rate
+from workloads.training.parallel.flat import FlatParameters
 
 pytestmark = pytest.mark.integration
 

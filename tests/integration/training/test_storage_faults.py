@@ -15,9 +15,9 @@ import pytest
 
 from tests.fakes.agent_socket import FakeAgent
 from tests.gang import Seat, running_gang
+from workloads import storage_retry
 from workloads.settings import Settings
 from workloads.storage import StorageFault, read_file, write_file, write_folder
-from workloads.training import patience
 from workloads.training.job import run_training
 
 pytestmark = pytest.mark.integration
@@ -64,7 +64,7 @@ def test_a_storage_that_stays_away_ends_the_attempt_as_no_fault_of_its_own(
     agent: FakeAgent,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(storage_retry, "PATIENCE_S", 0.0)
     (tmp_path / "data").write_text("no folder")
     settings = Settings(
         storage=tmp_path.as_uri(), work=work, cache_dir=cache, agent_socket=agent.path

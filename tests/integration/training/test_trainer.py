@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from penstock.api.specs import ShareStep, TrainSpec
-from workloads.engine.transport import SoloTransport
-from workloads.training.balance import Balancer
-from workloads.training.dataset import Dataset, prepare_dataset
+from workloads.training.data.dataset import Dataset, prepare_dataset
+from workloads.training.parallel.balancer import Balancer
 from workloads.training.state import TrainState
 from workloads.training.trainer import Diverged, Hooks, StepDone, Trainer
+from workloads.transport.gloo import SoloTransport
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 PROGRAM = """
 import hashlib, json, os, sys, time
 import torch
-from workloads.engine.transport import PeerLost, Rendezvous, connect
+from workloads.transport.gloo import PeerLost, Rendezvous, connect
 rank, world, port, link, dies = (json.loads(text) for text in sys.argv[1:])
 torch.set_num_threads(1)
 transport = connect(Rendezvous(rank, world, "127.0.0.1", "127.0.0.1", port, link[rank], 30.0))

@@ -21,13 +21,17 @@ from penstock.api.specs import ModelShape
 from tests.e2e import processes
 from tests.e2e.corpus import SHAPE, write_prose
 from tests.e2e.processes import eventually
-from tests.e2e.rig import ROOT, Cloud, a_cloud
+from tests.e2e.rig import QUICK, ROOT, Cloud, a_cloud
 from tests.integration.serving.model_folders import write_huggingface
 from tests.integration.upgrade.release import unpack
 from workloads.models.config import config_of_shape
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
+PATIENT: Final = {
+    **QUICK, "PENSTOCK_SERVER_SUSPECT_AFTER_S": "20", "PENSTOCK_SERVER_LOST_AFTER_S": "30",
+}  # fmt: skip
+"""A busy machine needs some seconds from one agent to the next: servers are not to be replaced."""
 MODEL: Final = ModelShape(
     num_layers=2, hidden_size=64, num_heads=2, num_kv_heads=1, intermediate_size=128,
     vocab_size=320, max_seq_len=64,
@@ -145,7 +149,7 @@ def _learns(cloud: Cloud) -> None:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     old = unpack(tmp_path_factory.mktemp("release"))
-    with a_cloud(tree=old) as cloud:
+    with a_cloud(tree=old, settings=PATIENT) as cloud:
         cloud.add_node(NODE, f"{CHIP}:2", "--no-cpu-chip")
         _start_work(cloud)
         _await_work(cloud)

@@ -8,10 +8,10 @@ from dataclasses import replace
 from random import Random
 from typing import Final, TypeVar
 
-from scheduler.explain import Explainer
-from scheduler.gang import as_running
+from scheduler.explain.explain import Explainer
 from scheduler.invariants import check
 from scheduler.model import ChipId, Plan, Snapshot
+from scheduler.place.gang import as_running
 from scheduler.planner import plan
 from scheduler.policies.priority_age import POLICY
 from tests.builders import NOON

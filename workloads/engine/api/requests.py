@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from penstock.documents import DocumentError, Limits, parse_document
-from penstock.violations import nearest
-from penstock.wording import sentence
+from penstock.documents.sentences import sentence
+from penstock.documents.violations import nearest
 from workloads.engine.api.errors import bad_request
 
 LIMITS: Final = Limits(8 * 2**20, 200_000, 100_000, any_value=True)

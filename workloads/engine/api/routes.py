@@ -21,9 +21,16 @@ from starlette.types import Receive, Scope, Send
 from workloads.engine.api.errors import ApiError, client_gone, internal, not_offered, unknown_model
 from workloads.engine.api.replies import ReplyHead
 from workloads.engine.api.requests import LIMITS, ChatRequest, CompletionRequest, parse_request
+from workloads.engine.api.service import (
+    Served,
+    Service,
+    State,
+    Stream,
+    prompt_tokens,
+    sampling_params,
+)
 from workloads.engine.metrics import CONTENT_TYPE, EngineMetrics
 from workloads.engine.sequence import FinishReason, Piece, Sequence
-from workloads.engine.service import Served, Service, State, Stream, prompt_tokens, sampling_params
 
 MOST_BODY_BYTES: Final = LIMITS.num_bytes
 COMPLETIONS: Final = "/v1/completions"

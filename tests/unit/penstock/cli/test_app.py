@@ -11,10 +11,10 @@ import typer.main
 from penstock.cli.app import BRANCHES, build
 from penstock.cli.completing import candidates
 from penstock.cli.config import Settings
-from penstock.cli.console import Console
 from penstock.cli.help import FILE, help_for
 from penstock.cli.reference import help_file, helps, reference
 from penstock.cli.session import Session
+from penstock.cli.terminal.console import Console
 
 ROOT = Path(__file__).parents[4]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.cli.words import sort_arguments
+from penstock.cli.arguments import sort_arguments
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 
 from penstock.api.assignments import AssignedChip
 from penstock.api.specs import ModelShape
+from workloads.checkpoints.model_files import ModelRefused
 from workloads.engine.build import cache_size, shape_name, torch_device
 from workloads.engine.loader import read_config, special_ids
-from workloads.engine.model_files import ModelRefused
 from workloads.engine.options import ServeWork
 from workloads.models.config import config_of_shape, config_to_hf
 

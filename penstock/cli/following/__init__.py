@@ -1,0 +1,1 @@
+"""Staying with a job: its output as it comes, how far it has come, its end."""

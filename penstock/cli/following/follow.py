@@ -1,0 +1,156 @@
+"""Stays with a job: prints its output as it comes, and waits for its end."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from penstock.cli.failures import ExitCode
+from penstock.cli.following.monitor import Monitor
+from penstock.cli.session import Session
+from penstock.cli.terminal.console import Console
+from penstock.cli.terminal.text import clean
+from penstock.client import routes
+from penstock.client.errors import ConnectionFailed, WaitTimeout
+
+ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
+FIRST_POLL_S: Final = 0.05
+LONGEST_POLL_S: Final = 1.0
+PATIENCE_S: Final = 300.0
+
+_REDRAWN: Final = re.compile(rb"\r(?!\r|\Z)")  # the line goes on from its start
+
+Job = Mapping[str, Any]
+
+
+def follow(session: Session, job: Job, *, exit_status: bool) -> int:
+    """Prints the job's output until it has ended; returns the exit status."""
+    try:
+        with Monitor(session, job):
+            print_stream(session, job)
+        return wait_for_end(session, [job], exit_status=exit_status)
+    except KeyboardInterrupt:
+        session.console.note(f"\n{job['name']} goes on: penstock job logs -f {job['name']}")
+        raise
+
+
+def print_stream(session: Session, job: Job, **part: int | None) -> None:
+    """Prints lines as they come until the job has ended; with several replicas behind ranks.
+
+    `part` may be `tail` (lines), `rank`, `attempt`.
+    """
+    layout = Layout(prefixed=part.get("rank") is None and num_replicas(job) > 1)
+    request = routes.job_log_stream(job["id"], **part)
+    try:
+        for event in session.http().events(request):
+            session.console.output(layout.piece(json.loads(event.data)))
+        session.console.output(layout.end())
+    finally:
+        session.console.end_output()
+
+
+class Layout:
+    """Puts what several replicas say one below the other, never two on one line."""
+
+    def __init__(self, *, prefixed: bool) -> None:
+        self._prefixed = prefixed
+        self._open: tuple[int, int, int] | None = None
+        """The replica whose line has not ended yet."""
+        self._returned = False
+        """That line will go on from its start."""
+
+    def piece(self, line: Mapping[str, Any]) -> bytes:
+        """A line, or a piece of one, behind the number of its replica if wanted. A line that draws
+        over itself gets it anew.
+        """
+        replica = (line.get("gang", 0), line.get("attempt", 0), line["rank"])
+        goes_on, self._open = self._open, replica if line.get("partial") else None
+        begins = replica != goes_on
+        start = b"\n" if begins and goes_on is not None else b""
+        prefix = _prefix(line).encode() if self._prefixed else b""
+        data = _REDRAWN.sub(b"\r" + prefix, _bytes(line))
+        if begins or (self._returned and not data.startswith(b"\r")):
+            data = prefix + data
+        self._returned = data.endswith(b"\r")
+        return start + data + (b"" if line.get("partial") else b"\n")
+
+    def end(self) -> bytes:
+        """What one replica wrote stays as it is; what is laid out ends with a line end."""
+        return b"\n" if self._prefixed and self._open is not None else b""
+
+
+def _prefix(line: Mapping[str, Any]) -> str:
+    """The rank, with the number of the attempt before it from the second on."""
+    number, attempt = line.get("gang") or line["rank"], line.get("attempt", 0)
+    return f"[{attempt}.{number}] " if attempt > 1 else f"[{number}] "
+
+
+def _bytes(line: Mapping[str, Any]) -> bytes:
+    raw = line.get("raw")
+    return base64.b64decode(raw) if raw is not None else str(line["text"]).encode()
+
+
+def num_replicas(job: Job) -> int:
+    """From how many replicas the job's output can come."""
+    spec = job["spec"]
+    if job["type"] == "train":
+        return max(1, int(spec["resources"]["chips"]["most"]))
+    return int((spec.get(job["type"]) or {}).get("replicas") or 1)
+
+
+def wait_for_end(
+    session: Session, jobs: Sequence[Job], *, exit_status: bool, timeout_s: float | None = None
+) -> int:
+    """Waits until all have ended and says how; the exit status is that of the first that failed.
+
+    Raises WaitTimeout.
+    """
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    codes = []
+    for job in jobs:
+        ended = _wait(session, job, deadline)
+        _tell_end(session.console, ended)
+        codes.append(_status(ended, exit_status))
+    return next((code for code in codes if code), ExitCode.DONE)
+
+
+def _wait(session: Session, job: Job, deadline: float | None) -> Job:
+    """Polls, first often, then once a second; a server that restarts is waited for."""
+    poll_s, away_since = FIRST_POLL_S, None
+    while True:
+        now = time.monotonic()
+        try:
+            job = session.http().document(routes.read("jobs", job["id"]))
+            away_since = None
+        except ConnectionFailed:
+            away_since = away_since or now
+            if now - away_since > PATIENCE_S:
+                raise
+        if job["state"] in ENDED:
+            return job
+        if deadline is not None and now >= deadline:
+            raise WaitTimeout(f"{job['name']} is still {job['state']}: {job['message']}")
+        time.sleep(poll_s)
+        poll_s = min(poll_s * 1.5, LONGEST_POLL_S)
+
+
+def _tell_end(console: Console, job: Job) -> None:
+    if job["state"] != "succeeded":
+        console.note(f"{job['name']} {job['state']}: {clean(job['message'])}")
+    elif not console.quiet and console.err_is_terminal:
+        console.note(f"{job['name']} succeeded")
+
+
+def _status(job: Job, exit_status: bool) -> int:
+    code = job.get("exit_code")
+    if exit_status and isinstance(code, int):
+        return code & 0xFF if code else (ExitCode.DONE if _good(job) else ExitCode.FAILED)
+    return ExitCode.DONE if _good(job) else ExitCode.FAILED
+
+
+def _good(job: Job) -> bool:
+    return bool(job["state"] == "succeeded")

@@ -1,0 +1,1 @@
+"""Results as tables, as data, and again at every change."""

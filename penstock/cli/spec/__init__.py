@@ -1,0 +1,1 @@
+"""A job spec out of a file, options and a command."""

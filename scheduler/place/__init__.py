@@ -1,0 +1,1 @@
+"""What fits where: hard checks, seats for gangs, preferences."""

@@ -1,0 +1,1 @@
+"""The pool as the planner searches it."""

@@ -1,0 +1,1 @@
+"""How a step is split over ranks of unequal speed and added up again."""
