@@ -34,10 +34,10 @@ from control_plane.gateway.router import Gateway
 from control_plane.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
 from control_plane.redis_hints import RedisHints
-from control_plane.services.bootstrap import bootstrap
-from control_plane.services.count_pool import count_pool
+from control_plane.services.accounts.bootstrap import bootstrap
+from control_plane.services.accounts.tokens import ensure_admin
 from control_plane.services.deps import Deps, Rules
-from control_plane.services.tokens import ensure_admin
+from control_plane.services.nodes.count import count_pool
 from control_plane.settings import Settings
 from control_plane.store.bounded_logs import BoundedLogs
 from control_plane.store.engine import Database, open_database

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from control_plane.api.deps import Admin, Cursor, D, Doors, Limit, Ref, Viewer
 from control_plane.api.replies import reply, secret_reply
 from control_plane.api.route import Route
-from control_plane.services.projects import create_project, list_projects
-from control_plane.services.tokens import create_token, list_tokens, revoke_token
+from control_plane.services.accounts.projects import create_project, list_projects
+from control_plane.services.accounts.tokens import create_token, list_tokens, revoke_token
 from penstock.api.base import Page
 from penstock.api.tokens import NewToken, Project, ProjectRequest, Token, TokenRequest
 

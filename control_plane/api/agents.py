@@ -13,14 +13,14 @@ from control_plane.api.replies import plain_reply, secret_reply
 from control_plane.api.route import Route
 from control_plane.api.streams import CLOSING, Streams, wait_for
 from control_plane.lanes import in_lane
-from control_plane.services.assignments import assignment_list, node_generation
-from control_plane.services.commit_checkpoint import commit_checkpoint
+from control_plane.services.agents.assignments import assignment_list, node_generation
+from control_plane.services.agents.heartbeat import record_heartbeat
+from control_plane.services.agents.reports import record_reports
+from control_plane.services.checkpoints.commit import commit_checkpoint
 from control_plane.services.deps import Deps
-from control_plane.services.enrol_node import enrol_node, rotate_credential
-from control_plane.services.incarnations import begin_incarnation
-from control_plane.services.record_heartbeat import record_heartbeat
-from control_plane.services.record_logs import record_logs
-from control_plane.services.record_reports import record_reports
+from control_plane.services.logs.record import record_logs
+from control_plane.services.nodes.enrol import enrol_node, rotate_credential
+from control_plane.services.nodes.incarnations import begin_incarnation
 from control_plane.topics import node_topic
 from penstock.api.assignments import (
     AssignmentList,

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from control_plane.api.deps import Cursor, D, Limit, Ref, Retired, Viewer, Word
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
-from control_plane.services.read_nodes import get_chip, list_chip_types, list_chips
+from control_plane.services.nodes.read import get_chip, list_chip_types, list_chips
 from penstock.api.base import Page
 from penstock.api.chips import Chip, ChipType
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from control_plane.api.deps import Admin, Cursor, D, Limit, Ref
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
-from control_plane.services.read_cycles import get_cycle, list_cycles
+from control_plane.services.scheduling.read_cycles import get_cycle, list_cycles
 from penstock.api.base import Page
 from penstock.api.plans import Cycle
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from control_plane.api.deps import Cursor, D, Limit, Ref, Viewer
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
-from control_plane.services.read_endpoints import get_endpoint, list_endpoints
+from control_plane.services.endpoints.read import get_endpoint, list_endpoints
 from penstock.api.base import Page
 from penstock.api.endpoints import Endpoint
 from penstock.api.states import EndpointState

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from control_plane.errors import Denied, Unauthenticated
 from control_plane.ids import hash_secret
 from control_plane.lanes import in_lane
+from control_plane.services.accounts.tokens import Authenticated, authenticate, check_alive
 from control_plane.services.deps import Caller, Deps
-from control_plane.services.enrol_node import authenticate_node, check_join_token
-from control_plane.services.incarnations import check_incarnation
-from control_plane.services.tokens import Authenticated, authenticate, check_alive
+from control_plane.services.nodes.enrol import authenticate_node, check_join_token
+from control_plane.services.nodes.incarnations import check_incarnation
 from penstock.addresses import asked_from_here
 from penstock.api.assignments import INCARNATION_HEADER
 from penstock.api.states import Role

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from control_plane.api.deps import D, Viewer, public
 from control_plane.api.replies import plain_reply, reply
 from control_plane.api.route import Route
-from control_plane.services.read_health import readiness
+from control_plane.services.health.read import readiness
 from penstock import __version__
 from penstock.api.health import About, Alive, Readiness
 from penstock.api.tokens import Identity

@@ -15,8 +15,8 @@ from control_plane.api.route import Route
 from control_plane.api.sse import Batch, Stream, frame, stream_response, wants_stream
 from control_plane.lanes import in_lane
 from control_plane.services.deps import Caller
-from control_plane.services.log_positions import bad_position
-from control_plane.services.read_events import (
+from control_plane.services.jobs.read import get_job
+from control_plane.services.jobs.read_events import (
     EventBatch,
     events_after,
     job_events_after,
@@ -24,7 +24,7 @@ from control_plane.services.read_events import (
     list_job_events,
     newest_event,
 )
-from control_plane.services.read_jobs import get_job
+from control_plane.services.logs.positions import bad_position
 from control_plane.topics import EVENTS, job_topic
 from penstock.api.base import Page
 from penstock.api.jobs import Event

@@ -18,17 +18,17 @@ from control_plane.api.sse import SOON_S, Batch, Stream, frame, stream_response,
 from control_plane.api.streams import CLOSING, Streams, wait_for
 from control_plane.errors import Unavailable
 from control_plane.lanes import in_lane, in_streams
-from control_plane.services.follow_logs import (
+from control_plane.services.logs.follow import (
     LogFollower,
     Piece,
     Which,
     number_of,
     spot_of,
 )
-from control_plane.services.log_lines import Line
-from control_plane.services.log_positions import entries, seal
-from control_plane.services.log_text import Block, LogText, Part
-from control_plane.services.read_logs import Ask, follow_logs, log_text
+from control_plane.services.logs.lines import Line
+from control_plane.services.logs.positions import entries, seal
+from control_plane.services.logs.read import Ask, follow_logs, log_text
+from control_plane.services.logs.text import Block, LogText, Part
 from control_plane.topics import job_topic, log_topic
 from penstock.api.states import Role
 

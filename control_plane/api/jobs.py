@@ -20,19 +20,19 @@ from control_plane.api.deps import (
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
 from control_plane.errors import Invalid
-from control_plane.services.cancel_job import cancel_job
 from control_plane.services.deps import Caller, Deps
-from control_plane.services.explain_job import explain_job
-from control_plane.services.plan_job import plan_job
-from control_plane.services.read_jobs import (
+from control_plane.services.jobs.cancel import cancel_job
+from control_plane.services.jobs.explain import explain_job
+from control_plane.services.jobs.plan import plan_job
+from control_plane.services.jobs.read import (
     get_job,
     list_checkpoints,
     list_jobs,
     list_replicas,
     project_filter,
 )
-from control_plane.services.retry_job import retry_job
-from control_plane.services.submit_job import submit_job
+from control_plane.services.jobs.retry import retry_job
+from control_plane.services.jobs.submit import submit_job
 from control_plane.store.jobs import JobFilter
 from penstock.api.base import Page
 from penstock.api.errors import Violation

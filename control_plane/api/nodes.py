@@ -20,10 +20,10 @@ from control_plane.api.deps import (
 )
 from control_plane.api.replies import reply, secret_reply
 from control_plane.api.route import Route
+from control_plane.services.accounts.projects import create_join_token
 from control_plane.services.deps import Caller, Deps
-from control_plane.services.projects import create_join_token
-from control_plane.services.read_nodes import get_node, list_nodes
-from control_plane.services.set_intent import set_intent
+from control_plane.services.nodes.intent import set_intent
+from control_plane.services.nodes.read import get_node, list_nodes
 from penstock.api.base import Page
 from penstock.api.nodes import JoinToken, Node
 from penstock.api.states import NodeIntent

@@ -18,8 +18,8 @@ from control_plane.api.deps import (
 )
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
-from control_plane.services.put_queue import put_queue
-from control_plane.services.read_queues import get_queue, list_queues
+from control_plane.services.accounts.put_queue import put_queue
+from control_plane.services.accounts.read_queues import get_queue, list_queues
 from penstock.api.base import Page
 from penstock.api.queues import Queue, QueueLimits
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from control_plane.api.deps import Cursor, D, Limit, Ref, Viewer, Word
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
-from control_plane.services.read_jobs import get_replica, list_replicas
+from control_plane.services.jobs.read import get_replica, list_replicas
 from penstock.api.base import Page
 from penstock.api.jobs import Replica
 from penstock.api.states import ReplicaState

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from control_plane.services.deps import Deps
-from control_plane.services.lease_clock import TICK_S, LeaseTicker
+from control_plane.services.leases.clock import TICK_S, LeaseTicker
 from control_plane.threads import KeptThread
 
 

@@ -13,7 +13,7 @@ import structlog
 
 from control_plane.hub import Hub
 from control_plane.services.deps import Deps
-from control_plane.services.lead import Candidate, look_at_leader, resign, try_to_lead
+from control_plane.services.scheduling.lead import Candidate, look_at_leader, resign, try_to_lead
 from control_plane.threads import KeptThread
 from control_plane.topics import CYCLE
 

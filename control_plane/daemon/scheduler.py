@@ -15,11 +15,11 @@ from control_plane.daemon.leading import Leading
 from control_plane.errors import Conflict
 from control_plane.hub import Hub
 from control_plane.services.deps import Deps
-from control_plane.services.expire_leases import expire_leases
-from control_plane.services.give_up_servers import give_up_servers
-from control_plane.services.reconcile import reconcile
-from control_plane.services.run_cycle import run_cycle
-from control_plane.services.watch_nodes import watch_nodes
+from control_plane.services.endpoints.give_up import give_up_servers
+from control_plane.services.leases.expire import expire_leases
+from control_plane.services.nodes.watch import watch_nodes
+from control_plane.services.scheduling.cycle import run_cycle
+from control_plane.services.scheduling.reconcile import reconcile
 from control_plane.telemetry.metrics import Metrics
 from control_plane.threads import KeptThread
 from control_plane.topics import CYCLE

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from control_plane.services.read_routes import Route
+from control_plane.services.endpoints.routes import Route
 
 
 class Balancer:

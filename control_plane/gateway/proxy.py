@@ -20,8 +20,8 @@ from control_plane.gateway.relay import Relay, Upstream
 from control_plane.gateway.routes import Routes
 from control_plane.gateway.usage import UsageReader
 from control_plane.services.deps import Deps
-from control_plane.services.meter_tokens import Metered, meter_tokens
-from control_plane.services.read_routes import OpenModel, Route
+from control_plane.services.endpoints.routes import OpenModel, Route
+from control_plane.services.usage.meter_tokens import Metered, meter_tokens
 
 log = structlog.get_logger()
 

@@ -38,9 +38,9 @@ from control_plane.gateway.proxy import Ask, Proxy
 from control_plane.gateway.relay import unless_gone
 from control_plane.gateway.routes import Routes
 from control_plane.hub import Hub
+from control_plane.services.accounts.tokens import authenticate
 from control_plane.services.deps import Caller, Deps
-from control_plane.services.read_routes import OpenModel, known_types, wish_against
-from control_plane.services.tokens import authenticate
+from control_plane.services.endpoints.routes import OpenModel, known_types, wish_against
 from penstock.addresses import asked_from_here
 from penstock.api.states import Role
 from penstock.documents import DocumentError, Limits, parse_document

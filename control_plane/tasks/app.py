@@ -8,10 +8,10 @@ from typing import Final
 from celery import Celery
 
 from control_plane.deadlines import REDIS_CONNECT_S, REDIS_S
-from control_plane.services.deliver_webhook import Post, deliver_webhook
 from control_plane.services.deps import Deps
-from control_plane.services.forget_old import forget_old
-from control_plane.services.roll_up_usage import roll_up_usage
+from control_plane.services.usage.retention import forget_old
+from control_plane.services.usage.roll_up import roll_up_usage
+from control_plane.services.webhooks.deliver import Post, deliver_webhook
 
 DELIVER_WEBHOOK: Final = "penstock.deliver_webhook"
 ROLL_UP_USAGE: Final = "penstock.roll_up_usage"

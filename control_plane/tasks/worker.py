@@ -11,8 +11,8 @@ from celery import Celery
 from celery.worker import state as worker_state
 from kombu.exceptions import OperationalError
 
-from control_plane.services.deliver_webhook import due_deliveries
 from control_plane.services.deps import Deps
+from control_plane.services.webhooks.deliver import due_deliveries
 from control_plane.tasks.app import DELIVER_WEBHOOK, FORGET_OLD, ROLL_UP_USAGE
 from control_plane.threads import KeptThread
 

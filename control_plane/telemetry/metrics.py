@@ -29,7 +29,7 @@ KeyT = TypeVar("KeyT", bound=tuple[str, ...])
 
 
 class Counts(Protocol):
-    """`services.count_pool.PoolCounts`, as far as metrics need it."""
+    """`services.nodes.count.PoolCounts`, as far as metrics need it."""
 
     @property
     def jobs(self) -> Mapping[tuple[str, str], int]: ...

@@ -22,7 +22,7 @@ from typing import Any
 
 from control_plane.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
-from control_plane.services.bootstrap import bootstrap
+from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.deps import Deps
 from control_plane.store.engine import open_database
 from control_plane.store.log_store import LogStore

@@ -16,7 +16,7 @@ import pytest
 
 from agents.node import incarnation
 from control_plane.domain.lease import margin_s
-from control_plane.services.lease_clock import COMMIT_S, MAX_STEP_S
+from control_plane.services.leases.clock import COMMIT_S, MAX_STEP_S
 from penstock.api.assignments import INCARNATION_HEADER
 from penstock.api.jobs import Event, Job, Replica
 from penstock.api.states import NodeHealth

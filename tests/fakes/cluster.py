@@ -15,21 +15,21 @@ from unittest.mock import patch
 from sqlalchemy import select
 
 from control_plane.clock import ManualClock
+from control_plane.domain.leader_watch import LeaderWatch
 from control_plane.hub import Hub
-from control_plane.services import run_cycle as cycle_module
-from control_plane.services.cancel_job import cancel_job
+from control_plane.services.accounts.projects import create_join_token
 from control_plane.services.deps import Caller, Deps
-from control_plane.services.enrol_node import enrol_node
-from control_plane.services.expire_leases import expire_leases
-from control_plane.services.give_up_servers import give_up_servers
-from control_plane.services.lead import Candidate, try_to_lead
-from control_plane.services.leader_watch import LeaderWatch
-from control_plane.services.projects import create_join_token
-from control_plane.services.reconcile import reconcile
-from control_plane.services.run_cycle import run_cycle
-from control_plane.services.set_intent import set_intent
-from control_plane.services.submit_job import submit_job
-from control_plane.services.watch_nodes import watch_nodes
+from control_plane.services.endpoints.give_up import give_up_servers
+from control_plane.services.jobs.cancel import cancel_job
+from control_plane.services.jobs.submit import submit_job
+from control_plane.services.leases.expire import expire_leases
+from control_plane.services.nodes.enrol import enrol_node
+from control_plane.services.nodes.intent import set_intent
+from control_plane.services.nodes.watch import watch_nodes
+from control_plane.services.scheduling import cycle as cycle_module
+from control_plane.services.scheduling.cycle import run_cycle
+from control_plane.services.scheduling.lead import Candidate, try_to_lead
+from control_plane.services.scheduling.reconcile import reconcile
 from control_plane.store.models import Endpoint, Gang, Job, Lease, Node, Replica
 from penstock.api.assignments import EnrolRequest, Inventory
 from penstock.api.chips import ChipReport

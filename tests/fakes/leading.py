@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from control_plane.services.deps import Deps
-from control_plane.services.lead import Candidate, try_to_lead
+from control_plane.services.scheduling.lead import Candidate, try_to_lead
 
 
 def lead(deps: Deps, term_s: float = 3600.0) -> int | None:

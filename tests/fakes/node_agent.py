@@ -25,10 +25,10 @@ from agents.replicas.converge import (
     newest,
 )
 from control_plane.clock import ManualClock
-from control_plane.services.assignments import assignment_list, node_generation
+from control_plane.services.agents.assignments import assignment_list, node_generation
+from control_plane.services.agents.heartbeat import record_heartbeat
+from control_plane.services.agents.reports import record_reports
 from control_plane.services.deps import Deps
-from control_plane.services.record_heartbeat import record_heartbeat
-from control_plane.services.record_reports import record_reports
 from penstock.api.assignments import (
     Assignment,
     AssignmentList,

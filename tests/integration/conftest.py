@@ -23,9 +23,9 @@ from starlette.testclient import TestClient
 from control_plane.api.app import build_api
 from control_plane.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
-from control_plane.services.bootstrap import bootstrap
+from control_plane.services.accounts.bootstrap import bootstrap
+from control_plane.services.accounts.tokens import ensure_admin
 from control_plane.services.deps import Deps
-from control_plane.services.tokens import ensure_admin
 from control_plane.store.engine import open_database
 from control_plane.store.log_store import LogStore
 from control_plane.store.migrate import migrate

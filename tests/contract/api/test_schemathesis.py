@@ -19,9 +19,9 @@ from control_plane.api.app import build_api
 from control_plane.clock import SystemClock
 from control_plane.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
-from control_plane.services.bootstrap import bootstrap
+from control_plane.services.accounts.bootstrap import bootstrap
+from control_plane.services.accounts.tokens import ensure_admin
 from control_plane.services.deps import Deps, Rules
-from control_plane.services.tokens import ensure_admin
 from control_plane.store.engine import open_database
 from control_plane.store.log_store import LogStore
 from control_plane.store.migrate import migrate

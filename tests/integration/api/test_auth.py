@@ -13,8 +13,8 @@ from control_plane.api.deps import NODE, PUBLIC
 from control_plane.api.gate import REMEMBER_S
 from control_plane.api.route import policy_of
 from control_plane.clock import ManualClock
+from control_plane.services.accounts.tokens import ensure_admin
 from control_plane.services.deps import Deps
-from control_plane.services.tokens import ensure_admin
 from penstock.api.states import Role
 from tests.integration.api.world import headers, join, new_project, new_token
 

@@ -16,10 +16,10 @@ from structlog.testing import capture_logs
 from control_plane.api.app import build_api
 from control_plane.clock import ManualClock
 from control_plane.hub import Hub
-from control_plane.services import read_health
 from control_plane.services.deps import Deps
-from control_plane.services.lead import resign
-from control_plane.services.storage_probe import StorageProbe
+from control_plane.services.health import read as read_health
+from control_plane.services.scheduling.lead import resign
+from control_plane.store.storage_probe import StorageProbe
 from control_plane.store.unit_of_work import Store
 from penstock import __version__
 from tests.fakes.leading import lead

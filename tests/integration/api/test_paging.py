@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from control_plane.services.deps import Deps
-from control_plane.services.run_cycle import run_cycle
+from control_plane.services.scheduling.cycle import run_cycle
 from tests.fakes.leading import lead
 from tests.integration.api.world import chip, headers, join, new_project, place, submit
 

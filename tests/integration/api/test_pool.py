@@ -11,8 +11,8 @@ from sqlalchemy import event
 from starlette.testclient import TestClient
 
 from control_plane.clock import ManualClock
-from control_plane.services.count_pool import count_pool
 from control_plane.services.deps import Deps
+from control_plane.services.nodes.count import count_pool
 from penstock.api.assignments import SpeedReport
 from tests.integration.api.world import GIB, chip, join, place, submit
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 from starlette.testclient import TestClient
 
 from control_plane.services.deps import Deps
-from control_plane.services.place_gang import place_gang
-from control_plane.services.settle import settle_job
+from control_plane.services.gangs.settle import settle_job
+from control_plane.services.scheduling.place_gang import place_gang
 from control_plane.store.unit_of_work import Transaction
 from scheduler.model import ChipId, NodeId, Seat
 

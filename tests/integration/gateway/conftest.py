@@ -15,9 +15,9 @@ from fastapi import FastAPI
 
 from control_plane.clock import ManualClock
 from control_plane.gateway.router import Gateway
+from control_plane.services.accounts.projects import create_project
+from control_plane.services.accounts.tokens import create_token
 from control_plane.services.deps import Deps
-from control_plane.services.projects import create_project
-from control_plane.services.tokens import create_token
 from penstock.api.assignments import Observation, ReportRequest, SpeedReport
 from penstock.api.states import ReplicaState, Role
 from penstock.api.tokens import ProjectRequest, TokenRequest

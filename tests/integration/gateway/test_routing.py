@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from control_plane.services.read_endpoints import list_endpoints
-from control_plane.services.tokens import create_token
+from control_plane.services.accounts.tokens import create_token
+from control_plane.services.endpoints.read import list_endpoints
 from penstock.api.states import JobState, Role
 from penstock.api.tokens import TokenRequest
 from tests.fakes.cluster import ADMIN, BIG, SMALL, a_server

@@ -16,9 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import func, select
 
 from control_plane.errors import Conflict
-from control_plane.services.incarnations import begin_incarnation
-from control_plane.services.record_heartbeat import record_heartbeat
-from control_plane.services.roll_up_usage import roll_up_usage
+from control_plane.services.agents.heartbeat import record_heartbeat
+from control_plane.services.nodes.incarnations import begin_incarnation
+from control_plane.services.usage.roll_up import roll_up_usage
 from control_plane.store.models import Usage
 from control_plane.store.unit_of_work import Store
 from penstock.api.assignments import BeginRequest, HeldRun

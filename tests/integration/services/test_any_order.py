@@ -13,7 +13,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from control_plane.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
-from control_plane.services.bootstrap import bootstrap
+from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.deps import Deps
 from control_plane.store.log_store import LogStore
 from control_plane.store.models import Base

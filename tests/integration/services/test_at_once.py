@@ -10,8 +10,8 @@ from itertools import count
 
 from control_plane.domain.job import LIVE
 from control_plane.errors import Conflict, NotFound, Unavailable
-from control_plane.services.roll_up_usage import roll_up_usage
-from control_plane.services.run_cycle import run_cycle
+from control_plane.services.scheduling.cycle import run_cycle
+from control_plane.services.usage.roll_up import roll_up_usage
 from penstock.api.states import ExitReason, NodeIntent
 from tests.fakes.cluster import BIG, SMALL, Cluster, a_gang, a_server, a_task
 from tests.fakes.node_agent import FakeAgent

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from control_plane.errors import Invalid
-from control_plane.services.commit_checkpoint import commit_checkpoint
-from control_plane.services.projects import create_project
-from control_plane.services.retry_job import retry_job
+from control_plane.services.accounts.projects import create_project
+from control_plane.services.checkpoints.commit import commit_checkpoint
+from control_plane.services.jobs.retry import retry_job
 from penstock.api.assignments import Assignment, CheckpointCommit
 from penstock.api.states import ExitReason, JobState
 from penstock.api.tokens import ProjectRequest

@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 
 from control_plane.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
-from control_plane.services.bootstrap import bootstrap
+from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.deps import Deps
-from control_plane.services.roll_up_usage import roll_up_usage
+from control_plane.services.usage.roll_up import roll_up_usage
 from control_plane.store.engine import Database
 from control_plane.store.log_store import LogStore
 from control_plane.store.models import Base, Usage

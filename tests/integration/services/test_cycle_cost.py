@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from control_plane.services import commit_plan
+from control_plane.services.scheduling import commit_plan
 from penstock.api.states import JobState
 from tests.fakes.cluster import BIG, Cluster, a_server, a_task
 from tests.integration.services.invariants import broken

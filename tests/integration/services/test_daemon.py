@@ -16,9 +16,9 @@ from control_plane.daemon import scheduler as module
 from control_plane.daemon.leading import Leading
 from control_plane.daemon.scheduler import SchedulerDaemon
 from control_plane.hub import Hub
-from control_plane.services.count_pool import count_pool
 from control_plane.services.deps import Deps
-from control_plane.services.run_cycle import run_cycle
+from control_plane.services.nodes.count import count_pool
+from control_plane.services.scheduling.cycle import run_cycle
 from control_plane.store.models import Leader
 from control_plane.store.unit_of_work import Transaction
 from control_plane.telemetry.metrics import Metrics

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from control_plane import deadlines
 from control_plane.errors import Unavailable
 from control_plane.services.deps import Deps
-from control_plane.services.read_health import readiness
+from control_plane.services.health.read import readiness
 from control_plane.store import engine, postgres, turns
 from control_plane.store.engine import Lane, waited_for_lock
 from control_plane.store.unit_of_work import Transaction

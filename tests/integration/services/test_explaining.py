@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from control_plane.services.accounts.projects import create_project
 from control_plane.services.deps import Caller
-from control_plane.services.explain_job import explain_job
-from control_plane.services.plan_job import plan_job
-from control_plane.services.projects import create_project
-from control_plane.services.read_cycles import list_cycles
-from control_plane.services.read_events import list_job_events
-from control_plane.services.read_jobs import get_job
-from control_plane.services.submit_job import submit_job
+from control_plane.services.jobs.explain import explain_job
+from control_plane.services.jobs.plan import plan_job
+from control_plane.services.jobs.read import get_job
+from control_plane.services.jobs.read_events import list_job_events
+from control_plane.services.jobs.submit import submit_job
+from control_plane.services.scheduling.read_cycles import list_cycles
 from penstock.api.plans import Explanation
 from penstock.api.specs import JobSpec
 from penstock.api.states import ExitReason, JobState, Role

@@ -7,12 +7,12 @@ from collections.abc import Collection
 import pytest
 
 from control_plane.errors import Conflict
-from control_plane.services.assignments import assignment_list
-from control_plane.services.enrol_node import authenticate_node, enrol_node
-from control_plane.services.incarnations import begin_incarnation
-from control_plane.services.projects import create_join_token
-from control_plane.services.read_nodes import get_node
-from control_plane.services.record_heartbeat import record_heartbeat
+from control_plane.services.accounts.projects import create_join_token
+from control_plane.services.agents.assignments import assignment_list
+from control_plane.services.agents.heartbeat import record_heartbeat
+from control_plane.services.nodes.enrol import authenticate_node, enrol_node
+from control_plane.services.nodes.incarnations import begin_incarnation
+from control_plane.services.nodes.read import get_node
 from penstock.api.assignments import BeginRequest, EnrolRequest, HeartbeatRequest, HeldRun
 from penstock.api.states import JobState
 from penstock.api.tokens import JoinTokenRequest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from control_plane.services.commit_checkpoint import commit_checkpoint
-from control_plane.services.read_jobs import get_job
+from control_plane.services.checkpoints.commit import commit_checkpoint
+from control_plane.services.jobs.read import get_job
 from control_plane.topics import CYCLE, node_topic
 from penstock.api.assignments import CheckpointCommit, Failure
 from penstock.api.states import ExitReason, JobState, ReplicaState

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import func, select
 
 from control_plane.domain.lease import margin_s
-from control_plane.services.assignments import assignment_list
+from control_plane.services.agents.assignments import assignment_list
 from control_plane.services.deps import Deps
-from control_plane.services.lease_clock import IDLE_TICK_S, MAX_STEP_S, LeaseTicker
-from control_plane.services.roll_up_usage import roll_up_usage
+from control_plane.services.leases.clock import IDLE_TICK_S, MAX_STEP_S, LeaseTicker
+from control_plane.services.usage.roll_up import roll_up_usage
 from control_plane.store.models import Lease, Usage
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ExitReason, JobState, LeaseState

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from control_plane.errors import Conflict
-from control_plane.services.commit_checkpoint import commit_checkpoint
-from control_plane.services.expire_leases import expire_leases
-from control_plane.services.record_heartbeat import record_heartbeat
+from control_plane.services.agents.heartbeat import record_heartbeat
+from control_plane.services.checkpoints.commit import commit_checkpoint
+from control_plane.services.leases.expire import expire_leases
 from control_plane.store.models import Replica
 from penstock.api.assignments import CheckpointCommit, HeartbeatRequest, HeldReplica
 from penstock.api.states import ExitReason, JobState, ReplicaState

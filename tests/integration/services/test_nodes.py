@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 
 from control_plane.errors import Conflict, Unauthenticated
-from control_plane.services.assignments import assignment_list
-from control_plane.services.enrol_node import authenticate_node, enrol_node, rotate_credential
-from control_plane.services.projects import create_join_token
-from control_plane.services.read_nodes import list_chip_types, list_chips
-from control_plane.services.record_heartbeat import record_heartbeat
+from control_plane.services.accounts.projects import create_join_token
+from control_plane.services.agents.assignments import assignment_list
+from control_plane.services.agents.heartbeat import record_heartbeat
+from control_plane.services.nodes.enrol import authenticate_node, enrol_node, rotate_credential
+from control_plane.services.nodes.read import list_chip_types, list_chips
 from penstock.api.assignments import EnrolRequest, HeartbeatReply, HeartbeatRequest, Inventory
 from penstock.api.chips import ChipSample
 from penstock.api.states import ChipHealth, JobState, NodeIntent

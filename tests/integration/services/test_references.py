@@ -9,23 +9,23 @@ import pytest
 from sqlalchemy import update
 
 from control_plane.errors import Conflict, Invalid, NotFound
-from control_plane.services.cancel_job import cancel_job
-from control_plane.services.commit_checkpoint import commit_checkpoint
-from control_plane.services.explain_job import explain_job
-from control_plane.services.follow_logs import Which
-from control_plane.services.log_text import Part
-from control_plane.services.projects import create_project
-from control_plane.services.put_queue import put_queue
-from control_plane.services.read_endpoints import get_endpoint
-from control_plane.services.read_events import list_job_events
-from control_plane.services.read_jobs import get_job, list_checkpoints, list_jobs, list_replicas
-from control_plane.services.read_logs import Ask, log_text
-from control_plane.services.read_nodes import get_node, list_chips
-from control_plane.services.read_queues import get_queue
-from control_plane.services.retry_job import retry_job
-from control_plane.services.set_intent import set_intent
-from control_plane.services.submit_job import submit_job
-from control_plane.services.tokens import create_token, revoke_token
+from control_plane.services.accounts.projects import create_project
+from control_plane.services.accounts.put_queue import put_queue
+from control_plane.services.accounts.read_queues import get_queue
+from control_plane.services.accounts.tokens import create_token, revoke_token
+from control_plane.services.checkpoints.commit import commit_checkpoint
+from control_plane.services.endpoints.read import get_endpoint
+from control_plane.services.jobs.cancel import cancel_job
+from control_plane.services.jobs.explain import explain_job
+from control_plane.services.jobs.read import get_job, list_checkpoints, list_jobs, list_replicas
+from control_plane.services.jobs.read_events import list_job_events
+from control_plane.services.jobs.retry import retry_job
+from control_plane.services.jobs.submit import submit_job
+from control_plane.services.logs.follow import Which
+from control_plane.services.logs.read import Ask, log_text
+from control_plane.services.logs.text import Part
+from control_plane.services.nodes.intent import set_intent
+from control_plane.services.nodes.read import get_node, list_chips
 from control_plane.store.jobs import JobFilter
 from control_plane.store.models import Endpoint, Job, Node
 from penstock.api.assignments import CheckpointCommit

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from control_plane.errors import Conflict
-from control_plane.services.explain_job import explain_job
-from control_plane.services.read_endpoints import get_endpoint
-from control_plane.services.read_routes import read_routes
+from control_plane.services.endpoints.read import get_endpoint
+from control_plane.services.endpoints.routes import read_routes
+from control_plane.services.jobs.explain import explain_job
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ExitReason, JobState, ReplicaState
 from tests.fakes.cluster import ADMIN, BIG, Cluster, a_server

@@ -6,7 +6,7 @@ import pytest
 
 from control_plane.domain.lease import over_at
 from control_plane.errors import Conflict
-from control_plane.services.explain_job import explain_job
+from control_plane.services.jobs.explain import explain_job
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ExitReason, JobState, NodeIntent
 from tests.fakes.cluster import ADMIN, BIG, Cluster, a_gang, a_server, a_task

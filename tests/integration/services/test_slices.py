@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 
 from control_plane.errors import Conflict
 from control_plane.launchers.base import Launch, Launcher
-from control_plane.services import commit_plan
-from control_plane.services.run_cycle import run_cycle
+from control_plane.services.scheduling import commit_plan
+from control_plane.services.scheduling.cycle import run_cycle
 from control_plane.store.models import Cycle, Gang, Lease
 from control_plane.store.unit_of_work import Store, Transaction
 from penstock.api.states import JobState, NodeIntent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from control_plane.errors import Conflict
-from control_plane.services.cancel_job import cancel_job
+from control_plane.services.jobs.cancel import cancel_job
 from penstock.api.states import ExitReason, JobState, NodeIntent, ReplicaState
 from tests.fakes.cluster import ADMIN, Cluster, a_gang, a_task
 

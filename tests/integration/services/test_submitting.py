@@ -10,10 +10,10 @@ from typing import TypeVar
 import pytest
 
 from control_plane.errors import Conflict, Denied, NotFound
+from control_plane.services.accounts.projects import create_project
 from control_plane.services.deps import Caller
-from control_plane.services.projects import create_project
-from control_plane.services.retry_job import retry_job
-from control_plane.services.submit_job import submit_job
+from control_plane.services.jobs.retry import retry_job
+from control_plane.services.jobs.submit import submit_job
 from penstock.api.specs import JobSpec
 from penstock.api.states import JobState, Role
 from penstock.api.tokens import ProjectRequest

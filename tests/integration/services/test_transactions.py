@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from control_plane.services.expire_leases import expire_leases
-from control_plane.services.record_heartbeat import record_heartbeat
+from control_plane.services.agents.heartbeat import record_heartbeat
+from control_plane.services.leases.expire import expire_leases
 from control_plane.store.leases import Leases
 from control_plane.store.models import Project
 from control_plane.store.unit_of_work import MAX_TRIES, LostRace, Transaction

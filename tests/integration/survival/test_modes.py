@@ -13,8 +13,8 @@ import pytest
 
 from agents.node import identity
 from agents.runtimes.process.supervisor import files
+from control_plane.services.accounts.tokens import ensure_admin
 from control_plane.services.deps import Deps
-from control_plane.services.tokens import ensure_admin
 from penstock.private_files import tighten, write_private
 from tests.integration.agents.supervised import Supervised
 

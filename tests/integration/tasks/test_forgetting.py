@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from control_plane.services import forget_old as module
-from control_plane.services.forget_old import forget_old
+from control_plane.services.usage import retention as module
+from control_plane.services.usage.retention import forget_old
 from control_plane.store.engine import Database
 from control_plane.store.models import Cycle, Delivery, Event, IdempotencyKey, Job
 from control_plane.store.unit_of_work import Store, Transaction

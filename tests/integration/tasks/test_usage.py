@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
-from control_plane.services import roll_up_usage as module
-from control_plane.services.meter_tokens import Metered, meter_tokens
-from control_plane.services.roll_up_usage import hours, roll_up_usage
+from control_plane.services.usage import roll_up as module
+from control_plane.services.usage.meter_tokens import Metered, meter_tokens
+from control_plane.services.usage.roll_up import hours, roll_up_usage
 from control_plane.store.models import Lease, TokenUsage, Usage
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import LeaseState

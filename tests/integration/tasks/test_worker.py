@@ -17,8 +17,8 @@ from celery.worker.consumer import Consumer
 from sqlalchemy import select
 
 from control_plane.domain.retries import MOST_BACKOFF_S
-from control_plane.services.deliver_webhook import CLAIM_S, MAX_TRIES, deliver_webhook
-from control_plane.services.roll_up_usage import roll_up_usage
+from control_plane.services.usage.roll_up import roll_up_usage
+from control_plane.services.webhooks.deliver import CLAIM_S, MAX_TRIES, deliver_webhook
 from control_plane.store.models import Delivery, Usage
 from control_plane.tasks import worker as module
 from control_plane.tasks.app import build_tasks

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.gateway.balancer import Balancer
-from control_plane.services.read_routes import Route
+from control_plane.services.endpoints.routes import Route
 
 
 def test_nobody_is_chosen_where_nobody_is() -> None:

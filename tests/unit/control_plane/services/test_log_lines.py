@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.errors import Invalid
-from control_plane.services import log_lines
-from control_plane.services.log_lines import BLOCK_BYTES, Line, next_lines, tail_start
-from control_plane.services.log_positions import Spot, decode, encode
+from control_plane.services.logs import lines as log_lines
+from control_plane.services.logs.lines import BLOCK_BYTES, Line, next_lines, tail_start
+from control_plane.services.logs.positions import Spot, decode, encode
 from control_plane.store.listing import LogEnd
 
 BLOCK = 256

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from control_plane.services.log_patience import (
+from control_plane.services.logs.waiting import (
     BLIND_PATIENCE_S,
     PATIENCE_S,
     LogPatience,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from control_plane.services.count_pool import PoolCounts
+from control_plane.services.nodes.count import PoolCounts
 from control_plane.telemetry.metrics import Metrics
 
 NOTHING = PoolCounts({}, {}, {}, {}, {}, {}, {}, {}, {}, {})

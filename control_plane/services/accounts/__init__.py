@@ -1,0 +1,1 @@
+"""Projects, tokens and queues: who may ask, and where jobs wait."""

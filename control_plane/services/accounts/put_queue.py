@@ -1,0 +1,77 @@
+"""Makes a queue, or changes how many chips its jobs may hold."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from control_plane.errors import Invalid, PreconditionFailed
+from control_plane.ids import new_id
+from control_plane.services.deps import Caller, Deps
+from control_plane.services.nodes.chip_types import ANY, chip_types, unknown_chip
+from control_plane.store.models import Queue
+from control_plane.store.unit_of_work import Transaction
+from control_plane.topics import CYCLE
+from penstock.api.errors import Violation
+from penstock.api.ids import NAME_LIKE_ID, noun_of
+from penstock.api.queues import QueueLimits
+from penstock.api.specs import MAX_CHIPS
+from penstock.api.states import Role
+from penstock.documents import escape_pointer
+
+
+def put_queue(
+    deps: Deps, caller: Caller, name: str, wanted: QueueLimits, if_match: str | None
+) -> bool:
+    """True if the queue is new. Administrators only. `if_match` is the version that the caller
+    saw; raises PreconditionFailed when another one stands now, Invalid for an unknown chip type.
+    """
+    caller.require(Role.ADMIN)
+    now = deps.clock.now()
+
+    def work(tx: Transaction) -> bool:
+        _check(tx, wanted)
+        row = tx.queues.find(name)
+        _check_version(row, name, if_match)
+        tx.hints.add(CYCLE)
+        if row is None and noun_of(name) is not None:
+            raise Invalid(f"the name of a new queue {NAME_LIKE_ID}", code="bad_name")
+        if row is None:
+            row = Queue(id=new_id("queue"), name=name, limits={}, created_at=now, version=0)
+            tx.queues.add(row)
+            _write(tx, row, wanted, caller, now)
+            return True
+        _write(tx, row, wanted, caller, now)
+        return False
+
+    return deps.run(work)
+
+
+def _write(tx: Transaction, row: Queue, wanted: QueueLimits, caller: Caller, now: datetime) -> None:
+    row.limits = dict(wanted.limits)
+    row.version += 1
+    words = ", ".join(f"{kind}: {most}" for kind, most in sorted(wanted.limits.items())) or "none"
+    message = f"limits of queue {row.name} set by {caller.name}: {words}"
+    tx.events.append("queue", row.id, None, "queue.limits", message, now)
+
+
+def _check_version(row: Queue | None, name: str, if_match: str | None) -> None:
+    if if_match is None or (row is not None and if_match in ("*", str(row.version))):
+        return
+    raise PreconditionFailed(
+        f"queue {name} changed meanwhile" if row else f"there is no queue {name} yet",
+        hint="read it again and decide anew",
+    )
+
+
+def _check(tx: Transaction, wanted: QueueLimits) -> None:
+    allowed = [ANY, *chip_types(tx)]
+    found = []
+    for kind, most in wanted.limits.items():
+        pointer = f"/limits/{escape_pointer(kind)}"
+        if kind not in allowed:
+            found.append(unknown_chip(pointer, kind, allowed))
+        elif not 0 <= most <= MAX_CHIPS:
+            message = f"must be between 0 and {MAX_CHIPS}"
+            found.append(Violation(pointer=pointer, message=message, received=most))
+    if found:
+        raise Invalid(found[0].message, violations=found)

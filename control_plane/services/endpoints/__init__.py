@@ -1,0 +1,1 @@
+"""Stable addresses of serving jobs, and the replicas behind them."""

@@ -1,0 +1,63 @@
+"""Derives the state of each open endpoint from its ready replicas."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from control_plane.domain import endpoint as domain
+from control_plane.domain.job import TERMINAL
+from control_plane.services.deps import Deps
+from control_plane.services.gangs.last_attempt import troubles
+from control_plane.services.gangs.moves import move_endpoint
+from control_plane.store.models import Endpoint
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.states import EndpointState, NodeHealth, ReplicaState
+
+
+def refresh_endpoints(deps: Deps) -> None:
+    """Writes only where something changed."""
+    with deps.store.read() as tx:
+        due = [
+            row.id for row in tx.endpoints.open() if _derived(tx, row) != (row.state, row.message)
+        ]
+    for endpoint_id in due:
+        deps.run(partial(_refresh, deps=deps, endpoint_id=endpoint_id))
+
+
+def ready_replicas(tx: Transaction, job_id: str) -> list[str]:
+    """Replicas of the job that answer and whose node is heard of."""
+    replicas = [
+        replica
+        for replica in tx.replicas.of_jobs([job_id])
+        if replica.ready and replica.state == ReplicaState.RUNNING and replica.desired == "run"
+    ]
+    nodes = tx.nodes.many({replica.node_id for replica in replicas})
+    return [replica.id for replica in replicas if nodes[replica.node_id].health == NodeHealth.READY]
+
+
+def _refresh(tx: Transaction, deps: Deps, endpoint_id: str) -> None:
+    row = tx.endpoints.get(endpoint_id)
+    if row is None:
+        return
+    state, message = _derived(tx, row)
+    if state != row.state:
+        move_endpoint(tx, row, state, state, message, deps.clock.now())
+    elif message != row.message:
+        row.message = message
+
+
+def _derived(tx: Transaction, row: Endpoint) -> tuple[EndpointState, str]:
+    num_ready = len(ready_replicas(tx, row.job_id))
+    job = tx.jobs.get(row.job_id)
+    ended = job is None or job.state in TERMINAL
+    state = domain.derive(EndpointState(row.state), num_ready, row.num_replicas, ended)
+    message = f"{num_ready} of {row.num_replicas} replicas are ready"
+    if num_ready < row.num_replicas:
+        message = "; ".join([message, *_troubles(tx, row.job_id)])
+    return state, message
+
+
+def _troubles(tx: Transaction, job_id: str) -> list[str]:
+    """Why replicas that do not answer do not, as far as an attempt of theirs has ended."""
+    answering = {it.gang_id for it in tx.replicas.of_jobs([job_id]) if it.ready}
+    return troubles(it for it in tx.jobs.gangs(job_id) if it.id not in answering)

@@ -1,0 +1,34 @@
+"""What follows from the end of a job: its endpoint closes, its webhook becomes due."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from control_plane.ids import new_id
+from control_plane.services.gangs.moves import move_endpoint
+from control_plane.store.models import Delivery, Job
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.states import EndpointState
+
+
+def end_job(tx: Transaction, job: Job, now: datetime) -> None:
+    """Part of the transaction that ends the job, so that nothing is lost in between."""
+    endpoint = tx.endpoints.of_job(job.id)
+    if endpoint is not None:
+        message = f"the serving job {job.name} is {job.state}: {job.message}"
+        move_endpoint(tx, endpoint, EndpointState.CLOSED, job.reason, message, now)
+    webhook = (job.spec.get("notify") or {}).get("webhook")
+    if webhook:
+        tx.history.add(_delivery(job, webhook, now))
+
+
+def _delivery(job: Job, url: str, now: datetime) -> Delivery:
+    body = {
+        "event": "job.ended", "job": job.id, "name": job.name, "project": job.project,
+        "state": job.state, "reason": job.reason, "message": job.message,
+        "exit_code": job.exit_code, "ended_at": now.isoformat(),
+    }  # fmt: skip
+    return Delivery(
+        id=new_id("delivery"), project_id=job.project_id, job_id=job.id, url=url, body=body,
+        state="pending", num_tries=0, next_at=now, last_error="", created_at=now,
+    )  # fmt: skip

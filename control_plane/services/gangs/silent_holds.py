@@ -1,0 +1,75 @@
+"""Says what a node that is not heard of still holds, until when, and what comes then. A lease is
+never cut short: what runs there cannot be seen to have ended before.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from control_plane.domain.lease import over_at
+from control_plane.services.gangs.replica_message import first_few
+from control_plane.services.gangs.verdict import outcome_if_lost
+from control_plane.store.models import Gang, Job, Lease, Node, Replica
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.states import JobType, NodeHealth, Outcome
+
+_SILENT: Final = (NodeHealth.SUSPECT, NodeHealth.LOST)
+_TIME: Final = "%Y-%m-%d %H:%M:%S UTC"
+_THEN: Final[Mapping[str, str]] = {
+    Outcome.SUCCEEDED: "the job ends",
+    Outcome.FAILED: "the job is given up",
+    Outcome.CANCELLED: "its cancellation is done",
+}
+
+
+def silent_holds(tx: Transaction, job: Job, gangs: Sequence[Gang], now: datetime) -> list[str]:
+    """Of the job's present attempts, for example `rank 0 is on node a, unheard of since 2026-03-01
+    12:00:00 UTC; its lease ends at 2026-03-01 12:05:11 UTC, then the job starts elsewhere`.
+    """
+    present = {(gang.id, gang.attempt): gang for gang in gangs}
+    held: dict[tuple[str, str], list[Replica]] = defaultdict(list)
+    for replica in tx.replicas.of_jobs([job.id]):
+        if (replica.gang_id, replica.attempt) in present:
+            held[replica.gang_id, replica.node_id].append(replica)
+    nodes = tx.nodes.many({node_id for _, node_id in held})
+    leases = {lease.replica_id: lease for lease in tx.leases.held_by_jobs([job.id])}
+    told = []
+    for (_, node_id), there in sorted(held.items()):
+        of_them = [leases[it.id] for it in there if it.id in leases]
+        if nodes[node_id].health in _SILENT and of_them:
+            gang = present[there[0].gang_id, there[0].attempt]
+            outcome = gang.outcome or outcome_if_lost(tx, job, gang, there[0], now)
+            then = _THEN.get(outcome, "the job starts elsewhere")
+            who = _who(job, there)
+            told.append(
+                f"{who} on {_unheard(nodes[node_id])}; {_ends(tx, of_them, now)}, then {then}"
+            )
+    return told
+
+
+def silent_node_holds(tx: Transaction, node: Node, now: datetime) -> str | None:
+    """The same of all that a node holds; None for one that is heard of, or holds nothing."""
+    leases = tx.leases.held_on(node.id)
+    return (
+        f"{_unheard(node)}; {_ends(tx, leases, now)}" if node.health in _SILENT and leases else None
+    )
+
+
+def _who(job: Job, replicas: Sequence[Replica]) -> str:
+    if job.type == JobType.SERVE:
+        return f"replica {replicas[0].gang_index} is"
+    ranks = first_few([str(rank) for rank in sorted(it.rank for it in replicas)])
+    return f"rank {ranks} is" if len(replicas) == 1 else f"ranks {ranks} are"
+
+
+def _unheard(node: Node) -> str:
+    return f"node {node.name}, unheard of since {node.last_heartbeat_at or node.created_at:{_TIME}}"
+
+
+def _ends(tx: Transaction, leases: Sequence[Lease], now: datetime) -> str:
+    last = (now - tx.lease_time) + max(over_at(lease.expires_at, lease.ttl_s) for lease in leases)
+    which = "its lease ends" if len(leases) == 1 else "the last of its leases ends"
+    return f"{which} at {last:{_TIME}}"

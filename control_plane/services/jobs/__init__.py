@@ -1,0 +1,1 @@
+"""What users submit: from the submit to the answer why it waits."""

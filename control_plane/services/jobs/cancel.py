@@ -1,0 +1,61 @@
+"""Ends a job because a user said so. Cancelling a cancelled job changes nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from control_plane.domain.job import TERMINAL
+from control_plane.errors import Conflict
+from control_plane.services.deps import Caller, Deps
+from control_plane.services.gangs.moves import move_gang
+from control_plane.services.gangs.settle import settle_job, stop_gang
+from control_plane.services.references import ambiguous, not_found
+from control_plane.store.models import Job
+from control_plane.store.references import Ambiguous
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.states import ExitReason, JobState, Outcome, Role
+
+
+def cancel_job(deps: Deps, caller: Caller, ref: str, because: str | None = None) -> str:
+    """The job's id. A job that ended otherwise cannot be cancelled any more: Conflict.
+
+    `because` goes into the job's message, for whoever wonders later.
+    """
+    caller.require(Role.MEMBER)
+    now = deps.clock.now()
+    message = f"cancelled by {caller.name}" + (f": {because}" if because else "")
+
+    def work(tx: Transaction) -> str:
+        job = find_job(tx, caller, ref)
+        if job.state in TERMINAL and job.state != JobState.CANCELLED:
+            raise Conflict(f"job {job.name} has ended: {job.state}", code="job_ended")
+        job.cancel_requested = True
+        _cancel_gangs(tx, job, message, now)
+        settle_job(tx, job, now)
+        return job.id
+
+    return deps.run(work)
+
+
+def find_job(tx: Transaction, caller: Caller, ref: str) -> Job:
+    """By id or name within what the caller sees. Raises NotFound, Conflict for a name that stands
+    for jobs of several projects.
+    """
+    try:
+        job = tx.jobs.find(ref, caller.sees)
+    except Ambiguous as found:
+        raise ambiguous("job", ref, found) from found
+    if job is None:
+        raise not_found("job", ref, hint="list them: penstock job list")
+    return job
+
+
+def _cancel_gangs(tx: Transaction, job: Job, message: str, now: datetime) -> None:
+    for gang in tx.jobs.gangs(job.id):
+        if gang.state == JobState.QUEUED:
+            gang.outcome = Outcome.CANCELLED
+            move_gang(tx, job, gang, JobState.CANCELLED, "cancelled", message, now)
+        elif gang.state not in TERMINAL:
+            gang.exit_reason = ExitReason.STOPPED
+            stop_gang(tx, job, gang, Outcome.CANCELLED, "cancelled", message, now)
+            gang.reason, gang.message = "cancelled", message

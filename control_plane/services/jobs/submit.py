@@ -1,0 +1,144 @@
+"""Takes in a job: resolves it, and commits it as queued with its event before answering."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from control_plane.errors import Conflict, QuotaExceeded
+from control_plane.ids import new_id
+from control_plane.services.deps import Caller, Deps
+from control_plane.services.jobs.check_spec import check_spec
+from control_plane.services.jobs.idempotency import made_before, remember
+from control_plane.services.jobs.resolve_work import resolve_work
+from control_plane.services.references import not_found
+from control_plane.store.models import Endpoint, Gang, Job, Project
+from control_plane.store.unit_of_work import Transaction
+from control_plane.topics import CYCLE
+from penstock.api.specs import JobSpec
+from penstock.api.states import EndpointState, JobState, Role
+
+DEFAULT_PROJECT = "default"
+
+
+def submit_job(
+    deps: Deps, caller: Caller, spec: JobSpec, idempotency_key: str | None
+) -> tuple[str, bool]:
+    """(job id, whether it is new). The same key with the same body is the same job.
+
+    Raises Conflict for a key with another body and for a name that a live job has, NotFound for
+    a project the caller does not see, Invalid for a spec that can never mean anything.
+    """
+    caller.require(Role.MEMBER)
+    now, body = deps.clock.now(), spec.model_dump_json()
+
+    def work(tx: Transaction) -> tuple[str, bool]:
+        project = find_project(tx, caller, spec.project)
+        known = made_before(tx, project, idempotency_key, body)
+        if known is not None:
+            return known, False
+        job = make_job(tx, deps, caller, project, spec, now)
+        remember(tx, idempotency_key, body, job, now)
+        return job.id, True
+
+    return deps.run(work)
+
+
+def make_job(
+    tx: Transaction, deps: Deps, caller: Caller, project: Project, spec: JobSpec, now: datetime,
+    retry_of: str | None = None,
+) -> Job:  # fmt: skip
+    """Adds the job with its gangs, its endpoint and its first event."""
+    spec = check_spec(tx, spec)
+    _check_room(tx, deps)
+    job = _job(tx, caller, project, spec, now, retry_of)
+    job.resolved = resolve_work(tx, job, spec)
+    tx.jobs.add(job)
+    for index in range(num_gangs(spec)):
+        tx.jobs.add(_gang(job, index, now))
+    if spec.serve is not None:
+        _open_endpoint(tx, job, spec, now)
+    tx.events.append("job", job.id, project.id, "job.queued", f"submitted by {caller.name}", now)
+    tx.hints.add(CYCLE)
+    return job
+
+
+def num_gangs(spec: JobSpec) -> int:
+    """One gang for a training or task job, one per replica for a serving job."""
+    return spec.serve.replicas if spec.serve is not None else 1
+
+
+def find_project(tx: Transaction, caller: Caller, name: str | None) -> Project:
+    """The named project, or the caller's own; one of another tenant is as if it were not."""
+    wanted = name or caller.project or DEFAULT_PROJECT
+    project = tx.accounts.project(wanted)
+    if project is None or (not caller.is_admin and project.id != caller.project_id):
+        raise not_found("project", wanted)
+    return project
+
+
+def _check_room(tx: Transaction, deps: Deps) -> None:
+    queued = tx.jobs.num_in(JobState.QUEUED)
+    if queued >= deps.rules.max_queued_jobs:
+        raise QuotaExceeded(f"{queued} jobs wait already", code="queue_full")
+
+
+def _job(
+    tx: Transaction, caller: Caller, project: Project, spec: JobSpec, now: datetime,
+    retry_of: str | None,
+) -> Job:  # fmt: skip
+    job_id = new_id("job")
+    name = spec.name or f"{spec.type}-{job_id[-8:]}"
+    live = tx.jobs.live_named(project.id, name)
+    if live is not None:
+        raise Conflict(
+            f"a live job of this project is named {name} already",
+            code="job_name_taken",
+            hint=f"choose another name, or cancel it: penstock job cancel {name}",
+        )
+    return Job(
+        id=job_id, project_id=project.id, project=project.name, name=name, queue=spec.queue,
+        type=spec.type, priority=spec.priority, spec=_document(spec, name, project), resolved={},
+        labels=dict(spec.labels), state=JobState.QUEUED, reason="submitted",
+        message="waits for the next scheduling cycle", since=now, outcome=None,
+        cancel_requested=False, progress=None, result={}, exit_code=None, exit_reason=None,
+        retry_of=retry_of, created_by=caller.name, created_at=now, started_at=None, ended_at=None,
+    )  # fmt: skip
+
+
+def _document(spec: JobSpec, name: str, project: Project) -> dict[str, Any]:
+    resolved = spec.model_copy(update={"name": name, "project": project.name})
+    return resolved.model_dump(mode="json", exclude_none=True)
+
+
+def _gang(job: Job, index: int, now: datetime) -> Gang:
+    return Gang(
+        id=new_id("gang"), job_id=job.id, index=index, attempt=0, state=JobState.QUEUED,
+        reason=job.reason, message=job.message, since=now, outcome=None, exit_code=None,
+        exit_reason=None, own_failures=0, infrastructure_failures=0, failures_in_a_row=0,
+        not_before=None, wait=None, last_end=None,
+        master=None,
+    )  # fmt: skip
+
+
+def _open_endpoint(tx: Transaction, job: Job, spec: JobSpec, now: datetime) -> None:
+    assert spec.serve is not None
+    name = spec.serve.endpoint or job.name
+    other = tx.endpoints.find(name, job.project_id)
+    if other is not None and other.state != EndpointState.CLOSED:
+        raise Conflict(
+            f"the endpoint {name} is open already, served by another job",
+            code="endpoint_name_taken",
+            hint="choose another `serve.endpoint`, or cancel that job first",
+        )
+    endpoint = Endpoint(
+        id=new_id("endpoint"), project_id=job.project_id, project=job.project, name=name,
+        job_id=job.id, model=spec.serve.model,
+        manifest_sha256=job.resolved.get("manifest_sha256"), num_replicas=spec.serve.replicas,
+        state=EndpointState.PENDING, reason="submitted", message="no replica is ready yet",
+        since=now, created_at=now,
+    )  # fmt: skip
+    tx.endpoints.add(endpoint)
+    tx.events.append(
+        "endpoint", endpoint.id, job.project_id, "endpoint.pending", endpoint.message, now
+    )

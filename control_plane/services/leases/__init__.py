@@ -1,0 +1,1 @@
+"""The time that holds are counted by, and their end."""

@@ -1,0 +1,1 @@
+"""Output of replicas: kept byte by byte, read and followed."""

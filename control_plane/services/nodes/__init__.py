@@ -1,0 +1,1 @@
+"""Machines that run agents: their enrolment, chips, health and intent."""

@@ -1,0 +1,37 @@
+"""The names that a wish for chips may use in this cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from control_plane.store.listing import known_chip_types
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.errors import Violation
+from penstock.api.vendors import vendor_table
+from penstock.violations import nearest
+
+ANY: Final = "any"
+
+
+def chip_types(tx: Transaction) -> list[str]:
+    """Types that a node has or had, and types that the vendor table names."""
+    table = {
+        name
+        for vendor in vendor_table().values()
+        for key, emulated in vendor.types.items()
+        for name in (key, emulated.stands_for)
+    }
+    seen = known_chip_types(tx.session)
+    return [*seen, *sorted(table.difference(seen))]
+
+
+def unknown_chip(pointer: str, name: str, allowed: Sequence[str]) -> Violation:
+    """What is wrong with the name of a chip that is none of those allowed."""
+    return Violation(
+        pointer=pointer,
+        message=f"unknown chip `{name[:80]}`",
+        received=name[:80],
+        allowed=list(allowed),
+        did_you_mean=nearest(name, allowed),
+    )

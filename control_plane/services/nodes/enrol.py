@@ -1,0 +1,146 @@
+"""Enrols nodes with single-use join tokens, knows them by their credential, rotates it."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from datetime import datetime
+
+from control_plane.errors import Conflict, Unauthenticated
+from control_plane.ids import hash_secret, new_id, new_secret
+from control_plane.services.deps import Deps
+from control_plane.services.nodes.incarnations import check_takeover
+from control_plane.services.nodes.inventory import record_inventory
+from control_plane.store.models import Node
+from control_plane.store.unit_of_work import Transaction
+from penstock.api.assignments import CredentialReply, EnrolReply, EnrolRequest
+from penstock.api.states import NodeHealth, NodeIntent
+
+MOST_NAME = 128
+
+
+def check_join_token(deps: Deps, secret: str) -> None:
+    """Raises Unauthenticated for a token that is unknown, used or expired."""
+    with deps.store.read() as tx:
+        if not tx.accounts.holds_join_token(hash_secret(secret), deps.clock.now()):
+            raise _bad_join_token()
+
+
+def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None) -> EnrolReply:
+    """Makes the node, or gives a node of that name its new identity. The name of a retired node
+    is free again: the retired one keeps its history under another name.
+
+    Raises Unauthenticated for a token that is unknown, used or expired, Conflict when the
+    token is bound to another name, and while an agent of that name may still run something.
+    The token stays usable then.
+    """
+    now = deps.clock.now()
+    credential = new_secret("psn")
+    secret = join_token or request.join_token or ""
+
+    def work(tx: Transaction) -> str:
+        token = tx.accounts.use_join_token(hash_secret(secret), now)
+        if token is None:
+            raise _bad_join_token()
+        if token.node_name is not None and token.node_name != request.name:
+            raise Conflict(f"the join token is for the node {token.node_name}")
+        node = _node(tx, deps, request, credential, now)
+        record_inventory(tx, node, request.inventory, now)
+        return node.id
+
+    node_id = deps.run(work)
+    return EnrolReply(
+        node_id=node_id, credential=credential, heartbeat_interval_s=deps.rules.heartbeat_s
+    )
+
+
+def authenticate_node(
+    deps: Deps, secret: str, check: Callable[[Node], None] = lambda _: None
+) -> str:
+    """The id of the node whose credential this is; raises Unauthenticated or what `check` does."""
+    presented = hash_secret(secret)
+    with deps.store.read() as tx:
+        node = tx.nodes.by_credential(presented)
+        if node is None or node.intent == NodeIntent.RETIRED:
+            raise Unauthenticated("no node has this credential", code="bad_credential")
+        check(node)
+        if hmac.compare_digest(node.credential_hash, presented):
+            return node.id
+        node_id = node.id
+    _adopt_new_credential(deps, node_id, presented)
+    return node_id
+
+
+def rotate_credential(deps: Deps, node_id: str) -> CredentialReply:
+    """A new credential; the present one holds until the new one is first used."""
+    credential = new_secret("psn")
+
+    def work(tx: Transaction) -> None:
+        node = tx.nodes.get(node_id)
+        if node is not None:
+            node.next_credential_hash = hash_secret(credential)
+
+    deps.run(work)
+    return CredentialReply(credential=credential)
+
+
+def _bad_join_token() -> Unauthenticated:
+    return Unauthenticated(
+        "the join token is unknown, used or expired",
+        code="bad_join_token",
+        hint="make a new one with `penstock node join`",
+    )
+
+
+def _adopt_new_credential(deps: Deps, node_id: str, presented: str) -> None:
+    now = deps.clock.now()
+
+    def work(tx: Transaction) -> None:
+        node = tx.nodes.get(node_id)
+        if node is not None and node.next_credential_hash == presented:
+            node.credential_hash, node.next_credential_hash = presented, None
+            node.credential_at = now
+
+    deps.run(work)
+
+
+def _node(
+    tx: Transaction, deps: Deps, request: EnrolRequest, credential: str, now: datetime
+) -> Node:
+    node = tx.nodes.named(request.name)
+    if node is not None and node.intent == NodeIntent.RETIRED:
+        _free_name(tx, node)
+        node = None
+    if node is None:
+        node = _new_node(request.name, credential, now, tx.lease_time)
+        tx.nodes.add(node)
+        tx.events.append("node", node.id, None, "node.joined", f"node {node.name} joined", now)
+        return node
+    check_takeover(tx, deps, node)
+    node.incarnation = node.refused_incarnation = None
+    node.credential_hash, node.next_credential_hash = hash_secret(credential), None
+    node.credential_at = now
+    tx.events.append("node", node.id, None, "node.rejoined", f"node {node.name} rejoined", now)
+    return node
+
+
+def _free_name(tx: Transaction, node: Node) -> None:
+    """Takes its name from a retired node; flushed, for names are unique."""
+    suffix = f"-retired-{node.id[-8:]}"
+    node.name = node.name[: MOST_NAME - len(suffix)] + suffix
+    node.version += 1
+    tx.session.flush()
+
+
+def _new_node(name: str, credential: str, now: datetime, heard_at: datetime) -> Node:
+    return Node(
+        id=new_id("node"), name=name,
+        health=NodeHealth.JOINING, health_reason="joined", health_message="enrolled",
+        health_since=now,
+        intent=NodeIntent.SCHEDULABLE, intent_reason="joined", intent_message="", intent_since=now,
+        labels={}, cores_milli=0, memory_bytes=0, info={}, instance="",
+        generation=1, converged_generation=0,
+        credential_hash=hash_secret(credential), next_credential_hash=None, credential_at=now,
+        last_heartbeat_at=None, heard_at=heard_at, incarnation=None, refused_incarnation=None,
+        created_at=now, version=1,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""The cycle: who leads, what is decided, and its commit."""

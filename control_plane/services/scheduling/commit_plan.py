@@ -1,0 +1,215 @@
+"""Commits a plan in slices: what of each is not overtaken, and why the rest waits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from control_plane.launchers.base import Launch
+from control_plane.services.gangs.last_attempt import last_attempt
+from control_plane.services.gangs.settle import settle_job, stop_gang
+from control_plane.services.scheduling.place_gang import place_gang
+from control_plane.store.listing import node_names
+from control_plane.store.models import Gang, Job, Replica
+from control_plane.store.snapshot_reader import Pool
+from control_plane.store.unit_of_work import Transaction
+from control_plane.topics import CYCLE, job_topic
+from penstock.api.states import JobState, Outcome
+from scheduler.model import Code, GangId, Placement, Plan, Preemption
+
+SLICE: Final = 50
+"""Replicas that one transaction places, or stops, and reasons that it writes down. On two busy
+cores that takes a tenth of a second, a fifth at most; then whoever waits to write comes in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """A gang waits for another reason than before."""
+
+    gang_id: str
+    code: str
+
+
+Decision = Placement | Preemption | Deferral
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became of decisions. `taken` says how often each node's version was raised."""
+
+    placed: list[dict[str, Any]] = field(default_factory=list)
+    preempted: list[dict[str, Any]] = field(default_factory=list)
+    launches: list[Launch] = field(default_factory=list)
+    taken: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+
+    def __add__(self, more: Committed) -> Committed:
+        return Committed(
+            self.placed + more.placed, self.preempted + more.preempted,
+            self.launches + more.launches, self.taken + more.taken, self.skipped + more.skipped,
+        )  # fmt: skip
+
+
+def slices(pool: Pool, plan: Plan) -> Iterator[Sequence[Decision]]:
+    """The decisions that each transaction commits; one without any where nothing changes. A gang is
+    placed whole, however large.
+    """
+    ranks = {gang.id: len(gang.chips) for gang in pool.snapshot.running}
+    every: list[Decision] = [*plan.preemptions, *plan.placements, *_changed(pool, plan)]
+    some: list[Decision] = []
+    room = SLICE
+    for decision in every:
+        size = _size(decision, ranks)
+        if some and size > room:
+            yield some
+            some, room = [], SLICE
+        some.append(decision)
+        room -= size
+    yield some
+
+
+def commit_slice(
+    tx: Transaction, pool: Pool, decisions: Sequence[Decision], taken: Counter[str], now: datetime
+) -> Committed:
+    """Writes down those that still stand. Rows are read and written for all of them together: what
+    a cycle costs must not grow by a dozen statements with each gang. `taken` are the node versions
+    that earlier slices raised.
+    """
+    outcome = Committed()
+    for preemption in decisions:
+        if isinstance(preemption, Preemption):
+            outcome += _preempt(tx, preemption, now)
+    placements = [it for it in decisions if isinstance(it, Placement)]
+    outcome += _place(tx, pool, placements, taken, now)
+    _defer(tx, pool, [it for it in decisions if isinstance(it, Deferral)])
+    if outcome.skipped:
+        tx.hints.add(CYCLE)
+    return outcome
+
+
+class _Rows:
+    """Jobs and all of their gangs, read at once."""
+
+    def __init__(self, tx: Transaction, job_ids: Collection[str]) -> None:
+        self.jobs = {job.id: job for job in tx.jobs.many(job_ids)}
+        self.gangs: dict[str, Gang] = {}
+        self.of_job: dict[str, list[Gang]] = {}
+        for gang in tx.jobs.gangs_of(job_ids):
+            self.gangs[gang.id] = gang
+            self.of_job.setdefault(gang.job_id, []).append(gang)
+
+    def find(self, job_id: str, gang_id: str) -> tuple[Job, Gang] | None:
+        job, gang = self.jobs.get(job_id), self.gangs.get(gang_id)
+        return None if job is None or gang is None else (job, gang)
+
+
+def _size(decision: Decision, ranks: Mapping[GangId, int]) -> int:
+    if isinstance(decision, Placement):
+        return len(decision.seats)
+    return ranks.get(decision.victim_id, 1) if isinstance(decision, Preemption) else 1
+
+
+def _place(
+    tx: Transaction, pool: Pool, placements: Sequence[Placement], taken: Counter[str],
+    now: datetime,
+) -> Committed:  # fmt: skip
+    if not placements:
+        return Committed()
+    nodes = {node for placement in placements for node in _nodes_of(placement)}
+    ours = tx.nodes.take({node: pool.node_versions[node] + taken[node] for node in nodes})
+    names = node_names(tx.session, nodes)
+    rows = _Rows(tx, {placement.job_id for placement in placements})
+    tx.events.remember(rows.jobs)
+    seats = [seat for placement in placements for seat in placement.seats]
+    chips = tx.nodes.many_chips({chip for seat in seats for chip in seat.chips})
+    told: list[dict[str, Any]] = []
+    placed: list[Replica] = []
+    for placement in placements:
+        found = _standing(rows, placement, ours)
+        if found is not None:
+            replicas = place_gang(tx, *found, placement.seats, chips, names, now)
+            told.append(_placed(*found, replicas))
+            placed += replicas
+    tx.nodes.bump_generation({row.node_id for row in placed})
+    for job_id in sorted({row.job_id for row in placed}):
+        settle_job(tx, rows.jobs[job_id], now, rows.of_job[job_id])
+    launches = [Launch(row.id, row.node_id, row.attempt) for row in placed]
+    skipped = len(placements) - len(told)
+    return Committed(told, launches=launches, taken=Counter(ours), skipped=skipped)
+
+
+def _nodes_of(placement: Placement) -> Set[str]:
+    return {seat.node_id for seat in placement.seats}
+
+
+def _standing(rows: _Rows, placement: Placement, ours: Set[str]) -> tuple[Job, Gang] | None:
+    """The placement's rows; None where the gang or a node of it has changed since the plan."""
+    found = rows.find(placement.job_id, placement.gang_id)
+    if found is None or found[1].version != placement.version:
+        return None
+    return found if _nodes_of(placement) <= ours else None
+
+
+def _placed(job: Job, gang: Gang, replicas: Sequence[Replica]) -> dict[str, Any]:
+    return {
+        "job": job.id, "name": job.name, "gang": gang.index, "attempt": gang.attempt,
+        "replicas": [
+            {"rank": row.rank, "node": row.node_id, "chips": [c["type"] for c in row.chips]}
+            for row in replicas
+        ],
+    }  # fmt: skip
+
+
+def _preempt(tx: Transaction, preemption: Preemption, now: datetime) -> Committed:
+    gang = tx.jobs.gang(preemption.victim_id)
+    job = tx.jobs.get(gang.job_id) if gang is not None else None
+    if gang is None or job is None or gang.state not in (JobState.STARTING, JobState.RUNNING):
+        return Committed(skipped=1)
+    stop_gang(tx, job, gang, Outcome.PREEMPTED, "preempted", preemption.reason, now)
+    settle_job(tx, job, now)
+    above = tx.jobs.gang(preemption.for_gang_id)
+    told = {
+        "job": job.id, "name": job.name, "reason": preemption.reason,
+        "for": above.job_id if above is not None else None,
+    }  # fmt: skip
+    return Committed(preempted=[told])
+
+
+def _defer(tx: Transaction, pool: Pool, deferrals: Sequence[Deferral]) -> None:
+    """Writes reasons down. The sentence with its counts is `explain_job`'s, made afresh whenever
+    somebody asks.
+    """
+    if not deferrals:
+        return
+    rows = _Rows(tx, {pool.waits[it.gang_id].job_id for it in deferrals})
+    for it in deferrals:
+        found = rows.find(pool.waits[it.gang_id].job_id, it.gang_id)
+        if found is not None and found[1].state == JobState.QUEUED:
+            _note_wait(tx, *found, it.code, pool.lease_time)
+
+
+def _changed(pool: Pool, plan: Plan) -> Iterator[Deferral]:
+    """Where reasons changed: a job that goes on waiting costs no write. A back-off that ended since
+    the plan still has to be noticed: the plan's time counts.
+    """
+    for gang_id, reason in sorted(plan.deferrals.items()):
+        seen = pool.waits[gang_id]
+        ended = seen.not_before is not None and seen.not_before <= pool.lease_time
+        if seen.code != reason.code.value or ended:
+            yield Deferral(gang_id, reason.code.value)
+
+
+def _note_wait(tx: Transaction, job: Job, gang: Gang, code: str, planned_at: datetime) -> None:
+    if gang.not_before is not None and gang.not_before <= planned_at:
+        gang.not_before = None
+    gang.wait, gang.reason = {"code": code}, code
+    if code != Code.BACKING_OFF:  # until when, and why, was said when the attempt ended
+        past = last_attempt(job, gang)
+        why = f"waits ({code.replace('_', ' ')}); details: penstock job explain {job.name}"
+        gang.message = "; ".join(filter(None, (why, past)))
+    if job.state == JobState.QUEUED:
+        job.reason, job.message = gang.reason, gang.message
+        tx.hints.add(job_topic(job.id))

@@ -1,0 +1,108 @@
+"""One scheduling cycle: snapshot, plan, invariants; then, slice by slice, a commit under version
+guards with the cycle's record, and the launch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from control_plane.ids import new_id
+from control_plane.services.deps import Deps
+from control_plane.services.scheduling.commit_plan import Committed, Decision, commit_slice, slices
+from control_plane.services.scheduling.lead import check_leads
+from control_plane.store.models import Cycle
+from control_plane.store.snapshot_reader import Pool
+from control_plane.store.unit_of_work import Transaction
+from scheduler import invariants
+from scheduler.model import Plan
+from scheduler.planner import plan as make_plan
+from scheduler.policies.priority_age import POLICY
+
+MAX_RECORDED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Cycle:
+    """What triggered a cycle, what it saw, and what it left waiting."""
+
+    epoch: int
+    trigger: str
+    started: datetime
+    saw: dict[str, Any]
+    deferred: list[dict[str, Any]]
+    clock: float = field(default_factory=time.perf_counter)
+    id: str = field(default_factory=lambda: new_id("cycle"))
+
+    def row(self, outcome: Committed | None, message: str = "") -> Cycle:
+        made = outcome or Committed()
+        if made.skipped:
+            message = f"{made.skipped} decisions were overtaken and left to the next cycle"
+        return Cycle(
+            id=self.id, epoch=self.epoch, trigger=self.trigger, started_at=self.started,
+            duration_s=time.perf_counter() - self.clock, saw=self.saw, placed=made.placed,
+            preempted=made.preempted, deferred=self.deferred, committed=outcome is not None,
+            message=message,
+        )  # fmt: skip
+
+
+def run_cycle(deps: Deps, epoch: int, trigger: str) -> int:
+    """The number of gangs placed. A plan that breaks an invariant is recorded, not committed.
+
+    Raises Conflict `deposed` when the epoch is over: then whoever leads now decides, also about
+    what the slices so far have left.
+    """
+    started, clock = deps.clock.now(), time.perf_counter()
+    with deps.store.read() as tx:
+        if not tx.jobs.has_queued_gang():
+            return 0
+        pool = deps.read_pool(tx, started)
+    plan = make_plan(pool.snapshot, POLICY, started)
+    broken = invariants.check(pool.snapshot, plan)
+    deferred = _deferred(pool, plan) if not broken else []
+    cycle = _Cycle(epoch, trigger, started, _saw(pool), deferred, clock)
+    if broken:
+        row = cycle.row(None, "; ".join(str(violation) for violation in broken))
+        deps.run(lambda tx: tx.history.record(row))
+        return 0
+    done = Committed()
+    for some in slices(pool, plan):
+        made = deps.run(partial(_commit, deps=deps, pool=pool, some=some, cycle=cycle, done=done))
+        deps.launcher.launch(made.launches)
+        done += made
+    return len(done.placed)
+
+
+def _commit(
+    tx: Transaction, deps: Deps, pool: Pool, some: Sequence[Decision], cycle: _Cycle,
+    done: Committed,
+) -> Committed:  # fmt: skip
+    """What of a slice is not overtaken, and the cycle's record so far, in one transaction. `done`
+    is what the slices before it came to.
+    """
+    now = deps.clock.now()
+    check_leads(tx, cycle.epoch)
+    made = commit_slice(tx, pool, some, done.taken, now)
+    tx.history.record(cycle.row(done + made))
+    return made
+
+
+def _deferred(pool: Pool, plan: Plan) -> list[dict[str, Any]]:
+    waits = [(pool.waits[gang_id], reason) for gang_id, reason in plan.deferrals.items()]
+    return [
+        {"job": wait.job_id, "gang": wait.index, "code": reason.code.value}
+        for wait, reason in waits[:MAX_RECORDED]
+    ]
+
+
+def _saw(pool: Pool) -> dict[str, Any]:
+    snapshot = pool.snapshot
+    return {
+        "nodes": len(snapshot.nodes), "queued": len(snapshot.queued),
+        "running": len(snapshot.running),
+        "chips": sum(len(node.chips) for node in snapshot.nodes),
+    }  # fmt: skip

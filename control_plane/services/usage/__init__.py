@@ -1,0 +1,1 @@
+"""What was used and measured, and for how long it is kept."""
