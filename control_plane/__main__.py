@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from control_plane.watchdog import REFUSED, watched
+from control_plane.server.watchdog import REFUSED, watched
 
 if TYPE_CHECKING:
     import argparse
@@ -47,8 +47,8 @@ def _run(command: str, settings: Settings, to_beat: int | None) -> int:
     import json
 
     from control_plane import main as composition
-    from control_plane.store.migrate import SchemaTooNew
-    from control_plane.store.sole_writer import InUse
+    from control_plane.store.database.migrate import SchemaTooNew
+    from control_plane.store.database.sole_writer import InUse
     from penstock.private_files import write_umask
 
     write_umask()

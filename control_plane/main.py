@@ -20,30 +20,30 @@ from fastapi import FastAPI, Response
 
 from control_plane.api.address import Listening
 from control_plane.api.app import build_api
-from control_plane.beats import beat
 from control_plane.clock import SharedClock, SystemClock
-from control_plane.connections import (
+from control_plane.daemon.leading import Leading
+from control_plane.daemon.scheduler import SchedulerDaemon
+from control_plane.gateway.router import Gateway
+from control_plane.hints.hub import Hub
+from control_plane.hints.redis import RedisHints
+from control_plane.launchers.agent import AgentLauncher
+from control_plane.server.beats import beat
+from control_plane.server.connections import (
     BACKLOG,
     bounded_protocol,
     most_connections,
     raise_descriptors,
 )
-from control_plane.daemon.leading import Leading
-from control_plane.daemon.scheduler import SchedulerDaemon
-from control_plane.gateway.router import Gateway
-from control_plane.hub import Hub
-from control_plane.launchers.agent import AgentLauncher
-from control_plane.redis_hints import RedisHints
 from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.accounts.tokens import ensure_admin
 from control_plane.services.deps import Deps, Rules
 from control_plane.services.nodes.count import count_pool
 from control_plane.settings import Settings
 from control_plane.store.bounded_logs import BoundedLogs
-from control_plane.store.engine import Database, open_database
+from control_plane.store.database.engine import Database, open_database
+from control_plane.store.database.migrate import migrate
+from control_plane.store.database.sole_writer import hold_database
 from control_plane.store.log_store import LogStore
-from control_plane.store.migrate import migrate
-from control_plane.store.sole_writer import hold_database
 from control_plane.store.unit_of_work import Store
 from control_plane.telemetry.http import RequestMeter
 from control_plane.telemetry.logging import configure_logging

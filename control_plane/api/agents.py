@@ -12,7 +12,8 @@ from control_plane.api.deps import D, Flows, Incarnation, JoinToken, NodeId
 from control_plane.api.replies import plain_reply, secret_reply
 from control_plane.api.route import Route
 from control_plane.api.streams import CLOSING, Streams, wait_for
-from control_plane.lanes import in_lane
+from control_plane.hints.topics import node_topic
+from control_plane.server.lanes import in_lane
 from control_plane.services.agents.assignments import assignment_list, node_generation
 from control_plane.services.agents.heartbeat import record_heartbeat
 from control_plane.services.agents.reports import record_reports
@@ -21,7 +22,6 @@ from control_plane.services.deps import Deps
 from control_plane.services.logs.record import record_logs
 from control_plane.services.nodes.enrol import enrol_node, rotate_credential
 from control_plane.services.nodes.incarnations import begin_incarnation
-from control_plane.topics import node_topic
 from penstock.api.assignments import (
     AssignmentList,
     BeginReply,

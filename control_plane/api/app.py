@@ -31,9 +31,9 @@ from control_plane.api.middleware import RequestFrame
 from control_plane.api.openapi import openapi_document
 from control_plane.api.request_bounds import RequestBounds
 from control_plane.api.streams import Streams
-from control_plane.checks import Checks
-from control_plane.hub import Hub
-from control_plane.lanes import Lanes
+from control_plane.hints.hub import Hub
+from control_plane.server.checks import Checks
+from control_plane.server.lanes import Lanes
 from control_plane.services.deps import Deps
 from penstock import __version__
 

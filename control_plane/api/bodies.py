@@ -20,8 +20,8 @@ from starlette.types import Receive, Scope
 from control_plane.api.failures import Malformed, SlowBody, TooLarge, UnsupportedMedia
 from control_plane.api.misread import misread_values
 from control_plane.api.validation import MAX_ERRORS, validation_error
-from control_plane.checks import Checks
 from control_plane.errors import Invalid, PlatformError
+from control_plane.server.checks import Checks
 from penstock.api.errors import Violation
 from penstock.documents import DocumentError, Limits, parse_document
 

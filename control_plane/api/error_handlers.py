@@ -22,7 +22,7 @@ from starlette.responses import Response
 from control_plane.api.failures import Malformed, MethodNotAllowed, UnknownPath
 from control_plane.api.problems import problem_response
 from control_plane.errors import Invalid, PlatformError, Unavailable
-from control_plane.store.engine import disk_fault, waited_for_lock
+from control_plane.store.database.engine import disk_fault, waited_for_lock
 from penstock.api.errors import Violation
 from penstock.documents.violations import nearest
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from control_plane.errors import Denied, Unauthenticated
 from control_plane.ids import hash_secret
-from control_plane.lanes import in_lane
+from control_plane.server.lanes import in_lane
 from control_plane.services.accounts.tokens import Authenticated, authenticate, check_alive
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.nodes.enrol import authenticate_node, check_join_token

@@ -13,7 +13,8 @@ from control_plane.api.deps import Cursor, D, Doors, Flows, LastEventId, Limit, 
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
 from control_plane.api.sse import Batch, Stream, frame, stream_response, wants_stream
-from control_plane.lanes import in_lane
+from control_plane.hints.topics import EVENTS, job_topic
+from control_plane.server.lanes import in_lane
 from control_plane.services.deps import Caller
 from control_plane.services.jobs.read import get_job
 from control_plane.services.jobs.read_events import (
@@ -25,7 +26,6 @@ from control_plane.services.jobs.read_events import (
     newest_event,
 )
 from control_plane.services.logs.positions import bad_position
-from control_plane.topics import EVENTS, job_topic
 from penstock.api.base import Page
 from penstock.api.jobs import Event
 from penstock.api.states import Role

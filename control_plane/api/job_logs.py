@@ -17,7 +17,8 @@ from control_plane.api.route import Route
 from control_plane.api.sse import SOON_S, Batch, Stream, frame, stream_response, wants_stream
 from control_plane.api.streams import CLOSING, Streams, wait_for
 from control_plane.errors import Unavailable
-from control_plane.lanes import in_lane, in_streams
+from control_plane.hints.topics import job_topic, log_topic
+from control_plane.server.lanes import in_lane, in_streams
 from control_plane.services.logs.follow import (
     LogFollower,
     Piece,
@@ -29,7 +30,6 @@ from control_plane.services.logs.lines import Line
 from control_plane.services.logs.positions import entries, seal
 from control_plane.services.logs.read import Ask, follow_logs, log_text
 from control_plane.services.logs.text import Block, LogText, Part
-from control_plane.topics import job_topic, log_topic
 from penstock.api.states import Role
 
 router = APIRouter(prefix="/api/v1", route_class=Route, tags=["jobs"])

@@ -33,7 +33,7 @@ from control_plane.services.jobs.read import (
 )
 from control_plane.services.jobs.retry import retry_job
 from control_plane.services.jobs.submit import submit_job
-from control_plane.store.jobs import JobFilter
+from control_plane.store.repositories.jobs import JobFilter
 from penstock.api.base import Page
 from penstock.api.errors import Violation
 from penstock.api.jobs import Checkpoint, Job, Replica

@@ -1,6 +1,6 @@
 """Refuses requests with more address or headers than any honest one has, before they are parsed.
 
-What a protocol server reads at all is bounded in `control_plane/connections.py`.
+What a protocol server reads at all is bounded in `control_plane/server/connections.py`.
 """
 
 from __future__ import annotations

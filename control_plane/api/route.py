@@ -30,7 +30,7 @@ from control_plane.api.gate import Gate
 from control_plane.api.replies import not_modified
 from control_plane.api.validation import parameter_error, unknown_parameters, validation_error
 from control_plane.errors import NotFound
-from control_plane.lanes import Lane, enter, laned
+from control_plane.server.lanes import Lane, enter, laned
 from penstock.api.assignments import BeginRequest, CheckpointCommit, LogRequest, ReportRequest
 from penstock.api.errors import Violation
 from penstock.api.states import Role

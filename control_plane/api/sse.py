@@ -14,7 +14,7 @@ from starlette.responses import StreamingResponse
 
 from control_plane.api.streams import CLOSING, Streams, wait_for
 from control_plane.errors import Denied, NotFound, Unauthenticated, Unavailable
-from control_plane.lanes import in_streams
+from control_plane.server.lanes import in_streams
 from control_plane.services.deps import Caller
 
 MEDIA_TYPE: Final = "text/event-stream"

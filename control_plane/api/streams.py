@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from control_plane.errors import QuotaExceeded, Unavailable
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
 
 MAX_PER_TOKEN: Final = 128
 MAX_IN_ALL: Final = 2000

@@ -11,11 +11,11 @@ from typing import Final
 
 import structlog
 
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
+from control_plane.hints.topics import CYCLE
 from control_plane.services.deps import Deps
 from control_plane.services.scheduling.lead import Candidate, look_at_leader, resign, try_to_lead
 from control_plane.threads import KeptThread
-from control_plane.topics import CYCLE
 
 log = structlog.get_logger()
 

@@ -13,7 +13,8 @@ import structlog
 from control_plane.daemon.clock_thread import ClockThread
 from control_plane.daemon.leading import Leading
 from control_plane.errors import Conflict
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
+from control_plane.hints.topics import CYCLE
 from control_plane.services.deps import Deps
 from control_plane.services.endpoints.give_up import give_up_servers
 from control_plane.services.leases.expire import expire_leases
@@ -22,7 +23,6 @@ from control_plane.services.scheduling.cycle import run_cycle
 from control_plane.services.scheduling.reconcile import reconcile
 from control_plane.telemetry.metrics import Metrics
 from control_plane.threads import KeptThread
-from control_plane.topics import CYCLE
 
 log = structlog.get_logger()
 

@@ -17,7 +17,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from control_plane.checks import Checks
 from control_plane.errors import QuotaExceeded, Unauthenticated
 from control_plane.gateway.errors import (
     INVALID,
@@ -37,7 +36,8 @@ from control_plane.gateway.errors import (
 from control_plane.gateway.proxy import Ask, Proxy
 from control_plane.gateway.relay import unless_gone
 from control_plane.gateway.routes import Routes
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
+from control_plane.server.checks import Checks
 from control_plane.services.accounts.tokens import authenticate
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.endpoints.routes import OpenModel, known_types, wish_against

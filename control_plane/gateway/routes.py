@@ -6,10 +6,10 @@ import asyncio
 import time
 
 from control_plane.gateway.errors import ambiguous_model
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
+from control_plane.hints.topics import ROUTES
 from control_plane.services.deps import Deps
 from control_plane.services.endpoints.routes import OpenModel, read_routes
-from control_plane.topics import ROUTES
 from penstock.api.ids import noun_of
 
 MAX_AGE_S = 1.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from control_plane.hints.topics import node_topic
 from control_plane.launchers.base import Launch
-from control_plane.topics import node_topic
 
 
 class AgentLauncher:

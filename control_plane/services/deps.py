@@ -11,7 +11,7 @@ from control_plane.clock import Clock
 from control_plane.domain.leader_watch import LeaderWatch
 from control_plane.errors import Denied
 from control_plane.launchers.base import Launcher
-from control_plane.store.snapshot_reader import Pool, PoolReader
+from control_plane.store.snapshot.snapshot_reader import Pool, PoolReader
 from control_plane.store.storage_probe import StorageProbe
 from control_plane.store.unit_of_work import Store, Transaction
 from penstock.api.states import Role
@@ -20,7 +20,7 @@ ResultT = TypeVar("ResultT")
 
 
 class Hints(Protocol):
-    """Where services say that something changed (`control_plane.hub.Hub`)."""
+    """Where services say that something changed (`control_plane.hints.hub.Hub`)."""
 
     def publish(self, topic: str) -> None: ...
 

@@ -12,18 +12,18 @@ from sqlalchemy.exc import IntegrityError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from control_plane.store.accounts import Accounts
-from control_plane.store.endpoints import Endpoints
-from control_plane.store.engine import Database, Lane
-from control_plane.store.events import Events
-from control_plane.store.history import History
-from control_plane.store.jobs import Jobs
-from control_plane.store.lease_clock import LeaseTime
-from control_plane.store.leases import Leases
-from control_plane.store.nodes import Nodes
-from control_plane.store.queues import Queues
-from control_plane.store.replicas import Replicas
-from control_plane.store.speeds import Speeds
+from control_plane.store.database.engine import Database, Lane
+from control_plane.store.repositories.accounts import Accounts
+from control_plane.store.repositories.endpoints import Endpoints
+from control_plane.store.repositories.events import Events
+from control_plane.store.repositories.history import History
+from control_plane.store.repositories.jobs import Jobs
+from control_plane.store.repositories.lease_clock import LeaseTime
+from control_plane.store.repositories.leases import Leases
+from control_plane.store.repositories.nodes import Nodes
+from control_plane.store.repositories.queues import Queues
+from control_plane.store.repositories.replicas import Replicas
+from control_plane.store.repositories.speeds import Speeds
 
 ResultT = TypeVar("ResultT")
 MAX_TRIES = 8

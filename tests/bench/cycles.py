@@ -20,13 +20,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.deps import Deps
-from control_plane.store.engine import open_database
+from control_plane.store.database.engine import open_database
+from control_plane.store.database.migrate import migrate
 from control_plane.store.log_store import LogStore
-from control_plane.store.migrate import migrate
 from control_plane.store.unit_of_work import Store
 from tests.fakes.cluster import BIG, Cluster, a_task
 from tests.fakes.lease_clock import CloudClock

@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from control_plane.clock import ManualClock
 from control_plane.domain.leader_watch import LeaderWatch
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
 from control_plane.services.accounts.projects import create_join_token
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.endpoints.give_up import give_up_servers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from control_plane.store.engine import Database
+from control_plane.store.database.engine import Database
 from control_plane.store.unit_of_work import Store, Transaction
 
 

@@ -24,8 +24,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from control_plane.store.engine import open_database
-from control_plane.store.migrate import migrate
+from control_plane.store.database.engine import open_database
+from control_plane.store.database.migrate import migrate
 
 TEMPLATE = "penstock_template"
 _PR_SET_PDEATHSIG = 1

@@ -8,8 +8,8 @@ from datetime import timedelta
 from control_plane.errors import Conflict
 from control_plane.ids import hash_secret, new_id, new_secret
 from control_plane.services.deps import Caller, Deps
-from control_plane.store.listing import projects_page
 from control_plane.store.models import JoinToken, Project
+from control_plane.store.repositories.listing import projects_page
 from control_plane.store.unit_of_work import Transaction
 from penstock.addresses import host_of, is_loopback
 from penstock.api.base import Page

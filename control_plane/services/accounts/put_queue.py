@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from control_plane.errors import Invalid, PreconditionFailed
+from control_plane.hints.topics import CYCLE
 from control_plane.ids import new_id
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.nodes.chip_types import ANY, chip_types, unknown_chip
 from control_plane.store.models import Queue
 from control_plane.store.unit_of_work import Transaction
-from control_plane.topics import CYCLE
 from penstock.api.errors import Violation
 from penstock.api.ids import NAME_LIKE_ID, noun_of
 from penstock.api.queues import QueueLimits

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from control_plane.services.deps import Deps
 from control_plane.services.references import not_found
-from control_plane.store.listing import QueueLoad, queue_loads, queues_page
 from control_plane.store.models import Lease
 from control_plane.store.models import Queue as QueueRow
+from control_plane.store.repositories.listing import QueueLoad, queue_loads, queues_page
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page
 from penstock.api.queues import Queue

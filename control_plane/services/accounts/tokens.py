@@ -16,9 +16,9 @@ from control_plane.errors import Conflict, Denied, Invalid, Unauthenticated
 from control_plane.ids import hash_secret, new_id, new_secret
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.references import not_found
-from control_plane.store.listing import project_names, tokens_page
 from control_plane.store.models import Project, Token
-from control_plane.store.references import means
+from control_plane.store.repositories.listing import project_names, tokens_page
+from control_plane.store.repositories.references import means
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page
 from penstock.api.errors import Violation

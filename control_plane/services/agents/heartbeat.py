@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from control_plane.domain.lease import expires_at, margin_s
+from control_plane.hints.topics import CYCLE
 from control_plane.services.deps import Deps
 from control_plane.services.gangs.moves import move_chip_health, move_health
 from control_plane.services.nodes.incarnations import check_incarnation
 from control_plane.services.nodes.inventory import record_inventory
 from control_plane.store.models import Chip, Lease, Node
 from control_plane.store.unit_of_work import Transaction
-from control_plane.topics import CYCLE
 from penstock.api.assignments import HeartbeatReply, HeartbeatRequest, LeaseGrant
 from penstock.api.states import ChipHealth, NodeHealth
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from control_plane.domain.replica import TERMINAL, is_news
+from control_plane.hints.topics import ROUTES, job_topic
 from control_plane.services.deps import Deps
 from control_plane.services.gangs.moves import move_replica
 from control_plane.services.gangs.release import release
@@ -13,7 +14,6 @@ from control_plane.services.gangs.settle import settle
 from control_plane.services.usage.learn_speed import learn_speed
 from control_plane.store.models import Job, Replica
 from control_plane.store.unit_of_work import Transaction
-from control_plane.topics import ROUTES, job_topic
 from penstock.api.assignments import Observation, Refusal, ReportReply, ReportRequest
 from penstock.api.states import ExitReason, JobState, JobType, LeaseState, ReplicaState
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.endpoints.views import endpoint_views
 from control_plane.services.references import ambiguous, not_found
-from control_plane.store.listing import endpoints_page
-from control_plane.store.references import Ambiguous
+from control_plane.store.repositories.listing import endpoints_page
+from control_plane.store.repositories.references import Ambiguous
 from penstock.api.base import Page
 from penstock.api.endpoints import Endpoint
 

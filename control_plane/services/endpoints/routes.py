@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from control_plane.services.deps import Deps
 from control_plane.services.nodes.chip_types import ANY, chip_types
-from control_plane.store.listing import vendors_of_type
 from control_plane.store.models import Endpoint, Replica
+from control_plane.store.repositories.listing import vendors_of_type
 from penstock.api.states import NodeHealth, ReplicaState
 from penstock.api.vendors import vendor_table
 

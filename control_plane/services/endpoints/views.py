@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from control_plane.store.listing import job_names, live_replicas_of, tokens_worked
 from control_plane.store.models import Endpoint as EndpointRow
 from control_plane.store.models import Node, Replica
+from control_plane.store.repositories.listing import job_names, live_replicas_of, tokens_worked
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.endpoints import Endpoint, EndpointReplica
 from penstock.api.states import EndpointState, NodeHealth, ReplicaState

@@ -11,10 +11,10 @@ from control_plane.domain import lease as lease_domain
 from control_plane.domain import node as node_domain
 from control_plane.domain import replica as replica_domain
 from control_plane.domain.machine import IllegalMove, StateT, Table, check_move, route
+from control_plane.hints.topics import CYCLE, ROUTES
 from control_plane.services.gangs.replica_message import node_name, whose_chips
 from control_plane.store.models import Chip, Endpoint, Gang, Job, Lease, Node, Replica
 from control_plane.store.unit_of_work import LostRace, Transaction
-from control_plane.topics import CYCLE, ROUTES
 from penstock.api.states import (
     ChipHealth,
     EndpointState,

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from control_plane.domain import job as job_domain
 from control_plane.domain import replica as replica_domain
 from control_plane.domain.retries import backoff_s
+from control_plane.hints.topics import ROUTES, job_topic
 from control_plane.services.gangs.end import end_job
 from control_plane.services.gangs.last_attempt import end_of_attempt, note_end
 from control_plane.services.gangs.moves import move_gang, move_job
@@ -22,7 +23,6 @@ from control_plane.services.gangs.verdict import (
 )
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.unit_of_work import Transaction
-from control_plane.topics import ROUTES, job_topic
 from penstock.api.states import ExitReason, JobState, JobType, Outcome, ReplicaState
 
 _ACTIVE = (JobState.STARTING, JobState.RUNNING)

@@ -10,8 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from control_plane.errors import Unavailable
 from control_plane.services.deps import Deps
 from control_plane.services.scheduling.lead import look_at_leader
-from control_plane.store.engine import Lane
-from control_plane.store.migrate import read_schema
+from control_plane.store.database.engine import Lane
+from control_plane.store.database.migrate import read_schema
 from penstock.api.errors import Violation
 from penstock.api.health import Part, Readiness
 

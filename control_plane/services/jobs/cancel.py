@@ -11,7 +11,7 @@ from control_plane.services.gangs.moves import move_gang
 from control_plane.services.gangs.settle import settle_job, stop_gang
 from control_plane.services.references import ambiguous, not_found
 from control_plane.store.models import Job
-from control_plane.store.references import Ambiguous
+from control_plane.store.repositories.references import Ambiguous
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ExitReason, JobState, Outcome, Role
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from control_plane.store.listing import project_names
 from control_plane.store.models import Event as EventRow
+from control_plane.store.repositories.listing import project_names
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.jobs import Event
 

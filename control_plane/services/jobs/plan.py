@@ -11,7 +11,7 @@ from control_plane.services.jobs.check_spec import check_spec
 from control_plane.services.jobs.submit import find_project, make_job
 from control_plane.services.jobs.wait_document import wait_document
 from control_plane.services.scheduling.hide_names import hide_names
-from control_plane.store.snapshot_reader import Pool
+from control_plane.store.snapshot.snapshot_reader import Pool
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.plans import PlanAnswer, PlannedReplica, Removal
 from penstock.api.specs import JobSpec

@@ -11,8 +11,8 @@ from control_plane.services.jobs.replica_views import replica_views
 from control_plane.services.jobs.views import checkpoint_view, job_views
 from control_plane.services.nodes.read import find_node
 from control_plane.services.references import not_found
-from control_plane.store.jobs import JobFilter
-from control_plane.store.listing import checkpoints_page, replicas_page
+from control_plane.store.repositories.jobs import JobFilter
+from control_plane.store.repositories.listing import checkpoints_page, replicas_page
 from penstock.api.base import Page
 from penstock.api.ids import noun_of
 from penstock.api.jobs import Checkpoint, Job, Replica

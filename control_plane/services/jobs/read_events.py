@@ -12,7 +12,7 @@ from control_plane.services.deps import Caller, Deps
 from control_plane.services.jobs.cancel import find_job
 from control_plane.services.jobs.event_views import event_views
 from control_plane.services.jobs.views import job_end
-from control_plane.store.listing import events_of_page, events_page
+from control_plane.store.repositories.listing import events_of_page, events_page
 from penstock.api.base import Page
 from penstock.api.jobs import Event, JobEnd
 

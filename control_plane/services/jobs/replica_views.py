@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from control_plane.services.jobs.views import held_chips
-from control_plane.store.listing import job_names, node_names
 from control_plane.store.models import Replica as ReplicaRow
+from control_plane.store.repositories.listing import job_names, node_names
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.jobs import Progress, Replica
 from penstock.api.states import ExitReason, ReplicaState

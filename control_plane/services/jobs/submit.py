@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from control_plane.errors import Conflict, QuotaExceeded
+from control_plane.hints.topics import CYCLE
 from control_plane.ids import new_id
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.jobs.check_spec import check_spec
@@ -14,7 +15,6 @@ from control_plane.services.jobs.resolve_work import resolve_work
 from control_plane.services.references import not_found
 from control_plane.store.models import Endpoint, Gang, Job, Project
 from control_plane.store.unit_of_work import Transaction
-from control_plane.topics import CYCLE
 from penstock.api.specs import JobSpec
 from penstock.api.states import EndpointState, JobState, Role
 

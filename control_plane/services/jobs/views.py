@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from control_plane.store.listing import attempts, node_names
 from control_plane.store.models import Checkpoint as CheckpointRow
 from control_plane.store.models import Job as JobRow
-from control_plane.store.run_times import run_times
+from control_plane.store.repositories.listing import attempts, node_names
+from control_plane.store.repositories.run_times import run_times
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.jobs import Checkpoint, HeldChip, Job, JobEnd, Progress
 from penstock.api.specs import JobSpec

@@ -21,7 +21,7 @@ from control_plane.services.jobs.views import job_end
 from control_plane.services.logs.lines import BLOCK_BYTES, Line, next_lines
 from control_plane.services.logs.positions import Spot
 from control_plane.services.logs.waiting import LogPatience, missing_line
-from control_plane.store.listing import LogEnd, log_ends
+from control_plane.store.repositories.listing import LogEnd, log_ends
 from penstock.api.jobs import JobEnd
 
 PASS_BYTES: Final = 4 * BLOCK_BYTES

@@ -13,7 +13,7 @@ from control_plane.services.logs.follow import ALL, LogFollower, Which, number_o
 from control_plane.services.logs.lines import tail_start
 from control_plane.services.logs.positions import decode
 from control_plane.services.logs.text import WHOLE, LogText, Part
-from control_plane.store.listing import LogEnd, log_ends
+from control_plane.store.repositories.listing import LogEnd, log_ends
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from typing import Final
 import structlog
 
 from control_plane.errors import Invalid, Unavailable
+from control_plane.hints.topics import log_topic
 from control_plane.services.agents.reports import refusal_of
 from control_plane.services.deps import Deps
 from control_plane.store.models import Replica
-from control_plane.topics import log_topic
 from penstock.api.assignments import LogChunk, LogReply, LogRequest, Refusal
 from penstock.api.states import ReplicaState
 

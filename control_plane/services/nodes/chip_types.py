@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from control_plane.store.listing import known_chip_types
+from control_plane.store.repositories.listing import known_chip_types
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
 from penstock.api.vendors import vendor_table

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from control_plane.hints.topics import CYCLE
 from control_plane.ids import new_id
 from control_plane.store.models import Chip, Node
 from control_plane.store.unit_of_work import Transaction
-from control_plane.topics import CYCLE
 from penstock.api.assignments import Inventory
 from penstock.api.chips import ChipReport
 

@@ -10,8 +10,8 @@ from control_plane.services.nodes.views import (
     node_views,
 )
 from control_plane.services.references import not_found
-from control_plane.store.listing import chips_page, nodes_page
 from control_plane.store.models import Node as NodeRow
+from control_plane.store.repositories.listing import chips_page, nodes_page
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page
 from penstock.api.chips import Chip, ChipType

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from control_plane.store.listing import job_names
 from control_plane.store.models import Chip as ChipRow
 from control_plane.store.models import Lease
 from control_plane.store.models import Node as NodeRow
+from control_plane.store.repositories.listing import job_names
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.chips import Chip, ChipReport, ChipSample, ChipType, Rate
 from penstock.api.nodes import Health, Intent, Node

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from control_plane.hints.topics import CYCLE, job_topic
 from control_plane.launchers.base import Launch
 from control_plane.services.gangs.last_attempt import last_attempt
 from control_plane.services.gangs.settle import settle_job, stop_gang
 from control_plane.services.scheduling.place_gang import place_gang
-from control_plane.store.listing import node_names
 from control_plane.store.models import Gang, Job, Replica
-from control_plane.store.snapshot_reader import Pool
+from control_plane.store.repositories.listing import node_names
+from control_plane.store.snapshot.snapshot_reader import Pool
 from control_plane.store.unit_of_work import Transaction
-from control_plane.topics import CYCLE, job_topic
 from penstock.api.states import JobState, Outcome
 from scheduler.model import Code, GangId, Placement, Plan, Preemption
 

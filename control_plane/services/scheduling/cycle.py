@@ -16,7 +16,7 @@ from control_plane.services.deps import Deps
 from control_plane.services.scheduling.commit_plan import Committed, Decision, commit_slice, slices
 from control_plane.services.scheduling.lead import check_leads
 from control_plane.store.models import Cycle
-from control_plane.store.snapshot_reader import Pool
+from control_plane.store.snapshot.snapshot_reader import Pool
 from control_plane.store.unit_of_work import Transaction
 from scheduler import invariants
 from scheduler.model import Plan

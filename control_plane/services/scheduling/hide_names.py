@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from control_plane.services.deps import Caller
-from control_plane.store.listing import job_names
+from control_plane.store.repositories.listing import job_names
 from control_plane.store.unit_of_work import Transaction
 from scheduler.model import Snapshot
 

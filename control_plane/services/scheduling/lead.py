@@ -13,7 +13,7 @@ from functools import partial
 from control_plane.domain.leader_watch import LeaderWatch, Seen
 from control_plane.errors import Conflict
 from control_plane.services.deps import Deps
-from control_plane.store.engine import Lane
+from control_plane.store.database.engine import Lane
 from control_plane.store.models import Leader
 from control_plane.store.unit_of_work import Transaction
 

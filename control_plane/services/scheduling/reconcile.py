@@ -10,8 +10,8 @@ from control_plane.services.deps import Deps
 from control_plane.services.endpoints.refresh import refresh_endpoints
 from control_plane.services.gangs.settle import is_settled, settle
 from control_plane.services.nodes.intent import drain
-from control_plane.store.batches import in_batches
 from control_plane.store.models import Gang, Job, Replica
+from control_plane.store.repositories.batches import in_batches
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import NodeIntent
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 from fastapi import FastAPI
 
 from control_plane.api.app import api_routes, build_api
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
 from control_plane.services.deps import Deps
 from penstock.api.errors import Problem
 

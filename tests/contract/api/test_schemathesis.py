@@ -17,14 +17,14 @@ from starlette.testclient import TestClient
 
 from control_plane.api.app import build_api
 from control_plane.clock import SystemClock
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.accounts.tokens import ensure_admin
 from control_plane.services.deps import Deps, Rules
-from control_plane.store.engine import open_database
+from control_plane.store.database.engine import open_database
+from control_plane.store.database.migrate import migrate
 from control_plane.store.log_store import LogStore
-from control_plane.store.migrate import migrate
 from control_plane.store.unit_of_work import Store
 from tests.fakes.leading import lead
 from tests.integration.api.world import chip, headers, join, place, submit

@@ -13,8 +13,8 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from control_plane import connections
-from control_plane.connections import bounded_protocol, most_connections
+from control_plane.server import connections
+from control_plane.server.connections import bounded_protocol, most_connections
 
 pytestmark = pytest.mark.integration
 

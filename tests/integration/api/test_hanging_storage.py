@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from control_plane.api.app import build_api
 from control_plane.deadlines import ANSWER_S
 from control_plane.errors import Unavailable
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
 from control_plane.services.deps import Deps
 from control_plane.store import bounded_logs
 from control_plane.store.bounded_logs import BoundedLogs

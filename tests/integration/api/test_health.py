@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from control_plane.api.app import build_api
 from control_plane.clock import ManualClock
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
 from control_plane.services.deps import Deps
 from control_plane.services.health import read as read_health
 from control_plane.services.scheduling.lead import resign

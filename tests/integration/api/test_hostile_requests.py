@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from starlette.testclient import TestClient
 
-from control_plane import lanes
+from control_plane.server import lanes
 from control_plane.services.deps import Deps
 from control_plane.store.unit_of_work import Transaction
 from tests.integration.api.world import TASK, join

@@ -22,7 +22,7 @@ from control_plane.store.models import (
     Node,
     Replica,
 )
-from control_plane.store.snapshot_reader import PoolReader
+from control_plane.store.snapshot.snapshot_reader import PoolReader
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.specs import JobSpec
 from penstock.api.states import JobState

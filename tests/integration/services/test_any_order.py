@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.deps import Deps

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.deps import Deps
 from control_plane.services.usage.roll_up import roll_up_usage
-from control_plane.store.engine import Database
+from control_plane.store.database.engine import Database
 from control_plane.store.log_store import LogStore
 from control_plane.store.models import Base, Usage
 from control_plane.store.unit_of_work import Store

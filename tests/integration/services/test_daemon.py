@@ -15,7 +15,7 @@ from control_plane.clock import ManualClock
 from control_plane.daemon import scheduler as module
 from control_plane.daemon.leading import Leading
 from control_plane.daemon.scheduler import SchedulerDaemon
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
 from control_plane.services.deps import Deps
 from control_plane.services.nodes.count import count_pool
 from control_plane.services.scheduling.cycle import run_cycle

@@ -20,8 +20,8 @@ from control_plane import deadlines
 from control_plane.errors import Unavailable
 from control_plane.services.deps import Deps
 from control_plane.services.health.read import readiness
-from control_plane.store import engine, postgres, turns
-from control_plane.store.engine import Lane, waited_for_lock
+from control_plane.store.database import engine, postgres, turns
+from control_plane.store.database.engine import Lane, waited_for_lock
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import JobState
 from tests.fakes.cluster import Cluster, a_task

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from control_plane.hints.topics import CYCLE, node_topic
 from control_plane.services.checkpoints.commit import commit_checkpoint
 from control_plane.services.jobs.read import get_job
-from control_plane.topics import CYCLE, node_topic
 from penstock.api.assignments import CheckpointCommit, Failure
 from penstock.api.states import ExitReason, JobState, ReplicaState
 from tests.fakes.cluster import ADMIN, Cluster, a_gang, a_server, a_task

@@ -19,7 +19,7 @@ from control_plane.errors import Conflict
 from control_plane.services.agents.heartbeat import record_heartbeat
 from control_plane.services.scheduling.cycle import run_cycle
 from control_plane.services.scheduling.lead import Candidate, check_leads, resign, try_to_lead
-from control_plane.store import sole_writer
+from control_plane.store.database import sole_writer
 from control_plane.store.models import Cycle
 from penstock.api.assignments import HeartbeatRequest
 from penstock.api.states import ExitReason, JobState, NodeIntent
@@ -214,8 +214,8 @@ def test_with_sqlite_a_second_server_is_refused_until_the_first_has_ended(
 ) -> None:
     monkeypatch.setattr(sole_writer, "LOCK_S", 0.1)
     url = f"sqlite:///{tmp_path}/penstock.db"
-    code = "import sys; from control_plane.store.sole_writer import hold_database as hold\n"
-    code += "hold(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    code = "import sys; from control_plane.store.database import sole_writer\n"
+    code += "sole_writer.hold_database(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code, url], stdin=PIPE, stdout=PIPE, text=True
     ) as first:

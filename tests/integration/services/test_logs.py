@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from control_plane.errors import Invalid
+from control_plane.hints.topics import log_topic
 from control_plane.services.logs.record import record_logs
-from control_plane.topics import log_topic
 from penstock.api.assignments import LogChunk, LogReply, LogRequest
 from penstock.api.states import ExitReason
 from tests.fakes.cluster import Cluster, a_task

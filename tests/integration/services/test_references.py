@@ -26,8 +26,8 @@ from control_plane.services.logs.read import Ask, log_text
 from control_plane.services.logs.text import Part
 from control_plane.services.nodes.intent import set_intent
 from control_plane.services.nodes.read import get_node, list_chips
-from control_plane.store.jobs import JobFilter
 from control_plane.store.models import Endpoint, Job, Node
+from control_plane.store.repositories.jobs import JobFilter
 from penstock.api.assignments import CheckpointCommit
 from penstock.api.queues import QueueLimits
 from penstock.api.specs import JobSpec

@@ -9,8 +9,8 @@ import pytest
 
 from control_plane.services.agents.heartbeat import record_heartbeat
 from control_plane.services.leases.expire import expire_leases
-from control_plane.store.leases import Leases
 from control_plane.store.models import Project
+from control_plane.store.repositories.leases import Leases
 from control_plane.store.unit_of_work import MAX_TRIES, LostRace, Transaction
 from penstock.api.assignments import HeartbeatRequest
 from penstock.api.states import JobState

@@ -11,8 +11,8 @@ import pytest
 
 from control_plane import threads
 from control_plane.clock import SharedClock
-from control_plane.hub import Hub
-from control_plane.redis_hints import RedisHints
+from control_plane.hints.hub import Hub
+from control_plane.hints.redis import RedisHints
 from control_plane.store.storage_probe import StorageProbe
 from control_plane.threads import KeptThread
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from control_plane import beats
+from control_plane.server import beats
 from tests.e2e.processes import eventually
 
 pytestmark = pytest.mark.integration
@@ -26,7 +26,7 @@ longer = pytest.mark.slow_safety
 
 PROGRAM = """
 import os, signal, sys, time
-from control_plane import watchdog
+from control_plane.server import watchdog
 watchdog.FIRST_PAUSE_S, watchdog.FROZEN_S, watchdog.START_S = map(float, sys.argv[1:])
 watchdog.UNHEARD_S = 3 * watchdog.FROZEN_S
 watchdog._TICK_S, watchdog._MOST_OF_A_TICK_S = 0.05, 0.2

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from control_plane.services.usage import retention as module
 from control_plane.services.usage.retention import forget_old
-from control_plane.store.engine import Database
+from control_plane.store.database.engine import Database
 from control_plane.store.models import Cycle, Delivery, Event, IdempotencyKey, Job
 from control_plane.store.unit_of_work import Store, Transaction
 from tests.fakes.cluster import Cluster, a_task

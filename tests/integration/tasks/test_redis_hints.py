@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from control_plane.hub import Hub
-from control_plane.redis_hints import RedisHints
+from control_plane.hints.hub import Hub
+from control_plane.hints.redis import RedisHints
 from tests.integration.tasks.redis_server import RedisServer
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from control_plane.clock import ManualClock
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
 from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.deps import Deps
-from control_plane.store.engine import open_database
+from control_plane.store.database.engine import open_database
 from control_plane.store.log_store import LogStore
 from control_plane.store.unit_of_work import Store
 from control_plane.tasks.app import build_tasks

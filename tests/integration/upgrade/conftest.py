@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.store.engine import Database, open_database
+from control_plane.store.database.engine import Database, open_database
 from control_plane.store.models import Base
 from tests.integration.databases import PostgresServer
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, MetaData, Table, func, insert, select, text
 
-from control_plane.store.engine import Database, open_database
-from control_plane.store.migrate import migrate
+from control_plane.store.database.engine import Database, open_database
+from control_plane.store.database.migrate import migrate
 from tests.integration.upgrade import revisions
 from tests.integration.upgrade.transcript import Exchange, load
 

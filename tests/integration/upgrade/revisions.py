@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from control_plane.store.migrate import MIGRATIONS
+from control_plane.store.database.migrate import MIGRATIONS
 
 _FILE = '''"""{revision}"""
 

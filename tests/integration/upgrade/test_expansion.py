@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.store.engine import Database
-from control_plane.store.migrate import MIGRATIONS, migrate
+from control_plane.store.database.engine import Database
+from control_plane.store.database.migrate import MIGRATIONS, migrate
 from control_plane.store.unit_of_work import Store
 from tests.integration.upgrade import revisions
 from tests.integration.upgrade.expansion import Shape, breaks, look

@@ -10,14 +10,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import event, inspect
 
-from control_plane.store.engine import Database
-from control_plane.store.migrate import migrate, read_schema
+from control_plane.store.database.engine import Database
+from control_plane.store.database.migrate import migrate, read_schema
 from control_plane.store.models import Base
 
 MIGRATE = """
 import sys
-from control_plane.store.engine import open_database
-from control_plane.store.migrate import migrate
+from control_plane.store.database.engine import open_database
+from control_plane.store.database.migrate import migrate
 sys.stdin.readline()
 migrate(open_database(sys.argv[1]))
 """

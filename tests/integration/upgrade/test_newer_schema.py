@@ -12,8 +12,14 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 from control_plane.services.deps import Deps
-from control_plane.store.engine import Database, open_database
-from control_plane.store.migrate import MIGRATIONS, Schema, SchemaTooNew, migrate, read_schema
+from control_plane.store.database.engine import Database, open_database
+from control_plane.store.database.migrate import (
+    MIGRATIONS,
+    Schema,
+    SchemaTooNew,
+    migrate,
+    read_schema,
+)
 from tests.fakes.leading import lead
 from tests.integration.api.world import TASK
 from tests.integration.upgrade import revisions

@@ -15,8 +15,8 @@ from agents.node import identity
 from agents.runtimes.process.folders import ReplicaFolders
 from control_plane.clock import ManualClock
 from control_plane.services.deps import Deps
-from control_plane.store.engine import Database, open_database
-from control_plane.store.migrate import migrate, read_schema
+from control_plane.store.database.engine import Database, open_database
+from control_plane.store.database.migrate import migrate, read_schema
 from tests.integration.upgrade.expansion import look
 from tests.integration.upgrade.recorded import Recorded, read_rows, unpacked
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from control_plane.store.engine import open_database
-from control_plane.store.migrate import migrate
+from control_plane.store.database.engine import open_database
+from control_plane.store.database.migrate import migrate
 from tests.e2e.processes import free_port
 from tests.e2e.rig import QUICK, ROOT, Cloud, a_cloud
 from tests.integration.upgrade import revisions

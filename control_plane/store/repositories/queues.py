@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import Queue
-from control_plane.store.references import means
+from control_plane.store.repositories.references import means
 
 
 class Queues:

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from control_plane.hints.topics import node_topic
 from control_plane.store.models import Chip, Node
-from control_plane.store.references import means
-from control_plane.topics import node_topic
+from control_plane.store.repositories.references import means
 from penstock.api.states import NodeIntent
 
 

@@ -24,7 +24,7 @@ from control_plane.deadlines import (
     TURN_S,
     Deadline,
 )
-from control_plane.store.turns import Seats, WriterQueue
+from control_plane.store.database.turns import Seats, WriterQueue
 from penstock.disk_room import obstacle
 
 _SERIAL_LOCK = 0x70656E73
@@ -98,7 +98,7 @@ class Database:
             engine = self.engine.execution_options(penstock_write=True)
             with engine.begin() as connection:
                 if not self.is_sqlite:
-                    from control_plane.store.postgres import lift_limits
+                    from control_plane.store.database.postgres import lift_limits
 
                     lift_limits(connection.connection.dbapi_connection, MIGRATION_S)  # type: ignore[arg-type]
                 yield connection
@@ -137,7 +137,7 @@ def open_database(url: str) -> Database:
     if url.startswith("sqlite"):
         engine = _sqlite_engine(url)
         return Database(engine, engine)
-    from control_plane.store.postgres import postgres_engine  # a laptop needs no driver
+    from control_plane.store.database.postgres import postgres_engine  # a laptop needs no driver
 
     num_readers = Lane.READ.value + Lane.HEALTH.value
     writers = postgres_engine(url, _NUM_CONNECTIONS - num_readers)

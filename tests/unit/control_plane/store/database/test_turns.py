@@ -10,8 +10,8 @@ import pytest
 
 from control_plane.deadlines import Deadline
 from control_plane.errors import Unavailable
-from control_plane.store import turns
-from control_plane.store.turns import LIGHT_IN_A_ROW, Seats, WriterQueue
+from control_plane.store.database import turns
+from control_plane.store.database.turns import LIGHT_IN_A_ROW, Seats, WriterQueue
 
 Work = Callable[..., Future[None]]
 

@@ -25,7 +25,7 @@ from control_plane.store.models import (
     Token,
     TokenUsage,
 )
-from control_plane.store.paging import Slice, page_of
+from control_plane.store.repositories.paging import Slice, page_of
 from penstock.api.states import JobState, NodeIntent
 
 PLACED_STATES = tuple(sorted(PLACED))

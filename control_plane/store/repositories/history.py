@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from control_plane.store.batches import delete_some
 from control_plane.store.models import Cycle, Delivery, Event, Leader, TokenUsage, Usage
-from control_plane.store.paging import Slice, page_of
+from control_plane.store.repositories.batches import delete_some
+from control_plane.store.repositories.paging import Slice, page_of
 
 
 class History:

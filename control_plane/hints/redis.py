@@ -12,7 +12,7 @@ import redis
 import structlog
 
 from control_plane.deadlines import REDIS_CONNECT_S, REDIS_S
-from control_plane.hub import Hub
+from control_plane.hints.hub import Hub
 from control_plane.threads import KeptThread
 
 log = structlog.get_logger()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from control_plane.store import models
-from control_plane.store.batches import in_batches
+from control_plane.store.repositories.batches import in_batches
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ChipHealth
 from scheduler import model as plan

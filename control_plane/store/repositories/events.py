@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from control_plane.hints.topics import EVENTS
 from control_plane.store.models import Event
-from control_plane.topics import EVENTS
 
 
 class Events:

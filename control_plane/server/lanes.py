@@ -1,6 +1,6 @@
 """Threads for what waits: so many for each kind of request, so that none can take those of others.
 
-The database's connections behind them are divided the same way (`control_plane/store/engine.py`).
+The database's connections behind them are divided the same way (`store/database/engine.py`).
 """
 
 from __future__ import annotations

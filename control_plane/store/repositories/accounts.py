@@ -8,9 +8,9 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from control_plane.store.batches import delete_some
 from control_plane.store.models import IdempotencyKey, JoinToken, Project, Token
-from control_plane.store.references import means
+from control_plane.store.repositories.batches import delete_some
+from control_plane.store.repositories.references import means
 
 
 class Accounts:

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 
 from control_plane.domain.replica import LIVE
 from control_plane.store import models
-from control_plane.store.chip_facts import ChipFacts, NodeFacts
-from control_plane.store.gang_reader import gang_of
-from control_plane.store.jobs import PlacedGang
-from control_plane.store.leases import Hold
-from control_plane.store.nodes import Host
+from control_plane.store.repositories.jobs import PlacedGang
+from control_plane.store.repositories.leases import Hold
+from control_plane.store.repositories.nodes import Host
+from control_plane.store.snapshot.chip_facts import ChipFacts, NodeFacts
+from control_plane.store.snapshot.gang_reader import gang_of
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import JobState, JobType, NodeHealth, NodeIntent
 from penstock.api.vendors import vendor_table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from control_plane.store.run_times import Span, covered_s
+from control_plane.store.repositories.run_times import Span, covered_s
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -17,12 +17,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select, text
 
-from control_plane.store.engine import Database, Lane
+from control_plane.store.database.engine import Database, Lane
 from control_plane.store.models import Base, SchemaRevision
 
 log = structlog.get_logger()
 
-MIGRATIONS: Final = Path(__file__).with_name("migrations")
+MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 _LOCK = 0x70656E74
 _TABLE = Base.metadata.tables[SchemaRevision.__tablename__]
 

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import Endpoint, TokenUsage
-from control_plane.store.references import best_match
+from control_plane.store.repositories.references import best_match
 from penstock.api.states import EndpointState
 
 

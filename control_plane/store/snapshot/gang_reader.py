@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from control_plane.store.jobs import QueuedGang
+from control_plane.store.repositories.jobs import QueuedGang
 from penstock.api.states import JobType
 from scheduler import model as plan
 

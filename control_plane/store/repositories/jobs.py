@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from control_plane.domain.job import LIVE, PLACED
 from control_plane.store.models import Checkpoint, Event, Gang, Job, Lease
-from control_plane.store.paging import Slice, page_of
-from control_plane.store.references import best_match
+from control_plane.store.repositories.paging import Slice, page_of
+from control_plane.store.repositories.references import best_match
 from penstock.api.states import JobState
 
 LIVE_STATES = tuple(sorted(LIVE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.store.batches import in_batches
+from control_plane.store.repositories.batches import in_batches
 
 
 @given(items=st.lists(st.integers()), size=st.integers(1, 7))

@@ -1,0 +1,1 @@
+"""Hints that something changed, in a process and between them. Losing one costs a sweep."""

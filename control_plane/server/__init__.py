@@ -1,0 +1,1 @@
+"""The server as a process: connections, threads for requests, its parent and its beats."""

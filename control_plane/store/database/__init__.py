@@ -1,0 +1,1 @@
+"""The database itself: connections, turns to write, schema."""

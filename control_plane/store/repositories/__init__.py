@@ -1,0 +1,1 @@
+"""One repository per noun: what is read and written of its rows."""

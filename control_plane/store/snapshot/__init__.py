@@ -1,0 +1,1 @@
+"""The pool as the planner sees it, read from the rows."""
