@@ -9,7 +9,7 @@ from control_plane.store.repositories.listing import known_chip_types
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
 from penstock.api.vendors import vendor_table
-from penstock.violations import nearest
+from penstock.documents.violations import nearest
 
 ANY: Final = "any"
 
