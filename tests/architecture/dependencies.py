@@ -21,7 +21,7 @@ EXTRA_OF: Final[Mapping[str, str | None]] = {
     "workloads": "workload",
 }
 # Parts of a dependency that are distributed under a name of their own.
-_PART_OF: Final = {"click": "typer", "kombu": "celery", "pydantic-core": "pydantic"}
+_PART_OF: Final = {"kombu": "celery", "pydantic-core": "pydantic"}
 
 
 def core() -> frozenset[str]:
