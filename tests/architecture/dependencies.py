@@ -15,7 +15,7 @@ from tests.architecture.sources import PACKAGES, ROOT, Source, imported_modules,
 # Package → the extra that an installation needs to run it; None is the bare client.
 EXTRA_OF: Final[Mapping[str, str | None]] = {
     "penstock": None,
-    "scheduler": None,
+    "scheduler": "server",
     "control_plane": "server",
     "agents": "agent",
     "workloads": "workload",
