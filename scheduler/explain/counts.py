@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from scheduler.explain.reason import Blocker
 from scheduler.model import WHOLE, ChipId, Code, Gang, HostShare, RunningGang
@@ -82,15 +81,17 @@ def blockers_of(gang: Gang, layout: Layout, holders: Iterable[RunningGang]) -> t
     them; highest priority first, then by name.
     """
     chips, nodes = _useful(gang, layout)
-    found: dict[str, Blocker] = {}
+    names: dict[str, tuple[str, int]] = {}
+    held: dict[str, dict[str, int]] = {}
     for holder in holders:
-        held = Counter(chips[it] for it in holder.chips if it in chips)
-        if not held and not any(node in nodes for node in holder.hosts):
-            continue
-        known = found.get(holder.job_id, Blocker(holder.job_name, holder.priority))
-        total = Counter(known.chips) + held
-        found[holder.job_id] = replace(known, chips=dict(sorted(total.items())))
-    most = [it for it in found.values() if it.chips] or list(found.values())
+        kinds = [chips[it] for it in holder.chips if it in chips]
+        if kinds or any(node in nodes for node in holder.hosts):
+            names[holder.job_id] = holder.job_name, holder.priority
+            counts = held.setdefault(holder.job_id, {})
+            for kind in kinds:
+                counts[kind] = counts.get(kind, 0) + 1
+    found = [Blocker(*names[job], dict(sorted(counts.items()))) for job, counts in held.items()]
+    most = [it for it in found if it.chips] or found
     return tuple(sorted(most, key=lambda it: (-it.priority, it.job_name)))
 
 

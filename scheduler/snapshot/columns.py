@@ -154,19 +154,19 @@ class Columns:
         changed = None if before is None else _changed(before, nodes)
         if before is None or changed is None:
             self.layout = Layout(nodes)
-            self._seen: dict[NodeId, Node] = {it.id: it for it in nodes}
-            self._chips, self._hosts = _blank(2, len(self.layout.chips)), _blank(4, len(nodes))
+            self.seen: dict[NodeId, Node] = {it.id: it for it in nodes}
+            self.chips, self.hosts = _blank(2, len(self.layout.chips)), _blank(4, len(nodes))
             for site in self.layout.sites:
                 self._note(site, site.chips)
         else:
             self.layout = before.layout
-            self._seen = {**before._seen, **{it.id: it for it in changed}}
-            self._chips, self._hosts = before._chips.copy(), before._hosts.copy()
+            self.seen = {**before.seen, **{it.id: it for it in changed}}
+            self.chips, self.hosts = before.chips.copy(), before.hosts.copy()
             for node in changed:
                 site = replace(self.layout.sites[self.layout.site_of[node.id]], node=node)
                 self._note(site, _in_order(node.chips))
-        self.now = Overlay(self.layout, self._chips[0], self._hosts[0], self._hosts[1])
-        coming = self._chips[1].any() or self._hosts[2:].any()
+        self.now = Overlay(self.layout, self.chips[0], self.hosts[0], self.hosts[1])
+        coming = self.chips[1].any() or self.hosts[2:].any()
         self.later = self.now if not coming else self._later()
 
     def _note(self, site: Site, chips: tuple[Chip, ...]) -> None:
@@ -175,9 +175,9 @@ class Columns:
         if not node.accepting:
             return
         rows = slice(site.first, site.first + len(chips))
-        self._chips[0, rows] = [it.free_milli if it.healthy else 0 for it in chips]
-        self._chips[1, rows] = [it.releasing_milli if it.healthy else 0 for it in chips]
-        self._hosts[:, self.layout.site_of[node.id]] = (
+        self.chips[0, rows] = [it.free_milli if it.healthy else 0 for it in chips]
+        self.chips[1, rows] = [it.releasing_milli if it.healthy else 0 for it in chips]
+        self.hosts[:, self.layout.site_of[node.id]] = (
             node.free_cores_milli, node.free_memory_bytes,
             node.releasing_cores_milli, node.releasing_memory_bytes,
         )  # fmt: skip
@@ -186,9 +186,9 @@ class Columns:
         whole = self.layout.empty
         return Overlay(
             self.layout,
-            np.minimum(self._chips.sum(axis=0), whole.chips),
-            np.minimum(self._hosts[0] + self._hosts[2], whole.cores),
-            np.minimum(self._hosts[1] + self._hosts[3], whole.memory),
+            np.minimum(self.chips.sum(axis=0), whole.chips),
+            np.minimum(self.hosts[0] + self.hosts[2], whole.cores),
+            np.minimum(self.hosts[1] + self.hosts[3], whole.memory),
         )
 
 
@@ -202,11 +202,11 @@ def columns_of(snapshot: Snapshot) -> Columns:
 
 def _changed(before: Columns, nodes: tuple[Node, ...]) -> list[Node] | None:
     """The nodes of which something else is free; None where more than that has changed."""
-    if len(nodes) != len(before._seen):
+    if len(nodes) != len(before.seen):
         return None
     found = []
     for node in nodes:
-        old = before._seen.get(node.id)
+        old = before.seen.get(node.id)
         if old is not node:
             if old is None or not _same_but_for_what_is_free(old, node):
                 return None
