@@ -50,6 +50,7 @@ from control_plane.telemetry.logging import configure_logging
 from control_plane.telemetry.metrics import Metrics
 from control_plane.threads import KeptThread
 from penstock.private_files import tighten, with_journal, write_private
+from scheduler.policies.priority_age import PRIORITY_AGE
 
 log = structlog.get_logger()
 
@@ -141,7 +142,7 @@ def build(settings: Settings, dropped_log_lines: Callable[[], int] = lambda: 0) 
         clock=SystemClock() if database.is_sqlite else SharedClock(database.time),
         logs=BoundedLogs(LogStore(settings.storage_uri, settings.log_keep_bytes)),
         storage=settings.storage_uri,
-        launcher=AgentLauncher(hub.publish), rules=rules,
+        launcher=AgentLauncher(hub.publish), policy=PRIORITY_AGE, rules=rules,
     )  # fmt: skip
     bootstrap(deps)
     return Parts(settings, deps, hub, Metrics(partial(count_pool, deps), dropped_log_lines))

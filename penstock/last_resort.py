@@ -143,6 +143,9 @@ def rendered(*processors: Processor) -> Processor:
 def _notice(num_lines: int) -> str:
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     event = {
-        "event": "log_lines_dropped", "count": num_lines, "level": "warning", "timestamp": moment,
-    }  # fmt: skip
+        "event": "log_lines_dropped",
+        "count": num_lines,
+        "level": "warning",
+        "timestamp": moment,
+    }
     return json.dumps(event) + "\n"

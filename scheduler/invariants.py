@@ -16,6 +16,7 @@ from scheduler.model import (
     WHOLE,
     Chip,
     ChipId,
+    Code,
     Gang,
     GangId,
     Node,
@@ -24,10 +25,12 @@ from scheduler.model import (
     Seat,
     Snapshot,
 )
-from scheduler.place.feasibility import can_hold
-from scheduler.place.gang import State, seat_gang
+from scheduler.place.feasibility import can_hold, eligible
+from scheduler.place.gang import Supply, seat_gang
+from scheduler.place.outlook import Outlook
+from scheduler.preempt import may_preempt
 from scheduler.quota import used_now
-from scheduler.snapshot.overlays import Index, free_now
+from scheduler.snapshot.columns import columns_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +166,16 @@ def _quotas_kept(case: _Case) -> Iterator[str]:
                 yield f"{queue.name} holds {held + more} of {limit * WHOLE} {name}"
 
 
-def _lower_priorities_only(case: _Case) -> Iterator[str]:
-    """Victims run, may be preempted, are of strictly lower priority, and are named once."""
+def _within_borders(case: _Case) -> Iterator[str]:
+    """Victims run, may make room for that gang, and are named once."""
     running = {gang.id: gang for gang in case.snapshot.running}
     named = Counter(it.victim_id for it in case.plan.preemptions)
-    for preemption in case.plan.preemptions:
-        victim = running.get(preemption.victim_id)
-        gang = case.gangs.get(preemption.for_gang_id)
-        if victim is None or gang is None or victim.releasing or not victim.preemptible:
-            yield f"{preemption.victim_id} cannot make room for {preemption.for_gang_id}"
-        elif victim.priority >= gang.priority or named[victim.id] > 1:
-            yield f"{victim.id} makes room for {gang.id} (or for several)"
+    for preempt in case.plan.preemptions:
+        victim, gang = running.get(preempt.victim_id), case.gangs.get(preempt.for_gang_id)
+        if victim is None or gang is None or not may_preempt(gang, victim):
+            yield f"{preempt.victim_id} cannot make room for {preempt.for_gang_id}"
+        elif named[victim.id] > 1:
+            yield f"{victim.id} makes room for several"
 
 
 def _none_passed(case: _Case) -> Iterator[str]:
@@ -181,24 +183,27 @@ def _none_passed(case: _Case) -> Iterator[str]:
     lowest = min((gang.priority for gang, _ in case.placed()), default=0)
     waiting = [
         case.gangs[gang_id]
-        for gang_id, reason in sorted(case.plan.deferrals.items())
-        if gang_id in case.gangs and reason.until is None
+        for gang_id, code in sorted(case.plan.deferrals.items())
+        if gang_id in case.gangs and code is not Code.BACKING_OFF
     ]
     passed = [gang for gang in waiting if gang.priority > lowest]
     if not passed or not case.plan.placements:
         return
-    start = State(free_now(Index(case.snapshot)), used_now(case.snapshot))
+    columns = columns_of(case.snapshot)
+    start = Supply(columns.now, used_now(case.snapshot), case.snapshot.speeds)
     states = {it: _beside(case, start, it) for it in {gang.priority for gang in passed}}
+    outlooks = {it: Outlook(supply.overlay) for it, supply in states.items()}
     known: dict[object, bool] = {}
     for gang in passed:
-        key = (gang.request, gang.least, gang.mix, gang.queue, gang.priority)
+        key = (gang.request, gang.least, gang.mix, gang.type, gang.queue, gang.priority)
         if key not in known:
-            known[key] = seat_gang(gang, states[gang.priority]) is not None
+            ruled_out = outlooks[gang.priority].rules_out(gang, eligible(gang, columns.layout))
+            known[key] = not ruled_out and seat_gang(gang, states[gang.priority]) is not None
         if known[key]:
             yield f"{gang.id} waits while a lower priority starts in its place"
 
 
-def _beside(case: _Case, start: State, priority: int) -> State:
+def _beside(case: _Case, start: Supply, priority: int) -> Supply:
     """What is free beside what the plan gives to, or keeps for, gangs of at least this priority."""
     taken: dict[str, list[Seat]] = {}
     gives = [(it.gang_id, it.seats) for it in case.plan.placements]
@@ -220,6 +225,6 @@ _RULES: Final[Mapping[str, Callable[[_Case], Iterator[str]]]] = {
     "no chip is over its capacity": _chips_not_over,
     "no host is over its cores and memory": _hosts_not_over,
     "no queue is over its limits": _quotas_kept,
-    "only lower priorities make room": _lower_priorities_only,
+    "only lower priorities of the own project make room": _within_borders,
     "no lower priority passes a gang that fits": _none_passed,
 }

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from itertools import chain, combinations, islice
 from typing import Final
 
-from scheduler.model import WHOLE, Gang, GangId, NodeId, RunningGang, Seat
-from scheduler.place.gang import State, seat_gang
+from scheduler.model import WHOLE, Gang, GangId, JobType, NodeId, RunningGang, Seat
+from scheduler.place.gang import Supply, seat_gang
 from scheduler.policies.base import Policy
-from scheduler.snapshot.overlays import Pool
+from scheduler.snapshot.columns import Layout
 
 MOST_TRIALS: Final = 64
 """Single victims, and single nodes, that are tried; the cheapest come first."""
@@ -28,11 +29,11 @@ MOST_EXACT: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Rescue:
-    """Victims, the seats that they make possible, and what can be had after both."""
+    """Victims, the seats that they make possible, and what can be had once they have ended."""
 
     victims: tuple[RunningGang, ...]
     seats: tuple[Seat, ...]
-    state: State
+    supply: Supply
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +48,64 @@ class Victim:
     nodes: frozenset[NodeId]
 
 
+def may_preempt(gang: Gang, running: RunningGang) -> bool:
+    """The borders of preemption: strictly lower priority of the own project only, and batch never
+    stops serving. Quota that is lent will be taken back from its borrowers here.
+    """
+    return (
+        running.preemptible
+        and not running.releasing
+        and running.project == gang.project
+        and running.priority < gang.priority
+        and (gang.type is JobType.SERVE or running.type is not JobType.SERVE)
+    )
+
+
 class Runners:
-    """The preemptible gangs by what their end would cost, ranked once a cycle."""
+    """The gangs that might make room, of each project, by what their end would cost."""
 
-    def __init__(self, running: Iterable[RunningGang], pool: Pool, policy: Policy) -> None:
-        self._running = running
-        self._pool = pool
+    def __init__(
+        self, running: Iterable[RunningGang], layout: Layout, policy: Policy, at: datetime
+    ) -> None:
+        self._layout = layout
         self._policy = policy
+        self._at = at
+        self._of: dict[str, list[RunningGang]] = {}
+        self._ranked: dict[str, Ranked] = {}
+        for it in running:
+            if it.preemptible and not it.releasing:
+                self._of.setdefault(it.project, []).append(it)
+        self._lowest = {name: min(it.priority for it in them) for name, them in self._of.items()}
 
-    @cached_property
-    def by_chip(self) -> tuple[Victim, ...]:
-        """Cheapest per chip first."""
-        able = [self._victim(it) for it in self._running if it.preemptible and not it.releasing]
-        return tuple(
-            sorted(able, key=lambda it: (it.cost / it.chips, it.gang.priority, it.gang.id))
+    def any_for(self, gang: Gang) -> bool:
+        """Whether its project runs anything of lower priority."""
+        return self._lowest.get(gang.project, gang.priority) < gang.priority
+
+    def of(self, project: str) -> Ranked:
+        if project not in self._ranked:
+            victims = [self._victim(it) for it in self._of.get(project, ())]
+            self._ranked[project] = Ranked(victims)
+        return self._ranked[project]
+
+    def able(self, gang: Gang) -> list[Victim]:
+        """All that may have to go for the gang, cheapest per chip first."""
+        return [it for it in self.of(gang.project).by_chip if may_preempt(gang, it.gang)]
+
+    def _victim(self, gang: RunningGang) -> Victim:
+        chips = max(WHOLE, sum(gang.chips.values())) / WHOLE
+        lost_work_s = 0.0 if gang.saved_at is None else (self._at - gang.saved_at).total_seconds()
+        cost = chips * (lost_work_s + self._policy.restart_cost_s)
+        return Victim(gang, chips, cost, frozenset(self._layout.nodes_of(gang)))
+
+
+class Ranked:
+    """One project's victims to be, ranked once a cycle."""
+
+    def __init__(self, victims: Iterable[Victim]) -> None:
+        self.by_chip = tuple(
+            sorted(victims, key=lambda it: (it.cost / it.chips, it.gang.priority, it.gang.id))
         )
+        """Cheapest per chip first."""
 
     @cached_property
     def by_cost(self) -> tuple[Victim, ...]:
@@ -77,35 +121,21 @@ class Runners:
                 found.setdefault(node, []).append(victim)
         return dict(sorted(found.items()))
 
-    def _victim(self, gang: RunningGang) -> Victim:
-        chips = max(WHOLE, sum(gang.chips.values())) / WHOLE
-        cost = chips * (gang.lost_work_s + self._policy.restart_cost_s)
-        return Victim(gang, chips, cost, frozenset(self._pool.nodes_of(gang)))
 
-
-def rescue(gang: Gang, later: State, runners: Runners, gone: frozenset[GangId]) -> Rescue | None:
+def rescue(gang: Gang, later: Supply, runners: Runners, gone: frozenset[GangId]) -> Rescue | None:
     """The cheapest victims found whose end lets the whole gang start, once `later` has come.
 
-    Only gangs of strictly lower priority are taken, and none of those that are `gone` already.
+    Only gangs that `may_preempt` allows are taken, and none of those that are `gone` already.
     """
-    search = _Search(gang, later, gone)
-    few = tuple(islice(search.able(runners.by_chip), MOST_EXACT + 1))
-    victims = search.exact(few) if len(few) <= MOST_EXACT else search.greedy(runners)
+    search, ranked = _Search(gang, later, gone), runners.of(gang.project)
+    few = tuple(islice(search.able(ranked.by_chip), MOST_EXACT + 1))
+    victims = search.exact(few) if len(few) <= MOST_EXACT else search.greedy(ranked)
     if victims is None:
         return None
     seats = search.seats(victims)
     assert seats is not None, "every set was found to make the gang fit"
     gangs = tuple(it.gang for it in victims)
-    return Rescue(gangs, seats, release(later, gangs))
-
-
-def release(state: State, gangs: Sequence[RunningGang]) -> State:
-    """What can be had once the gangs have ended."""
-    usage = state.usage
-    for gang in gangs:
-        if gang.queue in usage.limits:
-            usage = usage.add(gang.queue, state.pool.index.by_type(gang.chips.items()), -1)
-    return State(state.pool.give(gangs), usage)
+    return Rescue(gangs, seats, later.give(gangs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +143,12 @@ class _Search:
     """One gang in need of room."""
 
     gang: Gang
-    later: State
+    later: Supply
     gone: frozenset[GangId]
 
     def seats(self, victims: Sequence[Victim]) -> tuple[Seat, ...] | None:
         """The gang's seats once these have ended."""
-        return seat_gang(self.gang, release(self.later, [it.gang for it in victims]))
+        return seat_gang(self.gang, self.later.give(it.gang for it in victims))
 
     def exact(self, able: Sequence[Victim]) -> Sequence[Victim] | None:
         """The cheapest set of all that suffice."""
@@ -127,13 +157,13 @@ class _Search:
         sets = chain.from_iterable(combinations(able, size + 1) for size in range(len(able)))
         return next(it for it in sorted(sets, key=_rank) if self.seats(it) is not None)
 
-    def greedy(self, runners: Runners) -> Sequence[Victim] | None:
+    def greedy(self, ranked: Ranked) -> Sequence[Victim] | None:
         """The cheapest of several sets that suffice."""
-        found = [self.single(runners.by_cost)]
+        found = [self.single(ranked.by_cost)]
         if self.gang.least == 1:
-            found.append(self.on_one_node(runners.by_node))
+            found.append(self.on_one_node(ranked.by_node))
         if self.gang.least > 1 or not any(found):
-            found.append(self.cover(runners.by_chip))
+            found.append(self.cover(ranked.by_chip))
         return min((it for it in found if it), key=_rank, default=None)
 
     def single(self, by_cost: Iterable[Victim]) -> Sequence[Victim] | None:
@@ -165,28 +195,28 @@ class _Search:
         every candidate is released about twice.
         """
         able = tuple(self.able(by_chip))
-        state, done, step, growing = self.later, 0, 1, True
+        supply, done, step, growing = self.later, 0, 1, True
         while step:
             chunk = able[done : done + step]
-            grown = release(state, [it.gang for it in chunk])
+            grown = supply.give(it.gang for it in chunk)
             if seat_gang(self.gang, grown) is not None:
                 growing = False
             elif growing and done + step >= len(able):
                 return None
             else:
-                state, done = grown, done + len(chunk)
+                supply, done = grown, done + len(chunk)
             step = step * 2 if growing else step // 2
         return self._spare(able[: done + 1])
 
     def able(self, victims: Iterable[Victim]) -> Iterator[Victim]:
         for it in victims:
-            if it.gang.priority < self.gang.priority and it.gang.id not in self.gone:
+            if it.gang.id not in self.gone and may_preempt(self.gang, it.gang):
                 yield it
 
     def _bound(self, node: NodeId, victims: Sequence[Victim]) -> float:
         """What enough chips here cost at least: the cheapest per chip, the last in part."""
-        pool, request = self.later.pool, self.gang.request
-        room = pool.rooms[pool.index.site_of[node]]
+        request, layout = self.gang.request, self.later.layout
+        room = self.later.overlay.room(layout.site_of[node])
         missing, total = (request.chips * request.milli - sum(room.chips)) / WHOLE, 0.0
         for victim in victims:
             if missing <= 0:

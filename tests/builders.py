@@ -14,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from scheduler.explain.explain import Explanation, explain
+from scheduler.explain import Explanation, explain
 from scheduler.invariants import check
 from scheduler.model import (
     WHOLE,
     Chip,
     ChipId,
     Closed,
+    Code,
     Gang,
     GangId,
     HostShare,
@@ -32,15 +33,14 @@ from scheduler.model import (
     Plan,
     Queue,
     Rate,
-    Reason,
     RunningGang,
     Seat,
     Snapshot,
     Speeds,
     Work,
 )
-from scheduler.planner import plan
-from scheduler.policies.priority_age import POLICY
+from scheduler.plan import plan
+from scheduler.policies.priority_age import PRIORITY_AGE
 
 GIB = 2**30
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -103,7 +103,7 @@ class PoolBuilder:
         self, name: str, chips: int, chip_type: str, *, priority: int = 50, milli: int = WHOLE,
         releasing: bool = False, lost_work_s: float = 0.0, queue: str = "default",
         preemptible: bool = True, node: str | None = None, cores_milli: int = 0,
-        project: str = "default",
+        project: str = "default", type: JobType = JobType.TASK,
     ) -> PoolBuilder:  # fmt: skip
         """A job that holds so many free chips of a type, the first there are."""
         nodes, held, hosts = list(self.snapshot.nodes), dict[ChipId, int](), set[NodeId]()
@@ -116,8 +116,9 @@ class PoolBuilder:
         assert len(held) == chips, f"only {len(held)} of {chips} {chip_type} are free"
         gang = RunningGang(
             GangId(f"gang-{name}"), JobId(f"job-{name}"), name, queue, priority, NOON,
-            project=project, preemptible=preemptible, releasing=releasing, chips=held,
-            lost_work_s=lost_work_s, hosts={it: HostShare(cores_milli, 0) for it in sorted(hosts)},
+            type=type, project=project, preemptible=preemptible, releasing=releasing, chips=held,
+            saved_at=NOON - timedelta(seconds=lost_work_s),
+            hosts={it: HostShare(cores_milli, 0) for it in sorted(hosts)},
         )  # fmt: skip
         queues = tuple(
             _charged(it, chip_type, chips * milli, releasing) if it.name == queue else it
@@ -218,11 +219,13 @@ class Planned:
         names = {gang.id: gang.job_name for gang in self.snapshot.running}
         return [names[it.victim_id] for it in self.plan.preemptions]
 
-    def reason(self, name: str) -> Reason:
+    def code(self, name: str) -> Code:
         return self.plan.deferrals[self._gang(name).id]
 
     def explain(self, name: str) -> Explanation:
-        return explain(self.reason(name), self._gang(name), self.snapshot, POLICY, NOON)
+        found = explain(self.snapshot, PRIORITY_AGE, NOON, {self._gang(name).id})
+        assert found is not None
+        return found
 
     def why(self, name: str) -> str:
         """The sentence for a job that waits."""
@@ -258,7 +261,7 @@ def a_chip(node: NodeId, chip_type: str, index: int, **chip: Any) -> Chip:
 def plan_for(pool: PoolBuilder, *jobs: JobBuilder) -> Planned:
     """The plan for these jobs on this pool, found to break no invariant."""
     snapshot = replace(pool.snapshot, queued=tuple(job.gang for job in jobs))
-    made = plan(snapshot, POLICY, NOON)
+    made = plan(snapshot, PRIORITY_AGE, NOON)
     assert check(snapshot, made) == ()
     return Planned(snapshot, made)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from tests.architecture import dependencies, diagrams, names, purity, safety, sizes
+from tests.architecture import dependencies, diagrams, generated, names, purity, safety, sizes
 from tests.architecture.sources import PACKAGES, ROOT, Source, imported_modules, python_sources
 
 EVERYTHING = (*PACKAGES, "deploy", "tests")
@@ -114,6 +114,13 @@ def test_every_dependency_is_pinned_by_name_and_version() -> None:
     )
     _none(declared - set(pinned))
     assert pinned["torch"] == "2.13.0"
+
+
+def test_the_synchronous_transport_is_made_of_the_asynchronous_one() -> None:
+    made = generated.synchronous(generated.ASYNC.read_text(encoding="utf-8"))
+    assert generated.SYNC.read_text(encoding="utf-8") == made, (
+        "python -m tests.architecture.generated"
+    )
 
 
 @pytest.mark.parametrize("title", STATE_TABLES)

@@ -11,10 +11,11 @@ from control_plane.clock import Clock
 from control_plane.domain.leader_watch import LeaderWatch
 from control_plane.errors import Denied
 from control_plane.launchers.base import Launcher
-from control_plane.store.snapshot.snapshot_reader import Pool, PoolReader
+from control_plane.store.snapshot.snapshot_reader import PoolReader, PoolReading
 from control_plane.store.storage_probe import StorageProbe
 from control_plane.store.unit_of_work import Store, Transaction
 from penstock.api.states import Role
+from scheduler.policies.base import Policy
 
 ResultT = TypeVar("ResultT")
 
@@ -49,6 +50,8 @@ class Rules:
     leader_term_s: float = 6.0
     max_log_chunk_bytes: int = 4 * 2**20
     max_queued_jobs: int = 100_000
+    max_member_priority: int = 80
+    """Above it are the priorities of administrators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,13 @@ class Deps:
     logs: LogBytes
     storage: str
     launcher: Launcher
+    policy: Policy
     rules: Rules = Rules()
     pool: PoolReader = field(default_factory=PoolReader)
     storage_probe: StorageProbe = field(default_factory=StorageProbe)
     leader: LeaderWatch = field(default_factory=LeaderWatch)
 
-    def read_pool(self, tx: Transaction, now: datetime) -> Pool:
+    def read_pool(self, tx: Transaction, now: datetime) -> PoolReading:
         """The pool as `tx` sees it, for the planner."""
         return self.pool.read(tx, now, self.rules.suspect_after_s)
 

@@ -27,7 +27,7 @@ MOST_NODE_BYTES: Final = 2**50
 """More than any machine has: what claims more is broken, and would draw all work to itself."""
 
 
-def _one_line(most: int) -> Callable[[Any], Any]:
+def _one_line(most: int) -> Callable[[object], object]:
     """What jobs say of themselves is cut and cleaned rather than refused."""
     return lambda value: one_line(value, most) if isinstance(value, str) else value
 
@@ -67,9 +67,10 @@ class Inventory(Strict):
 
 class EnrolRequest(Strict):
     join_token: str | None = Field(
-        default=None, max_length=512,
+        default=None,
+        max_length=512,
         description="of older agents; newer ones send `Authorization: Bearer JOIN_TOKEN`",
-    )  # fmt: skip
+    )
     name: NewName
     inventory: Inventory
 

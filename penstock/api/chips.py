@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -16,7 +16,7 @@ Text = Annotated[str, Field(max_length=128)]
 Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}$", max_length=128)]
 
 
-def _cut(value: Any) -> Any:
+def _cut(value: object) -> object:
     """What drivers say is cut rather than refused."""
     return one_line(value, 1000) if isinstance(value, str) else value
 
@@ -43,9 +43,11 @@ class ChipReport(Strict):
     uuid: Text | None = None
     memory_bytes: int | None = Field(default=None, ge=0, le=2**44)
     cores_milli: int = Field(
-        default=0, ge=0, le=16_384_000,
+        default=0,
+        ge=0,
+        le=16_384_000,
         description="host core thousandths that the whole chip takes when leased",
-    )  # fmt: skip
+    )
     dtypes: tuple[Text, ...] = Field(default=(), max_length=64)
     health: ChipHealth = ChipHealth.UNKNOWN
     health_message: Annotated[str, BeforeValidator(_cut)] = ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from penstock.api.base import View
@@ -14,7 +12,7 @@ class Violation(View):
 
     pointer: str = Field(description="JSON pointer to the field, or ?name for a query parameter")
     message: str
-    received: Any = None
+    received: object = None
     allowed: list[str] | None = None
     did_you_mean: str | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
@@ -39,7 +39,7 @@ COUNT_SCHEMA: Final = {
 }
 
 
-def parse_memory(value: Any) -> Any:
+def parse_memory(value: object) -> object:
     """Bytes from `16GiB`, `16GiB..` (at least) or a plain integer; raises ValueError."""
     if isinstance(value, int | float) or value is None:
         return value
@@ -51,7 +51,7 @@ def parse_memory(value: Any) -> Any:
     return int(float(match[1]) * factor)
 
 
-def parse_duration(value: Any) -> Any:
+def parse_duration(value: object) -> object:
     """Seconds from `90s`, `2h`, `1h30m` or a plain number; raises ValueError."""
     if isinstance(value, int | float) or value is None:
         return value
@@ -62,7 +62,7 @@ def parse_duration(value: Any) -> Any:
     return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
 
 
-def parse_count(value: Any) -> Any:
+def parse_count(value: object) -> object:
     """A (least, most) pair from `4` or `2..8`; raises ValueError."""
     if isinstance(value, int) and not isinstance(value, bool):
         return (value, value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -53,7 +53,7 @@ class ChipCount(Strict):
         return self
 
 
-def _count_document(value: Any) -> Any:
+def _count_document(value: object) -> object:
     pair = parse_count(value)
     return {"least": pair[0], "most": pair[1]} if isinstance(pair, tuple) else pair
 
@@ -86,14 +86,14 @@ class Resources(Strict):
 
     @field_validator("chip", mode="before")
     @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
+    def _one_or_many(cls, value: object) -> object:
         if not isinstance(value, str | list | tuple):
             raise ValueError("must be a chip such as emulated-a100, or a list of them")
         return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="before")
     @classmethod
-    def _a_wish_means_a_chip(cls, value: Any) -> Any:
+    def _a_wish_means_a_chip(cls, value: object) -> object:
         """Who names a chip, its memory or its number format wants one, without saying `1`."""
         if not isinstance(value, dict) or "chips" in value or value.get("share") is not None:
             return value
@@ -138,9 +138,10 @@ class TrainSpec(Strict):
 
     model: ModelShape = ModelShape()
     data: str = Field(
-        default="stdlib", max_length=4096,
+        default="stdlib",
+        max_length=4096,
         description="stdlib (the running Python's standard library) or a folder on the node",
-    )  # fmt: skip
+    )
     data_limit: MemoryBytes = Field(
         default=2 * 2**20, description="use at most this much text, a fair sample of the files"
     )
@@ -182,9 +183,11 @@ class TaskSpec(Strict):
     command: Many[Annotated[str, Field(max_length=131072)]] = Field(min_length=1, max_length=4096)
     replicas: int = Field(default=1, ge=1, le=10_000, description="ranks, placed all or none")
     workdir: str | None = Field(
-        default=None, max_length=4096, pattern=r"^/",
+        default=None,
+        max_length=4096,
+        pattern=r"^/",
         description="where it starts, on its node; default: an empty folder of the replica's own",
-    )  # fmt: skip
+    )
 
 
 class RetrySpec(Strict):
@@ -217,7 +220,7 @@ class JobSpec(Strict):
     disconnect_grace: GraceS = Field(
         default=300.0,
         description="how long a replica may run on while its node cannot reach the control plane",
-    )  # fmt: skip
+    )
     retry: RetrySpec = RetrySpec()
     env: dict[EnvName, Annotated[str, Field(max_length=32768)]] = Field(
         default_factory=dict, max_length=1000
@@ -227,7 +230,7 @@ class JobSpec(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_section(cls, value: Any) -> Any:
+    def _default_section(cls, value: object) -> object:
         """`type: train` alone means a training job with every default."""
         if not isinstance(value, dict) or value.get("type") != "train":
             return value

@@ -1,27 +1,23 @@
-"""Sorts the words of a command line. Imports nothing: every start goes through it."""
+"""Sorts the words of a command line, before anything reads them."""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from collections.abc import Sequence
 
 GLOBAL_FLAGS = frozenset({"--no-color"})
 GLOBAL_VALUES = frozenset({"--home", "--server", "--context"})
-HELP = frozenset({"-h", "--help"})
 # Commands that run what stands after `--`; to all others it is arguments like any.
 TAKE_A_COMMAND = (["job", "submit"], ["plan"])
 
 
-def sort_arguments(argv: Sequence[str]) -> tuple[list[str], str, tuple[str, ...]]:
-    """(arguments with the global options in front, the first word, the command after `--`)."""
+def sort_arguments(argv: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """(arguments with the global options in front, the command after `--`)."""
     words = list(argv)
     split = words.index("--") if "--" in words else len(words)
     front, rest = _global_first(words[:split])
-    branch = rest[0] if rest else ""
     if any(rest[: len(path)] == path for path in TAKE_A_COMMAND):
-        return [*front, *rest], branch, tuple(words[split + 1 :])
-    return [*front, *rest, *words[split:]], branch, ()
+        return [*front, *rest], tuple(words[split + 1 :])
+    return [*front, *rest, *words[split:]], ()
 
 
 def _global_first(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -10,14 +10,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from penstock.cli.failures import CliError, ExitCode
+from penstock.client.requests import Document
 from penstock.private_files import home_mode, write_private
 
 DEFAULT_PORT: Final = 8470
 DEFAULT_SERVER: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
 LOCAL: Final = "local"
+COMPLETE: Final = "_PENSTOCK_COMPLETE"
+"""A completion script says in it what it wants."""
 CONTEXTS_FILE: Final = "config.json"
 
 
@@ -169,5 +172,5 @@ def _check_not_empty(settings: Settings) -> None:
             )
 
 
-def _entry(document: Mapping[str, Any]) -> Context:
+def _entry(document: Document) -> Context:
     return Context(str(document["server"]), document.get("token"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 from penstock.cli.terminal.text import clean
 from penstock.client.errors import (
@@ -14,6 +14,7 @@ from penstock.client.errors import (
     ConnectionFailed,
     WaitTimeout,
 )
+from penstock.client.requests import Document
 from penstock.documents import Place
 
 MAX_ALLOWED_SHOWN: Final = 16
@@ -41,7 +42,7 @@ class CliError(Exception):
         *,
         hint: str | None = None,
         exit_code: ExitCode = ExitCode.USAGE,
-        errors: Sequence[Mapping[str, Any]] = (),
+        errors: Sequence[Document] = (),
         places: Mapping[str, Place] | None = None,
         source: str = "",
     ) -> None:
@@ -99,7 +100,7 @@ _STATUS: Final = {
 
 def _document(
     error: CliError | ClientError,
-) -> tuple[Mapping[str, Any], str, Mapping[str, Place]]:
+) -> tuple[Document, str, Mapping[str, Place]]:
     if isinstance(error, CliError):
         return error.document, error.source, error.places
     if isinstance(error, ApiError):
@@ -107,7 +108,7 @@ def _document(
     return {"detail": str(error), **_own(error)}, "", {}
 
 
-def _own(error: ClientError) -> Mapping[str, Any]:
+def _own(error: ClientError) -> Document:
     """Code and hint of what the client found without the server."""
     if isinstance(error, BadReference):
         return {"code": "bad_name"}
@@ -117,13 +118,13 @@ def _own(error: ClientError) -> Mapping[str, Any]:
     return {"code": "unreachable", "hint": hint}
 
 
-def _with_hint(error: ApiError) -> Mapping[str, Any]:
+def _with_hint(error: ApiError) -> Document:
     if error.status != 401 or error.document.get("hint"):
         return error.document
     return {**error.document, "hint": "log in: penstock login SERVER --token TOKEN"}
 
 
-def _violation(one: Mapping[str, Any], source: str, places: Mapping[str, Place]) -> str:
+def _violation(one: Document, source: str, places: Mapping[str, Place]) -> str:
     pointer = str(one.get("pointer") or "")
     text = f"{_source(source, _nearest_place(pointer, places))}"
     text += f"{clean(pointer)}: " if pointer else ""

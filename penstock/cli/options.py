@@ -1,17 +1,16 @@
-"""Options and arguments that several commands share, written once.
-
-An argument's metavar also says what its shell completion asks the server for.
-"""
+"""Options and arguments that several commands share, written once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Annotated
 
-import typer
+import click
 
 from penstock.cli.failures import CliError
+from penstock.cli.session import Session
+
+Suggest = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
 class Format(StrEnum):
@@ -24,24 +23,57 @@ class Format(StrEnum):
     NAME = "name"
 
 
-OutputOption = Annotated[
-    Format,
-    typer.Option("-o", "--output", metavar="FORMAT", help="table, wide, json, yaml or name."),
-]
-WatchOption = Annotated[
-    bool, typer.Option("-w", "--watch", help="Show again whenever it changes, until ctrl-C.")
-]
-QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Only ids, no notes.")]
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name or id.", show_default=False)]
-JobsArgument = Annotated[
-    list[str], typer.Argument(metavar="JOB...", help="Names or ids.", show_default=False)
-]
-NodeArgument = Annotated[
-    str, typer.Argument(metavar="NODE", help="Name or id.", show_default=False)
-]
-ExitStatusOption = Annotated[
-    bool, typer.Option("--exit-status", help="Exit with the job's own exit code.")
-]
+def names(noun: str, *fields: str) -> Suggest:
+    """Shell completion with what the server has: of each object of the noun these fields, or its
+    name, or its id where ids are asked for or there is no name.
+    """
+
+    def suggest(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        from penstock.cli.suggestions import documents  # opens a connection
+
+        session = ctx.find_object(Session)
+        found = documents(session, noun) if session is not None else []
+        by_id = noun == "tokens" or incomplete.startswith(noun[:-1] + "_")
+        wanted = fields or ("id" if by_id else "name",)
+        words = {str(one.get(field) or one["id"]) for one in found for field in wanted}
+        return sorted(word for word in words if word.startswith(incomplete))
+
+    return suggest
+
+
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Choice([one.value for one in Format]),
+    default=Format.TABLE.value,
+    callback=lambda ctx, param, value: Format(value),
+    metavar="FORMAT",
+    help="table, wide, json, yaml or name.",
+)
+watch_option = click.option(
+    "-w", "--watch", is_flag=True, help="Show again whenever it changes, until ctrl-C."
+)
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Only ids, no notes.")
+follow_option = click.option(
+    "--follow", "-f", is_flag=True, help="Print its output until it has ended."
+)
+exit_status_option = click.option(
+    "--exit-status", is_flag=True, help="Exit with the job's own exit code."
+)
+job_argument = click.argument(
+    "job", metavar="JOB", help="Name or id.", shell_complete=names("jobs")
+)
+jobs_argument = click.argument(
+    "jobs",
+    metavar="JOB...",
+    help="Names or ids.",
+    nargs=-1,
+    required=True,
+    shell_complete=names("jobs"),
+)
+node_argument = click.argument(
+    "node", metavar="NODE", help="Name or id.", shell_complete=names("nodes")
+)
 
 
 def check_word(option: str, word: str, allowed: Sequence[str]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from penstock.client import routes
+from penstock.client.requests import Document
 
 if TYPE_CHECKING:
     from penstock.client.http import Http
@@ -15,6 +16,6 @@ def unwell_parts(http: Http) -> dict[str, str]:
 
     Raises ApiError where it is not ready, ConnectionFailed where it does not answer.
     """
-    answer: dict[str, Any] = http.document(routes.probe("/readyz"))
-    parts: dict[str, Any] = answer.get("parts") or {}
+    answer: Document = http.document(routes.probe("/readyz"))
+    parts: Document = answer.get("parts") or {}
     return {name: str(part["message"]) for name, part in parts.items() if not part["ok"]}

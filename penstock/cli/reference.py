@@ -1,19 +1,17 @@
 """The reference of all commands as Markdown, made of their own help.
 
-`python -m penstock.cli.reference > docs/guides/cli.md` writes the guide anew, and with
-`--help-file > penstock/cli/help.txt` the file that help is printed from.
+`python -m penstock.cli.reference > docs/guides/cli.md` writes the guide anew.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-import typer.main
+import click
 
-from penstock.cli.app import build
-from penstock.cli.help import MARK
+from penstock.cli.app import root
 
 WIDTH: Final = 80
 _HEAD: Final = """\
@@ -42,28 +40,22 @@ With `--exit-status`, `job wait` and `job submit --follow` return the job's own 
 
 def reference() -> str:
     """The whole guide."""
-    sections = [f"## `{path}`\n\n```text\n{text}```" for path, text in helps().items()]
+    sections = [f"## `{path}`\n\n```text\n{text}```" for path, text in _helps(root(), "penstock")]
     return "\n".join([_HEAD, "\n\n".join(sections), ""])
 
 
-def help_file() -> str:
-    """What `help` reads."""
-    return "".join(f"{MARK}{path}\n{text}" for path, text in helps().items())
-
-
-def helps() -> dict[str, str]:
+def _helps(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> Iterator[tuple[str, str]]:
     """The help text of every command by its path."""
-    return dict(_walk(typer.main.get_command(build()), "penstock"))
-
-
-def _walk(command: Any, name: str, parent: Any = None) -> Iterator[tuple[str, str]]:
-    settings = {**command.context_settings, "terminal_width": WIDTH}
-    context = typer.Context(command, info_name=name, parent=parent, **settings)
+    context = click.Context(command, parent, name, terminal_width=WIDTH, **command.context_settings)
     yield context.command_path, command.get_help(context).rstrip() + "\n"
-    for inner_name, inner in (getattr(command, "commands", None) or {}).items():
-        if not inner.hidden:
-            yield from _walk(inner, inner_name, context)
+    if isinstance(command, click.Group):
+        for inner_name in command.list_commands(context):
+            inner = command.get_command(context, inner_name)
+            if inner is not None:
+                yield from _helps(inner, inner_name, context)
 
 
 if __name__ == "__main__":
-    sys.stdout.write(help_file() if "--help-file" in sys.argv else reference())
+    sys.stdout.write(reference())

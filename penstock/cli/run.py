@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 
+import click
+
+from penstock.cli.app import root
 from penstock.cli.arguments import sort_arguments
-from penstock.cli.config import Settings, read_settings
+from penstock.cli.config import COMPLETE, Settings, read_settings
 from penstock.cli.failures import CliError, ClosedPipe, ExitCode, exit_code_of, render
-from penstock.cli.quick import quicken
 from penstock.cli.session import Session
 from penstock.cli.terminal.console import Console
 from penstock.client.errors import ClientError
@@ -23,7 +25,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return _run(argv, settings, console)
     except (CliError, ClientError) as error:
         return _fail(console, error)
-    except ClosedPipe:
+    except (ClosedPipe, BrokenPipeError):
         return ExitCode.DONE
     except OSError as error:
         return _fail(console, _system_error(error))
@@ -32,20 +34,28 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _run(argv: Sequence[str], settings: Settings, console: Console) -> int:
-    import typer.main
-
-    from penstock.cli.app import build
-
-    arguments, branch, tail = sort_arguments(argv)
+    arguments, tail = sort_arguments(argv)
     session = Session(settings, console, tail)
-    command = quicken(typer.main.get_command(build(branch)))
     try:
-        command.main(args=arguments, prog_name="penstock", obj=session)
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        with root().make_context("penstock", arguments, obj=session) as context:
+            return int(context.command.invoke(context) or ExitCode.DONE)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return ExitCode.INTERRUPTED
     finally:
         session.close()
-    return ExitCode.DONE
+
+
+def complete(environ: Mapping[str, str]) -> int:
+    """Answers a completion script, which says in the environment what was typed so far."""
+    from click.shell_completion import shell_complete
+
+    session = Session(read_settings(environ), Console(color=False))
+    return shell_complete(root(), {"obj": session}, "penstock", COMPLETE, environ[COMPLETE])
 
 
 def _system_error(error: OSError) -> CliError:
@@ -55,10 +65,11 @@ def _system_error(error: OSError) -> CliError:
         return CliError("system", str(error), exit_code=ExitCode.FAILED)
     where = f" of {error.filename}" if error.filename else ""
     return CliError(
-        "disk_full", f"the disk{where} {full}",
+        "disk_full",
+        f"the disk{where} {full}",
         hint="make room there and run it again; `penstock doctor` says which folder is full",
         exit_code=ExitCode.FAILED,
-    )  # fmt: skip
+    )
 
 
 def _fail(console: Console, error: CliError | ClientError) -> int:

@@ -1,38 +1,44 @@
-"""The asynchronous twin of `http`: the same rules over httpx's asynchronous client."""
+"""Sends requests over httpx, again where that is safe, and follows streams across cuts.
+
+`http` is made of `async_http` by `python -m tests.architecture.generated`.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from collections.abc import AsyncIterator
-from types import TracebackType
-from typing import Any, Self
+from asyncio import sleep as pause
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from time import monotonic
+from typing import Any, Self, TypeVar
 
 import httpx
+from httpx_sse import EventSource
 
-from penstock.client.connection import (
-    Connection,
-    StreamCut,
-    Trouble,
-    next_page,
-    raise_trouble,
-)
-from penstock.client.errors import ConnectionFailed
-from penstock.client.requests import Answer, Request
-from penstock.client.sse import Resumption, ServerEvent
+from penstock.api.states import ENDED
+from penstock.client.connection import Connection, StreamCut, Trouble, next_page, raise_trouble
+from penstock.client.errors import ConnectionFailed, WaitTimeout
+from penstock.client.requests import Answer, Document, Polled, Request
+from penstock.client.sse import Resumption
+
+T = TypeVar("T")
 
 
 class AsyncHttp:
-    """One server, one token, a pool of connections, for one event loop."""
+    """One server, one token, a pool of connections."""
 
     def __init__(
-        self, connection: Connection, *, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        connection: Connection,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = pause,
     ) -> None:
         self.connection = connection
+        self._sleep = sleep
         self._client = httpx.AsyncClient(transport=transport, **connection.httpx_options())
 
-    async def send(self, request: Request) -> Answer:
+    async def send(self, request: Request[object]) -> Answer:
         """The server's answer. Raises ApiError or ConnectionFailed."""
         failures = 0
         while True:
@@ -43,40 +49,64 @@ class AsyncHttp:
             delay_s = self.connection.retry.delay_s(request, outcome.failure, failures)
             if delay_s is None:
                 raise outcome.error
-            await asyncio.sleep(delay_s)
+            await self._sleep(delay_s)
 
-    async def document(self, request: Request) -> Any:
+    async def document(self, request: Request[object]) -> Any:
         """The answer's JSON document, None where there is none."""
         content = (await self.send(request)).content
         return json.loads(content) if content else None
 
-    async def items(self, request: Request) -> AsyncIterator[dict[str, Any]]:
+    async def one(self, request: Request[object], read: Callable[[bytes], T]) -> T:
+        """The answer as `read` makes it."""
+        return read((await self.send(request)).content)
+
+    async def when_ended(self, request: Polled[object], read: Callable[[bytes], T]) -> T:
+        """The object once it has ended. Raises WaitTimeout."""
+        deadline = None if request.timeout_s is None else monotonic() + request.timeout_s
+        while True:
+            content = (await self.send(request)).content
+            found = json.loads(content)
+            if found["state"] in ENDED:
+                return read(content)
+            if deadline is not None and monotonic() >= deadline:
+                told = f"{found['name']} is {found['state']} after {request.timeout_s:g} s"
+                raise WaitTimeout(told)
+            await self._sleep(request.poll_s)
+            # By its id from now on: the name may be another's by then.
+            request = replace(request, path=f"{request.path.rpartition('/')[0]}/{found['id']}")
+
+    async def items(self, request: Request[object]) -> AsyncIterator[Document]:
         """All items of a list; pages are fetched as they are needed."""
-        following: Request | None = request
+        following: Request[object] | None = request
         while following is not None:
             page = await self.document(following)
             for item in page["items"]:
                 yield item
             following = next_page(following, page.get("next"))
 
-    async def events(
-        self, request: Request, last_id: str | None = None
-    ) -> AsyncIterator[ServerEvent]:
+    async def many(
+        self, request: Request[object], read: Callable[[Document], T]
+    ) -> AsyncIterator[T]:
+        """All items of a list as `read` makes them."""
+        async for item in self.items(request):
+            yield read(item)
+
+    async def events(self, request: Request[object], read: Callable[[str], T]) -> AsyncIterator[T]:
         """Events of a stream until it ends, over as many connections as that takes."""
-        stream = Resumption(request, last_id, patience_s=self.connection.patience_s)
+        stream = Resumption(request, patience_s=self.connection.patience_s)
         while True:
             try:
-                async for event in self._one_connection(stream):
-                    yield event
+                async for data in self._one_connection(stream):
+                    yield read(data)
             except StreamCut as cut:
-                delay_s = stream.delay_s(time.monotonic(), self.connection.retry)
+                delay_s = stream.delay_s(monotonic(), self.connection.retry)
                 if delay_s is None:
                     raise cut.error from cut
-                await asyncio.sleep(delay_s)
+                await self._sleep(delay_s)
             if stream.ended:
                 return
 
-    async def download(self, request: Request) -> AsyncIterator[bytes]:
+    async def blocks(self, request: Request[object]) -> AsyncIterator[bytes]:
         """The bytes of a long answer as they come. Raises ApiError or ConnectionFailed, the latter
         also where the answer breaks off: what has come is then not all of it.
         """
@@ -97,7 +127,7 @@ class AsyncHttp:
             delay_s = self.connection.retry.delay_s(request, trouble.failure, failures)
             if begun or delay_s is None:
                 raise trouble.error
-            await asyncio.sleep(delay_s)
+            await self._sleep(delay_s)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -105,22 +135,17 @@ class AsyncHttp:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _try(self, request: Request) -> Answer | Trouble:
+    async def _try(self, request: Request[object]) -> Answer | Trouble:
         try:
             response = await self._client.request(**self.connection.arguments(request))
         except httpx.RequestError as error:
             return self.connection.failed(error)
         return self.connection.outcome(response, response.content)
 
-    async def _one_connection(self, stream: Resumption) -> AsyncIterator[ServerEvent]:
+    async def _one_connection(self, stream: Resumption) -> AsyncIterator[str]:
         arguments = self.connection.arguments(stream.next_request())
         timeout = self.connection.stream_timeout()
         try:
@@ -128,9 +153,9 @@ class AsyncHttp:
                 if not response.is_success:
                     raise_trouble(self.connection.outcome(response, await response.aread()))
                 stream.connected()
-                async for chunk in response.aiter_bytes():
-                    for event in stream.feed(chunk):
-                        yield event
+                async for event in EventSource(response).aiter_sse():
+                    if stream.takes(event):
+                        yield event.data
                     if stream.ended:
                         return
         except httpx.RequestError as error:

@@ -6,7 +6,6 @@ import json
 import re
 import ssl
 from dataclasses import dataclass, field, replace
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,6 +16,7 @@ from penstock.client.errors import ClientError, ConnectionFailed, api_error
 from penstock.client.requests import (
     RETRYABLE_STATUS,
     Answer,
+    Document,
     Failure,
     Request,
     RetryPolicy,
@@ -43,7 +43,7 @@ class Connection:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"`{self.server}` is no server address such as http://127.0.0.1:8470")
 
-    def httpx_options(self) -> dict[str, Any]:
+    def httpx_options(self) -> Document:
         """Arguments of both httpx clients."""
         headers = {"User-Agent": f"penstock/{__version__}", "Accept": "application/json"}
         if self.token:
@@ -58,7 +58,7 @@ class Connection:
             "limits": httpx.Limits(max_connections=64, max_keepalive_connections=16),
         }
 
-    def arguments(self, request: Request) -> dict[str, Any]:
+    def arguments(self, request: Request[object]) -> Document:
         """Arguments of httpx's `request` and `stream`."""
         headers, content = dict(request.headers), None
         if request.body is not None:
@@ -138,7 +138,7 @@ def raise_trouble(outcome: Answer | Trouble) -> None:
         raise StreamCut(outcome.error) if outcome.passing else outcome.error
 
 
-def next_page(request: Request, cursor: str | None) -> Request | None:
+def next_page(request: Request[object], cursor: str | None) -> Request[object] | None:
     """The request for the page after this one, None after the last."""
     kept = tuple(pair for pair in request.params if pair[0] != "cursor")
     if not cursor or ("cursor", cursor) in request.params:

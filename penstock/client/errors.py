@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from penstock.client.requests import Document
 
 if TYPE_CHECKING:
     from penstock.api.errors import Problem
@@ -17,7 +18,7 @@ class ClientError(Exception):
 class ApiError(ClientError):
     """The server refused the request; `problem` says what, where and what to do next."""
 
-    def __init__(self, status: int, document: Mapping[str, Any]) -> None:
+    def __init__(self, status: int, document: Document) -> None:
         super().__init__(str(document.get("detail") or document.get("title") or f"HTTP {status}"))
         self.status = status
         self.document = document
@@ -32,7 +33,7 @@ class ApiError(ClientError):
         """The error as its wire type."""
         from penstock.api.errors import Problem
 
-        return Problem.model_validate(dict(self.document))
+        return Problem.model_validate(self.document)
 
 
 class ConnectionFailed(ClientError):
@@ -54,7 +55,7 @@ class WaitTimeout(ClientError):
 
 def api_error(status: int, content_type: str, content: bytes, url: str) -> ApiError:
     """The error in an answer, also where something between us and the API wrote that answer."""
-    document: Any = None
+    document: object = None
     if "json" in content_type:
         try:
             document = json.loads(content)
@@ -65,7 +66,7 @@ def api_error(status: int, content_type: str, content: bytes, url: str) -> ApiEr
     return ApiError(status, document)
 
 
-def _foreign(status: int, content: bytes, url: str) -> dict[str, Any]:
+def _foreign(status: int, content: bytes, url: str) -> Document:
     text = content[:200].decode("utf-8", "replace").strip()
     return {
         "type": "about:blank",

@@ -1,45 +1,44 @@
 """Sends requests over httpx, again where that is safe, and follows streams across cuts.
 
-Answers are documents as they came; the typed client builds its types on top.
+`http` is made of `async_http` by `python -m tests.architecture.generated`.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Any, Self
+from dataclasses import replace
+from time import monotonic
+from time import sleep as pause
+from typing import Any, Self, TypeVar
 
 import httpx
+from httpx_sse import EventSource
 
-from penstock.client.connection import (
-    Connection,
-    StreamCut,
-    Trouble,
-    next_page,
-    raise_trouble,
-)
-from penstock.client.errors import ConnectionFailed
-from penstock.client.requests import Answer, Request
-from penstock.client.sse import Resumption, ServerEvent
+from penstock.api.states import ENDED
+from penstock.client.connection import Connection, StreamCut, Trouble, next_page, raise_trouble
+from penstock.client.errors import ConnectionFailed, WaitTimeout
+from penstock.client.requests import Answer, Document, Polled, Request
+from penstock.client.sse import Resumption
+
+T = TypeVar("T")
 
 
 class Http:
-    """One server, one token, a pool of connections. Safe to share between threads."""
+    """One server, one token, a pool of connections."""
 
     def __init__(
         self,
         connection: Connection,
         *,
         transport: httpx.BaseTransport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = pause,
     ) -> None:
         self.connection = connection
         self._sleep = sleep
         self._client = httpx.Client(transport=transport, **connection.httpx_options())
 
-    def send(self, request: Request) -> Answer:
+    def send(self, request: Request[object]) -> Answer:
         """The server's answer. Raises ApiError or ConnectionFailed."""
         failures = 0
         while True:
@@ -52,41 +51,68 @@ class Http:
                 raise outcome.error
             self._sleep(delay_s)
 
-    def document(self, request: Request) -> Any:
+    def document(self, request: Request[object]) -> Any:
         """The answer's JSON document, None where there is none."""
         content = self.send(request).content
         return json.loads(content) if content else None
 
-    def items(self, request: Request) -> Iterator[dict[str, Any]]:
+    def one(self, request: Request[object], read: Callable[[bytes], T]) -> T:
+        """The answer as `read` makes it."""
+        return read(self.send(request).content)
+
+    def when_ended(self, request: Polled[object], read: Callable[[bytes], T]) -> T:
+        """The object once it has ended. Raises WaitTimeout."""
+        deadline = None if request.timeout_s is None else monotonic() + request.timeout_s
+        while True:
+            content = self.send(request).content
+            found = json.loads(content)
+            if found["state"] in ENDED:
+                return read(content)
+            if deadline is not None and monotonic() >= deadline:
+                told = f"{found['name']} is {found['state']} after {request.timeout_s:g} s"
+                raise WaitTimeout(told)
+            self._sleep(request.poll_s)
+            # By its id from now on: the name may be another's by then.
+            request = replace(request, path=f"{request.path.rpartition('/')[0]}/{found['id']}")
+
+    def items(self, request: Request[object]) -> Iterator[Document]:
         """All items of a list; pages are fetched as they are needed."""
-        following: Request | None = request
+        following: Request[object] | None = request
         while following is not None:
             page = self.document(following)
-            yield from page["items"]
+            for item in page["items"]:
+                yield item
             following = next_page(following, page.get("next"))
 
-    def events(self, request: Request, last_id: str | None = None) -> Iterator[ServerEvent]:
+    def many(self, request: Request[object], read: Callable[[Document], T]) -> Iterator[T]:
+        """All items of a list as `read` makes them."""
+        for item in self.items(request):
+            yield read(item)
+
+    def events(self, request: Request[object], read: Callable[[str], T]) -> Iterator[T]:
         """Events of a stream until it ends, over as many connections as that takes."""
-        stream = Resumption(request, last_id, patience_s=self.connection.patience_s)
+        stream = Resumption(request, patience_s=self.connection.patience_s)
         while True:
             try:
-                yield from self._one_connection(stream)
+                for data in self._one_connection(stream):
+                    yield read(data)
             except StreamCut as cut:
-                delay_s = stream.delay_s(time.monotonic(), self.connection.retry)
+                delay_s = stream.delay_s(monotonic(), self.connection.retry)
                 if delay_s is None:
                     raise cut.error from cut
                 self._sleep(delay_s)
             if stream.ended:
                 return
 
-    def download(self, request: Request) -> Iterator[bytes]:
+    def blocks(self, request: Request[object]) -> Iterator[bytes]:
         """The bytes of a long answer as they come. Raises ApiError or ConnectionFailed, the latter
         also where the answer breaks off: what has come is then not all of it.
         """
         failures, begun = 0, False
         while True:
             try:
-                with self._client.stream(**self.connection.arguments(request)) as response:
+                arguments = self.connection.arguments(request)
+                with self._client.stream(**arguments) as response:
                     if response.is_success:
                         for chunk in response.iter_bytes():
                             begun = True
@@ -107,22 +133,17 @@ class Http:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _try(self, request: Request) -> Answer | Trouble:
+    def _try(self, request: Request[object]) -> Answer | Trouble:
         try:
             response = self._client.request(**self.connection.arguments(request))
         except httpx.RequestError as error:
             return self.connection.failed(error)
         return self.connection.outcome(response, response.content)
 
-    def _one_connection(self, stream: Resumption) -> Iterator[ServerEvent]:
+    def _one_connection(self, stream: Resumption) -> Iterator[str]:
         arguments = self.connection.arguments(stream.next_request())
         timeout = self.connection.stream_timeout()
         try:
@@ -130,8 +151,9 @@ class Http:
                 if not response.is_success:
                     raise_trouble(self.connection.outcome(response, response.read()))
                 stream.connected()
-                for chunk in response.iter_bytes():
-                    yield from stream.feed(chunk)
+                for event in EventSource(response).iter_sse():
+                    if stream.takes(event):
+                        yield event.data
                     if stream.ended:
                         return
         except httpx.RequestError as error:

@@ -1,131 +1,307 @@
-"""The smaller nouns of the typed synchronous client."""
+"""Everything the API offers, as methods per noun: what each call sends, and what answers it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from penstock.api.chips import Chip, ChipType
-from penstock.api.endpoints import Endpoint
-from penstock.api.nodes import JoinToken, Node
-from penstock.api.queues import Queue
-from penstock.api.tokens import JoinTokenRequest, NewToken, Project, Token, TokenRequest
 from penstock.client import routes
-from penstock.client.http import Http
-from penstock.client.parsing import body, parse
+from penstock.client.calls import ModeT, Noun, blocks, ended, many, one, stream, text
+from penstock.client.requests import Polled, Request
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from penstock.client.async_http import AsyncHttp
+    from penstock.client.http import Http
+    from penstock.client.models import (
+        Alive,
+        Checkpoint,
+        Chip,
+        ChipType,
+        Cycle,
+        Endpoint,
+        Event,
+        Explanation,
+        Identity,
+        Job,
+        JobSpec,
+        JoinToken,
+        JoinTokenRequest,
+        LogLine,
+        NewToken,
+        Node,
+        PlanAnswer,
+        Project,
+        Queue,
+        Readiness,
+        Replica,
+        Token,
+        TokenRequest,
+    )
+
+Body = Mapping[str, object]
 
 
-class Nodes:
+class Jobs(Noun[ModeT]):
+    """Jobs, by id or name."""
+
+    @one
+    def submit(self, spec: JobSpec | Body, *, idempotency_key: str | None = None) -> Request[Job]:
+        """Hands in a job. Without a key one is made, so that a lost answer is asked for again."""
+        return routes.submit_job(_body(spec), idempotency_key)
+
+    @many
+    def list(self, /, **filters: object) -> Request[Job]:
+        """Jobs by `state`, `type`, `queue`, `project`, `label`, `chip_vendor`; `sort`, `limit`.
+
+        `limit` is the size of a page; all pages are walked.
+        """
+        return routes.read("jobs", params=filters)
+
+    @one
+    def get(self, ref: str) -> Request[Job]:
+        return routes.read("jobs", ref)
+
+    @one
+    def cancel(self, ref: str, *, because: str | None = None) -> Request[Job]:
+        """Ends a job; `because` goes into its message."""
+        return routes.cancel_job(ref, because)
+
+    @one
+    def retry(self, ref: str, *, idempotency_key: str | None = None) -> Request[Job]:
+        """A new job like this one, linked by `retry_of`."""
+        return routes.retry_job(ref, idempotency_key)
+
+    @one
+    def explain(self, ref: str) -> Request[Explanation]:
+        """Where a job stands, what stands against it, and what would help."""
+        return routes.read("jobs", ref, "explain")
+
+    @many
+    def replicas(self, ref: str) -> Request[Replica]:
+        return routes.read("jobs", ref, "replicas")
+
+    @many
+    def checkpoints(self, ref: str) -> Request[Checkpoint]:
+        return routes.read("jobs", ref, "checkpoints")
+
+    @many
+    def events(self, ref: str) -> Request[Event]:
+        """What has happened to the job so far."""
+        return routes.read("jobs", ref, "events")
+
+    @stream
+    def follow_events(self, ref: str, last_id: str | None = None) -> Request[Event]:
+        """What happens to the job, until it has ended."""
+        return routes.stream("jobs", ref, "events", last_id=last_id)
+
+    @text
+    def log_text(self, ref: str, /, **part: int | None) -> Request[str]:
+        """Output so far as text, all of it in memory; `part` is as for `download_logs`."""
+        return routes.job_log_text(ref, **part)
+
+    @blocks
+    def download_logs(self, ref: str, /, **part: int | None) -> Request[bytes]:
+        """Output so far in blocks, byte by byte as one replica wrote it; with several, each line
+        is behind the rank. What an ended job's nodes still send is waited for.
+
+        `part` may be `tail` or `head` (lines of each replica), `offset` (bytes), `rank`, `attempt`.
+        """
+        return routes.job_log_text(ref, **part)
+
+    @stream
+    def follow_logs(
+        self, /, ref: str, *, last_id: str | None = None, **part: int | None
+    ) -> Request[LogLine]:
+        """Output from the start (or after `last_id`) until the job has ended.
+
+        `part` may be `tail` (lines of each replica), `offset` (bytes), `rank`, `attempt`.
+        """
+        return routes.stream("jobs", ref, "logs", params=part, last_id=last_id)
+
+    @ended
+    def wait(
+        self, ref: str, timeout_s: float | None = None, *, poll_s: float = 0.2
+    ) -> Request[Job]:
+        """The job once it has ended. Raises WaitTimeout."""
+        asked = routes.read("jobs", ref)
+        return Polled(asked.method, asked.path, timeout_s=timeout_s, poll_s=poll_s)
+
+
+class Nodes(Noun[ModeT]):
     """Nodes, by id or name."""
 
-    def __init__(self, http: Http) -> None:
-        self._http = http
+    @many
+    def list(self, /, **filters: object) -> Request[Node]:
+        return routes.read("nodes", params=filters)
 
-    def list(self, **filters: Any) -> Iterator[Node]:
-        for item in self._http.items(routes.read("nodes", params=filters)):
-            yield Node.model_validate(item)
+    @one
+    def get(self, ref: str) -> Request[Node]:
+        return routes.read("nodes", ref)
 
-    def get(self, ref: str) -> Node:
-        return parse(Node, self._http.send(routes.read("nodes", ref)))
-
-    def cordon(self, ref: str) -> Node:
+    @one
+    def cordon(self, ref: str) -> Request[Node]:
         """No new placements; what runs goes on."""
-        return parse(Node, self._http.send(routes.act("nodes", ref, "cordon")))
+        return routes.act("nodes", ref, "cordon")
 
-    def uncordon(self, ref: str) -> Node:
-        return parse(Node, self._http.send(routes.act("nodes", ref, "uncordon")))
+    @one
+    def uncordon(self, ref: str) -> Request[Node]:
+        return routes.act("nodes", ref, "uncordon")
 
-    def drain(self, ref: str) -> Node:
+    @one
+    def drain(self, ref: str) -> Request[Node]:
         """No new placements, and what runs is moved away."""
-        return parse(Node, self._http.send(routes.act("nodes", ref, "drain")))
+        return routes.act("nodes", ref, "drain")
 
-    def retire(self, ref: str) -> Node:
+    @one
+    def retire(self, ref: str) -> Request[Node]:
         """Takes an empty node out for good."""
-        return parse(Node, self._http.send(routes.act("nodes", ref, "retire")))
+        return routes.act("nodes", ref, "retire")
 
-    def join_token(self, request: JoinTokenRequest | None = None) -> JoinToken:
+    @one
+    def join_token(self, request: JoinTokenRequest | Body | None = None) -> Request[JoinToken]:
         """A single-use token with which one agent enrols."""
-        document = body(request or JoinTokenRequest())
-        return parse(JoinToken, self._http.send(routes.create("join-tokens", document)))
+        return routes.create("join-tokens", _body(request or {}))
 
 
-class Chips:
+class Chips(Noun[ModeT]):
     """Chips and the types they are of."""
 
-    def __init__(self, http: Http) -> None:
-        self._http = http
+    @many
+    def list(self, /, **filters: object) -> Request[Chip]:
+        return routes.read("chips", params=filters)
 
-    def list(self, **filters: Any) -> Iterator[Chip]:
-        for item in self._http.items(routes.read("chips", params=filters)):
-            yield Chip.model_validate(item)
+    @one
+    def get(self, chip_id: str) -> Request[Chip]:
+        return routes.read("chips", chip_id)
 
-    def get(self, chip_id: str) -> Chip:
-        return parse(Chip, self._http.send(routes.read("chips", chip_id)))
-
-    def types(self) -> Iterator[ChipType]:
-        for item in self._http.items(routes.read("chip-types")):
-            yield ChipType.model_validate(item)
+    @many
+    def types(self) -> Request[ChipType]:
+        return routes.read("chip-types")
 
 
-class Queues:
+class Queues(Noun[ModeT]):
     """Queues, by name."""
 
-    def __init__(self, http: Http) -> None:
-        self._http = http
+    @many
+    def list(self) -> Request[Queue]:
+        return routes.read("queues")
 
-    def list(self) -> Iterator[Queue]:
-        for item in self._http.items(routes.read("queues")):
-            yield Queue.model_validate(item)
+    @one
+    def get(self, name: str) -> Request[Queue]:
+        return routes.read("queues", name)
 
-    def get(self, name: str) -> Queue:
-        return parse(Queue, self._http.send(routes.read("queues", name)))
-
-    def set_limits(self, name: str, limits: Mapping[str, int], etag: str | None = None) -> Queue:
+    @one
+    def set_limits(
+        self, name: str, limits: Mapping[str, int], etag: str | None = None
+    ) -> Request[Queue]:
         """Makes the queue or changes its limits; with `etag` only if nobody else did since."""
-        return parse(Queue, self._http.send(routes.set_queue(name, limits, etag)))
+        return routes.set_queue(name, limits, etag)
 
 
-class Endpoints:
+class Endpoints(Noun[ModeT]):
     """Endpoints of serving jobs, by id or name."""
 
-    def __init__(self, http: Http) -> None:
-        self._http = http
+    @many
+    def list(self, /, **filters: object) -> Request[Endpoint]:
+        return routes.read("endpoints", params=filters)
 
-    def list(self, **filters: Any) -> Iterator[Endpoint]:
-        for item in self._http.items(routes.read("endpoints", params=filters)):
-            yield Endpoint.model_validate(item)
-
-    def get(self, ref: str) -> Endpoint:
-        return parse(Endpoint, self._http.send(routes.read("endpoints", ref)))
+    @one
+    def get(self, ref: str) -> Request[Endpoint]:
+        return routes.read("endpoints", ref)
 
 
-class Tokens:
+class Tokens(Noun[ModeT]):
     """API tokens."""
 
-    def __init__(self, http: Http) -> None:
-        self._http = http
-
-    def create(self, request: TokenRequest) -> NewToken:
+    @one
+    def create(self, request: TokenRequest | Body) -> Request[NewToken]:
         """A new token; its secret is in this answer and nowhere else."""
-        return parse(NewToken, self._http.send(routes.create("tokens", body(request))))
+        return routes.create("tokens", _body(request))
 
-    def list(self) -> Iterator[Token]:
-        for item in self._http.items(routes.read("tokens")):
-            yield Token.model_validate(item)
+    @many
+    def list(self) -> Request[Token]:
+        return routes.read("tokens")
 
-    def revoke(self, token_id: str) -> None:
-        self._http.send(routes.revoke_token(token_id))
+    @one
+    def revoke(self, token_id: str) -> Request[None]:
+        return routes.revoke_token(token_id)
 
 
-class Projects:
+class Projects(Noun[ModeT]):
     """Projects, the tenants."""
 
-    def __init__(self, http: Http) -> None:
-        self._http = http
+    @many
+    def list(self) -> Request[Project]:
+        return routes.read("projects")
 
-    def list(self) -> Iterator[Project]:
-        for item in self._http.items(routes.read("projects")):
-            yield Project.model_validate(item)
+    @one
+    def create(self, name: str) -> Request[Project]:
+        return routes.create("projects", {"name": name})
 
-    def create(self, name: str) -> Project:
-        return parse(Project, self._http.send(routes.create("projects", {"name": name})))
+
+class Api(Noun[ModeT]):
+    """Everything the API offers.
+
+    All methods raise ApiError when the server refuses and ConnectionFailed when it cannot be
+    reached; requests that are safe to repeat were repeated by then.
+    """
+
+    def __init__(self, http: Http | AsyncHttp, *, typed: bool = True) -> None:
+        super().__init__(http, typed=typed)
+        self.jobs: Jobs[ModeT] = Jobs(http, typed=typed)
+        self.nodes: Nodes[ModeT] = Nodes(http, typed=typed)
+        self.chips: Chips[ModeT] = Chips(http, typed=typed)
+        self.queues: Queues[ModeT] = Queues(http, typed=typed)
+        self.endpoints: Endpoints[ModeT] = Endpoints(http, typed=typed)
+        self.tokens: Tokens[ModeT] = Tokens(http, typed=typed)
+        self.projects: Projects[ModeT] = Projects(http, typed=typed)
+
+    @one
+    def whoami(self) -> Request[Identity]:
+        return routes.read("whoami")
+
+    @one
+    def plan(self, spec: JobSpec | Body) -> Request[PlanAnswer]:
+        """Whether the job would fit now, and where."""
+        return routes.plan(_body(spec))
+
+    @many
+    def replicas(self, /, **filters: object) -> Request[Replica]:
+        return routes.read("replicas", params=filters)
+
+    @many
+    def cycles(self) -> Request[Cycle]:
+        """Records of scheduling cycles, newest first."""
+        return routes.read("cycles")
+
+    @many
+    def events(self, /, **filters: object) -> Request[Event]:
+        """Events so far."""
+        return routes.read("events", params=filters)
+
+    @stream
+    def follow_events(self, last_id: str | None = None) -> Request[Event]:
+        """Events as they happen, without end."""
+        return routes.stream("events", last_id=last_id)
+
+    @one
+    def alive(self) -> Request[Alive]:
+        """Whether the server's process answers, and its version."""
+        return routes.probe("/healthz")
+
+    @one
+    def ready(self) -> Request[Readiness]:
+        """Whether the server does its work, part by part. Raises ApiError where it does not."""
+        return routes.probe("/readyz")
+
+
+def _body(document: BaseModel | Body) -> Body:
+    """What is sent for a wire type: only what was set, so that the server's defaults hold.
+
+    A mapping goes as it is; the server checks it.
+    """
+    if isinstance(document, Mapping):
+        return document
+    return document.model_dump(mode="json", exclude_unset=True)

@@ -5,21 +5,38 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
+Document = dict[str, Any]
+"""A JSON object as it came."""
+T = TypeVar("T", covariant=True)
 RETRYABLE_STATUS: Final = frozenset({429, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One call of the API. `repeatable`: doing it twice is the same as doing it once."""
+class Request(Generic[T]):
+    """One call of the API, answered by a `T`. `repeatable`: doing it twice is the same as doing it
+    once.
+    """
 
     method: str
     path: str
     params: tuple[tuple[str, str], ...] = ()
-    body: Mapping[str, Any] | None = None
+    body: Mapping[str, object] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = True
+
+
+Untyped = Request[Any]
+"""What a route is before a noun says which type answers it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Polled(Request[T]):
+    """A call that is made again every `poll_s` until the object has ended."""
+
+    timeout_s: float | None = None
+    poll_s: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +67,7 @@ class RetryPolicy:
     longest_delay_s: float = 10.0
 
     def delay_s(
-        self, request: Request, failure: Failure, failures: int, jitter: float | None = None
+        self, request: Request[object], failure: Failure, failures: int, jitter: float | None = None
     ) -> float | None:
         """Seconds until the next try, or None to give up. `failures` counts from 1."""
         if failures >= self.attempts:
@@ -62,8 +79,11 @@ class RetryPolicy:
         if failure.retry_after_s is not None:
             return min(failure.retry_after_s, self.longest_delay_s)
         share = random.random() if jitter is None else jitter
-        grown = self.first_delay_s * 2.0 ** min(failures - 1, 20)
-        return min(grown, self.longest_delay_s) * (0.5 + share / 2)
+        return min(self.grown_s(failures), self.longest_delay_s) * (0.5 + share / 2)
+
+    def grown_s(self, failures: int) -> float:
+        """The wait after so many failures, without a bound."""
+        return self.first_delay_s * 2.0 ** min(failures - 1, 20)
 
 
 def retry_after_s(header: str | None) -> float | None:

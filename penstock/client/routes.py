@@ -4,76 +4,75 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from penstock.client.errors import BadReference
-from penstock.client.requests import Request
+from penstock.client.requests import Request, Untyped
+from penstock.client.sse import LAST_ID
 
 API: Final = "/api/v1"
 STREAM: Final = {"Accept": "text/event-stream"}
 
 
-def read(*parts: str, params: Mapping[str, Any] | None = None) -> Request:
+def read(*parts: str, params: Mapping[str, object] | None = None) -> Untyped:
     """GET of the noun or object at `parts`, for example read("jobs", "tiny-coder")."""
     return Request("GET", _path(*parts), _params(params or {}))
 
 
-def act(*parts: str) -> Request:
+def act(*parts: str) -> Untyped:
     """POST of a verb that may be repeated, for example act("nodes", "a", "cordon")."""
     return Request("POST", _path(*parts))
 
 
-def cancel_job(ref: str, because: str | None = None) -> Request:
+def cancel_job(ref: str, because: str | None = None) -> Untyped:
     """POST of the end of a job; `because` goes into its message. It may be repeated."""
     return Request("POST", _path("jobs", ref, "cancel"), _params({"because": because}))
 
 
-def submit_job(spec: Mapping[str, Any], idempotency_key: str | None = None) -> Request:
+def submit_job(spec: Mapping[str, object], idempotency_key: str | None = None) -> Untyped:
     """POST /jobs. The key makes it safe to send again after a lost answer."""
     return Request("POST", _path("jobs"), body=spec, headers=_key(idempotency_key))
 
 
-def retry_job(ref: str, idempotency_key: str | None = None) -> Request:
+def retry_job(ref: str, idempotency_key: str | None = None) -> Untyped:
     """POST of another try of an ended job. The key makes it safe to send again."""
     return Request("POST", _path("jobs", ref, "retry"), headers=_key(idempotency_key))
 
 
-def plan(spec: Mapping[str, Any]) -> Request:
+def plan(spec: Mapping[str, object]) -> Untyped:
     return Request("POST", _path("plan"), body=spec)
 
 
-def job_log_text(ref: str, **part: int | None) -> Request:
+def job_log_text(ref: str, **part: int | None) -> Untyped:
     """`part`: tail or head (lines), offset (bytes), rank, attempt."""
     headers = {"Accept": "text/plain"}
     return Request("GET", _path("jobs", ref, "logs"), _params(part), headers=headers)
 
 
-def job_log_stream(ref: str, **part: int | None) -> Request:
-    """`part`: tail (lines), offset (bytes), rank, attempt."""
-    return Request("GET", _path("jobs", ref, "logs"), _params(part), headers=STREAM)
+def stream(
+    *parts: str, params: Mapping[str, object] | None = None, last_id: str | None = None
+) -> Untyped:
+    """GET of a stream of events, from the start or after `last_id`."""
+    after = {} if last_id is None else {LAST_ID: last_id}
+    return Request("GET", _path(*parts), _params(params or {}), headers={**STREAM, **after})
 
 
-def event_stream(job: str | None = None) -> Request:
-    """The events of one job, or all that the caller may see."""
-    return Request("GET", _path("jobs", job, "events") if job else _path("events"), headers=STREAM)
-
-
-def create(noun: str, body: Mapping[str, Any]) -> Request:
+def create(noun: str, body: Mapping[str, object]) -> Untyped:
     """POST of a new object that has no idempotency key."""
     return Request("POST", _path(noun), body=body, repeatable=False)
 
 
-def set_queue(name: str, limits: Mapping[str, int], etag: str | None = None) -> Request:
+def set_queue(name: str, limits: Mapping[str, int], etag: str | None = None) -> Untyped:
     headers = {"If-Match": etag} if etag else {}
     return Request("PUT", _path("queues", name), body={"limits": dict(limits)}, headers=headers)
 
 
-def revoke_token(ref: str) -> Request:
+def revoke_token(ref: str) -> Untyped:
     return Request("DELETE", _path("tokens", ref))
 
 
-def probe(path: str) -> Request:
+def probe(path: str) -> Untyped:
     """GET of /healthz or /readyz."""
     return Request("GET", path)
 
@@ -88,7 +87,7 @@ def _segment(part: str) -> str:
     return quote(part, safe="")
 
 
-def _params(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _params(values: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """Query parameters; null ones are left out, lists are repeated."""
     pairs: list[tuple[str, str]] = []
     for name, value in values.items():

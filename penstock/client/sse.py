@@ -1,74 +1,17 @@
-"""Server-sent events: reading them from bytes, and where to go on after a cut. No network."""
+"""Where a stream of server-sent events goes on after a cut. No network."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from penstock.client.requests import Request, RetryPolicy
 
+if TYPE_CHECKING:
+    from httpx_sse import ServerSentEvent
+
 END: Final = "end"
-
-
-@dataclass(frozen=True, slots=True)
-class ServerEvent:
-    """One event of a stream. `id` is opaque; it goes back as Last-Event-ID."""
-
-    id: str | None
-    name: str
-    data: str
-
-
-@dataclass(slots=True)
-class EventReader:
-    """Splits the bytes of one connection into events; a cut event at the end is dropped.
-
-    Lines end in LF, CR LF or CR as the specification says. They are split as bytes, since text
-    splitting would also break at U+2028 and its like, which JSON leaves unescaped.
-    """
-
-    _rest: bytes = b""
-    _id: str | None = None
-    _name: str = ""
-    _data: list[str] = field(default_factory=list)
-    retry_s: float | None = None
-
-    def feed(self, chunk: bytes) -> Iterator[ServerEvent]:
-        """Events completed by these bytes."""
-        text = (self._rest + chunk).replace(b"\r\n", b"\n")
-        if text.endswith(b"\r"):  # its LF may be in the next chunk
-            text, held = text[:-1], b"\r"
-        else:
-            held = b""
-        *lines, rest = text.replace(b"\r", b"\n").split(b"\n")
-        self._rest = rest + held
-        for line in lines:
-            event = self._line(line.decode("utf-8", "replace"))
-            if event is not None:
-                yield event
-
-    def _line(self, line: str) -> ServerEvent | None:
-        if not line:
-            return self._dispatch()
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if name == "data":
-            self._data.append(value)
-        elif name == "event":
-            self._name = value
-        elif name == "id" and "\0" not in value:
-            self._id = value
-        elif name == "retry" and value.isdigit():
-            self.retry_s = int(value) / 1000
-        return None
-
-    def _dispatch(self) -> ServerEvent | None:
-        name, data, id_ = self._name, self._data, self._id
-        self._name, self._data, self._id = "", [], None
-        if not data and name != END:
-            return None
-        return ServerEvent(id_, name or "message", "\n".join(data))
+LAST_ID: Final = "Last-Event-ID"
 
 
 @dataclass(slots=True)
@@ -79,21 +22,25 @@ class Resumption:
     ordinary retry policy holds.
     """
 
-    request: Request
-    last_id: str | None = None
+    request: Request[object]
     patience_s: float = 300.0
     begun: bool = False
     ended: bool = False
+    _last_id: str | None = None
+    _is_first: bool = True
     _failures: int = 0
     _away_since_s: float | None = None
-    _reader: EventReader = field(default_factory=EventReader)
+    _retry_s: float | None = None
 
-    def next_request(self) -> Request:
+    def __post_init__(self) -> None:
+        self._last_id = self.request.headers.get(LAST_ID)
+
+    def next_request(self) -> Request[object]:
         """The request that goes on where the last connection ended."""
-        self._reader = EventReader()
-        if self.last_id is None:
+        self._is_first, self._retry_s = True, None
+        if self._last_id is None:
             return self.request
-        headers = {**self.request.headers, "Last-Event-ID": self.last_id}
+        headers = {**self.request.headers, LAST_ID: self._last_id}
         params = tuple(pair for pair in self.request.params if pair[0] != "tail")
         return replace(self.request, headers=headers, params=params)
 
@@ -102,16 +49,18 @@ class Resumption:
         self.begun = True
         self._away_since_s = None
 
-    def feed(self, chunk: bytes) -> Iterator[ServerEvent]:
-        """New events in these bytes; a repeat of the last one is dropped."""
+    def takes(self, event: ServerSentEvent) -> bool:
+        """Whether the event is news: an end, a comment and the last one sent again are not."""
         self._failures = 0
-        for event in self._reader.feed(chunk):
-            if event.name == END:
-                self.ended = True
-                return
-            if event.id is None or event.id != self.last_id:
-                self.last_id = event.id or self.last_id
-                yield event
+        if event.retry is not None:
+            self._retry_s = event.retry / 1000
+        if event.event == END:
+            self.ended = True
+        if self.ended or not event.data:
+            return False
+        is_repeat = self._is_first and bool(event.id) and event.id == self._last_id
+        self._is_first, self._last_id = False, event.id or self._last_id
+        return not is_repeat
 
     def delay_s(self, now_s: float, policy: RetryPolicy) -> float | None:
         """After a cut at monotonic `now_s`: seconds until the next try, or None to give up."""
@@ -122,7 +71,6 @@ class Resumption:
             return None
         if now_s - self._away_since_s > self.patience_s:
             return None
-        if self._reader.retry_s is not None:
-            return self._reader.retry_s
-        grown = policy.first_delay_s * 2.0 ** min(self._failures - 1, 20)
-        return min(grown, 1.0)
+        if self._retry_s is not None:
+            return self._retry_s
+        return min(policy.grown_s(self._failures), 1.0)

@@ -1,31 +1,32 @@
-"""The typed synchronous client: `Client("http://127.0.0.1:8470", token).jobs.get("hello")`."""
+"""The synchronous clients: `Client("http://127.0.0.1:8470", token).jobs.get("hello")`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Self
 
 import httpx
 
-from penstock.api.jobs import Event, Replica
-from penstock.api.plans import Cycle, PlanAnswer
-from penstock.api.specs import JobSpec
-from penstock.api.tokens import Identity
-from penstock.client import routes
+from penstock.client.calls import ModeT, Plain, Typed
 from penstock.client.connection import Connection
 from penstock.client.http import Http
-from penstock.client.jobs import Jobs
-from penstock.client.nouns import Chips, Endpoints, Nodes, Projects, Queues, Tokens
-from penstock.client.parsing import body, parse, parse_event
+from penstock.client.nouns import Api
 
 
-class Client:
-    """Everything the API offers, as methods per noun.
+class _Sync(Api[ModeT]):
+    def close(self) -> None:
+        self.http.close()
 
-    All methods raise ApiError when the server refuses and ConnectionFailed when it cannot be
-    reached; requests that are safe to repeat were repeated by then.
-    """
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Client(_Sync[Typed]):
+    """Answers with wire types. Safe to share between threads."""
 
     def __init__(
         self,
@@ -37,46 +38,11 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         connection = Connection(server, token, timeout_s=timeout_s)
-        self.http = Http(connection, transport=transport, sleep=sleep)
-        self.jobs = Jobs(self.http, sleep)
-        self.nodes = Nodes(self.http)
-        self.chips = Chips(self.http)
-        self.queues = Queues(self.http)
-        self.endpoints = Endpoints(self.http)
-        self.tokens = Tokens(self.http)
-        self.projects = Projects(self.http)
+        super().__init__(Http(connection, transport=transport, sleep=sleep))
 
-    def whoami(self) -> Identity:
-        return parse(Identity, self.http.send(routes.read("whoami")))
 
-    def plan(self, spec: JobSpec | Mapping[str, Any]) -> PlanAnswer:
-        """Whether the job would fit now, and where."""
-        return parse(PlanAnswer, self.http.send(routes.plan(body(spec))))
+class DocumentClient(_Sync[Plain]):
+    """Answers with JSON documents as they came, and imports no type to do so."""
 
-    def replicas(self, **filters: Any) -> Iterator[Replica]:
-        for item in self.http.items(routes.read("replicas", params=filters)):
-            yield Replica.model_validate(item)
-
-    def cycles(self) -> Iterator[Cycle]:
-        """Records of scheduling cycles, newest first."""
-        for item in self.http.items(routes.read("cycles")):
-            yield Cycle.model_validate(item)
-
-    def events(self, **filters: Any) -> Iterator[Event]:
-        """Events so far."""
-        for item in self.http.items(routes.read("events", params=filters)):
-            yield Event.model_validate(item)
-
-    def follow_events(self, last_id: str | None = None) -> Iterator[Event]:
-        """Events as they happen, without end."""
-        for event in self.http.events(routes.event_stream(), last_id):
-            yield parse_event(Event, event)
-
-    def close(self) -> None:
-        self.http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(Http(connection), typed=False)

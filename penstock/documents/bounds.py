@@ -77,9 +77,10 @@ def _check(value: Any, trail: Trail, depth: int, num_keys: int, faults: list[Fau
                 _add(faults, (trail, key), "is a number out of range")
         elif kind is Duplicate:
             raise DocumentError(
-                "duplicate_key", f"has the key `{inner.key[:80]}` more than once",
+                "duplicate_key",
+                f"has the key `{inner.key[:80]}` more than once",
                 pointer=pointer_of((trail, key)),
-            )  # fmt: skip
+            )
 
 
 def _check_keys(value: dict[str, Any], trail: Trail, num_keys: int, faults: list[Fault]) -> None:
@@ -88,9 +89,10 @@ def _check_keys(value: dict[str, Any], trail: Trail, num_keys: int, faults: list
     for key in value:
         if len(key) > MAX_KEY_LENGTH:
             raise DocumentError(
-                "key_too_long", f"has a key of more than {MAX_KEY_LENGTH} characters",
+                "key_too_long",
+                f"has a key of more than {MAX_KEY_LENGTH} characters",
                 pointer=pointer_of(trail),
-            )  # fmt: skip
+            )
         if not key.isascii() or "\0" in key:
             _check_text(key, (trail, key), faults)
 

@@ -36,9 +36,14 @@ class DocumentError(ValueError):
     """
 
     def __init__(
-        self, code: str, message: str, *, place: Place | None = None, pointer: str = "",
+        self,
+        code: str,
+        message: str,
+        *,
+        place: Place | None = None,
+        pointer: str = "",
         faults: tuple[Fault, ...] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message

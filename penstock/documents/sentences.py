@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from penstock.api.ids import NAME_PATTERN, URL_PATTERN
 
+Details = Mapping[str, Any]
+"""One error in pydantic's words."""
 UNKNOWN_KIND: Final = "is not a value that may stand here"
 """For kinds of errors that no type of ours raises; a test holds the types against the table."""
 
@@ -65,7 +67,7 @@ _PATTERNS: Final[Mapping[str, str]] = {
 }
 
 
-def sentence(details: Mapping[str, Any]) -> str:
+def sentence(details: Details) -> str:
     """What is wrong, to be put after the name of the place: `must be a whole number`.
 
     `details` is one of pydantic's error dictionaries.
@@ -83,7 +85,7 @@ def sentence(details: Mapping[str, Any]) -> str:
     return told.removesuffix("s") if told.endswith((" 1 items", " 1 characters")) else told
 
 
-def words_expected(details: Mapping[str, Any]) -> list[str]:
+def words_expected(details: Details) -> list[str]:
     """The words that a literal or an enumeration would have taken."""
     told = str(details["ctx"]["expected"]).replace(" or ", ", ")
     return [word.strip().strip("'") for word in told.split(",")]

@@ -10,13 +10,13 @@ import difflib
 import itertools
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
 from penstock.api.errors import Violation
 from penstock.documents import escape_pointer
-from penstock.documents.sentences import sentence, words_expected
+from penstock.documents.sentences import Details, sentence, words_expected
 
 MAX_VIOLATIONS: Final = 20
 MAX_COMPARED: Final = 100
@@ -35,7 +35,7 @@ def violations_of(
 
 
 def violations_from(
-    errors: Iterable[Mapping[str, Any]], model: type[BaseModel], document: object
+    errors: Iterable[Details], model: type[BaseModel], document: object
 ) -> list[Violation]:
     """The same from pydantic's error dictionaries, with `loc` relative to `document`."""
     found: dict[str, Violation] = {}
@@ -86,7 +86,7 @@ def _told_deeper(violation: Violation, found: Mapping[str, Violation]) -> bool:
     return bool(violation.allowed) and any(pointer.startswith(below) for pointer in found)
 
 
-def _path(details: Mapping[str, Any], document: object) -> list[str | int]:
+def _path(details: Details, document: object) -> list[str | int]:
     """The steps of `loc` that exist in the document; pydantic adds names of union members."""
     path: list[str | int] = []
     value = document
@@ -113,7 +113,7 @@ def _step(value: object, step: str | int) -> object:
 
 
 def _violation(
-    details: Mapping[str, Any], pointer: str, path: Sequence[str | int], model: type[BaseModel]
+    details: Details, pointer: str, path: Sequence[str | int], model: type[BaseModel]
 ) -> Violation:
     kind, received = details["type"], details.get("input")
     allowed = _allowed(details, path, model)
@@ -132,7 +132,7 @@ def _violation(
 
 
 def _allowed(
-    details: Mapping[str, Any], path: Sequence[str | int], model: type[BaseModel]
+    details: Details, path: Sequence[str | int], model: type[BaseModel]
 ) -> list[str] | None:
     if details["type"] == "extra_forbidden":
         return _fields(model, path[:-1])
@@ -152,7 +152,7 @@ def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str] | No
     return list(current.model_fields) if current else None
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _model_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in typing.get_args(annotation):
@@ -162,7 +162,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _message(details: Mapping[str, Any], path: Sequence[str | int]) -> str:
+def _message(details: Details, path: Sequence[str | int]) -> str:
     if details["type"] == "extra_forbidden":
         return f"unknown field `{str(path[-1])[:MAX_SHOWN]}`" if path else "unknown field"
     if details["type"] == "missing":

@@ -84,9 +84,10 @@ class _Builder:
         after = next(self._events)
         if not isinstance(after, yaml.StreamEndEvent):
             raise DocumentError(
-                "broken_yaml", "is not YAML: expected a single document in the stream",
+                "broken_yaml",
+                "is not YAML: expected a single document in the stream",
                 place=_place(after),
-            )  # fmt: skip
+            )
         return value, Places(spot)
 
     def _node(self, event: yaml.Event, trail: Trail, depth: int) -> Built:
@@ -122,8 +123,9 @@ class _Builder:
             raise DocumentError(
                 "too_many_aliases",
                 f"has more than {self._limits.num_values} values once its aliases are expanded",
-                place=_place(event), pointer=pointer_of(trail),
-            )  # fmt: skip
+                place=_place(event),
+                pointer=pointer_of(trail),
+            )
         return known.built
 
     def _built(self, event: yaml.Event, trail: Trail, depth: int) -> Built:
@@ -135,9 +137,11 @@ class _Builder:
         if isinstance(event, yaml.SequenceStartEvent) and kind == "seq":
             return self._sequence(event, trail, depth)
         raise DocumentError(
-            "tag_refused", f"has the tag `{kind[:80]}`; tags are not allowed", place=_place(event),
+            "tag_refused",
+            f"has the tag `{kind[:80]}`; tags are not allowed",
+            place=_place(event),
             pointer=pointer_of(trail),
-        )  # fmt: skip
+        )
 
     def _mapping(self, start: yaml.Event, trail: Trail, depth: int) -> Built:
         made: dict[str, Any] = {}
@@ -149,8 +153,9 @@ class _Builder:
                 raise DocumentError(
                     "duplicate_key",
                     f"has the key `{key[:80]}` more than once (first on line {first})",
-                    place=place, pointer=pointer_of((trail, key)),
-                )  # fmt: skip
+                    place=place,
+                    pointer=pointer_of((trail, key)),
+                )
             if len(made) == self._limits.num_keys:
                 raise _refused(too_many_keys(len(made), trail), place)
             made[key], spot = self._node(next(self._events), (trail, key), depth + 1)
@@ -192,9 +197,11 @@ def _key(event: yaml.Event, trail: Trail) -> str:
     if isinstance(event, yaml.ScalarEvent) and _kind(event) in _READERS:
         return str(event.value)
     raise DocumentError(
-        "broken_yaml", "has a key that is not plain text", place=_place(event),
+        "broken_yaml",
+        "has a key that is not plain text",
+        place=_place(event),
         pointer=pointer_of(trail),
-    )  # fmt: skip
+    )
 
 
 def _scalar(kind: str, event: yaml.ScalarEvent, trail: Trail) -> Any:
@@ -207,9 +214,11 @@ def _scalar(kind: str, event: yaml.ScalarEvent, trail: Trail) -> Any:
         value: Any = _READERS[kind](text)
     except ValueError as error:
         raise DocumentError(
-            "broken_yaml", f"has a value that is no {kind}: {text}", place=_place(event),
+            "broken_yaml",
+            f"has a value that is no {kind}: {text}",
+            place=_place(event),
             pointer=pointer_of(trail),
-        ) from error  # fmt: skip
+        ) from error
     if isinstance(value, float) and not math.isfinite(value):
         raise _out_of_range(event, trail)
     return value
@@ -217,9 +226,11 @@ def _scalar(kind: str, event: yaml.ScalarEvent, trail: Trail) -> Any:
 
 def _out_of_range(event: yaml.ScalarEvent, trail: Trail) -> DocumentError:
     return DocumentError(
-        "number_too_large", f"has a number out of range: {event.value[:20]}", place=_place(event),
+        "number_too_large",
+        f"has a number out of range: {event.value[:20]}",
+        place=_place(event),
         pointer=pointer_of(trail),
-    )  # fmt: skip
+    )
 
 
 def _refused(error: DocumentError, place: Place) -> DocumentError:

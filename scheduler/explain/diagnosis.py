@@ -1,7 +1,7 @@
-"""Why a gang does not start: which constraint binds.
+"""Why a gang does not start at its turn: the constraint that binds, with the figures behind it.
 
-`impossible` asks whether it could start on this pool at all, `waiting` what is in its way now.
-The figures behind the answer are counted in `counts`, its words are `explain`'s.
+`plan` decides with a code; here the same gang is looked at once more, on demand. The figures are
+counted in `counts`, the words are `sentences`'.
 """
 
 from __future__ import annotations
@@ -11,63 +11,71 @@ from dataclasses import replace
 from typing import Final
 
 from scheduler.explain.counts import blockers_of, host_short, removed_now, short_chips
-from scheduler.model import Code, Gang, JobType, LimitHit, MemberRequest, Node, Reason, RunningGang
-from scheduler.place.feasibility import PIPELINE, binding, survey
-from scheduler.place.gang import State, best_seats, seat_gang
-from scheduler.place.host import member_share
-from scheduler.preempt import release
-from scheduler.quota import Usage, no_limits, unused
-from scheduler.snapshot.overlays import Index, Pool
+from scheduler.explain.reason import Reason
+from scheduler.model import Code, Gang, JobType, LimitHit, RunningGang
+from scheduler.place.feasibility import Survey
+from scheduler.place.gang import Supply, best_seats, could_start, seat_gang
+from scheduler.place.obstacle import fits_but_for_its_host, host_code, obstacle_when_empty
+from scheduler.plan import TOO_SMALL, Draft
+from scheduler.quota import Usage, unused
 
 MOST_BLOCKERS: Final = 10
-_TOO_SMALL: Final = frozenset({Code.TOO_MANY_CHIPS, Code.HOST_CORES, Code.HOST_MEMORY})
 _HOST: Final = frozenset({Code.HOST_CORES, Code.HOST_MEMORY})
 
 
-def impossible(gang: Gang, empty: Pool, usage: Usage) -> Reason | None:
-    """Why the gang could not start even if nothing ran; None if it could.
-
-    `empty` is the pool as if nothing ran, `usage` what the queues hold now.
-    """
-    if not empty.index.nodes:
-        return Reason(Code.NO_NODES)
-    unlimited = State(empty, no_limits())
-    seats = best_seats(gang, unlimited, {})
-    if len(seats) < gang.least:
-        return _too_small(gang, unlimited, len(seats))
-    if seat_gang(gang, State(empty, unused(usage))) is not None:
+def diagnose(draft: Draft, gang: Gang) -> Reason | None:
+    """Decides the gang, whose turn it is, and says why it waits; None if it starts."""
+    now, later, num_victims = draft.now, draft.later, len(draft.victims)
+    leaving, holders = draft.leaving(), draft.holders()
+    survey = Survey(gang, draft.layout, draft.snapshot.vendors)
+    code = draft.decide(gang)
+    if code is None:
         return None
-    removed = survey(gang.request, empty.index).removed()
+    if code is Code.BACKING_OFF:
+        return Reason(code, until=gang.not_before)
+    if code is Code.WAITING_FOR_RELEASE:
+        return _held_up(code, gang, now, later, leaving, survey)
+    if code is Code.PREEMPTING:
+        victims = draft.victims[num_victims:]
+        return _held_up(code, gang, now, later.give(victims), victims, survey)
+    reason = _impossible(gang, draft.empty, now.usage, survey)
+    return reason or _waiting(gang, now, later, draft.empty, holders, survey)
+
+
+def _impossible(gang: Gang, empty: Supply, usage: Usage, survey: Survey) -> Reason | None:
+    """Why the gang could not start even if nothing ran; None if it could."""
+    if not empty.layout.sites:
+        return Reason(Code.NO_NODES)
+    if not could_start(gang, empty):
+        return _too_small(gang, empty, survey)
+    if seat_gang(gang, replace(empty, usage=unused(usage))) is not None:
+        return None
     limit = _limit(gang, empty, usage) or _limit(gang, empty, unused(usage))
-    return Reason(Code.QUEUE_LIMIT, removed=removed, limit=limit)
+    return Reason(Code.QUEUE_LIMIT, removed=survey.removed(), limit=limit)
 
 
-def waiting(
-    gang: Gang, now: State, later: State, empty: Pool, holders: Sequence[RunningGang]
-) -> Reason:
-    """What keeps the gang from starting beside what runs and what was placed before it.
-
-    `later` is what can be had once everything that is being released has come back; `holders`
-    are all gangs that hold something and are not being released.
-    """
-    found = survey(gang.request, empty.index).removed()
-    removed = {**found, **removed_now(gang, now, later)}
-    if seat_gang(gang, State(empty, later.usage)) is None:
+def _waiting(
+    gang: Gang, now: Supply, later: Supply, empty: Supply, holders: Sequence[RunningGang],
+    survey: Survey,
+) -> Reason:  # fmt: skip
+    """What keeps the gang from starting beside what runs and what was placed before it."""
+    removed = {**survey.removed(), **removed_now(gang, now, later)}
+    if seat_gang(gang, replace(empty, usage=later.usage)) is None:
         return Reason(Code.QUEUE_LIMIT, removed=removed, limit=_limit(gang, empty, now.usage))
     higher = [it for it in holders if it.priority > gang.priority]
-    behind = bool(higher) and seat_gang(gang, release(later, higher)) is not None
+    behind = bool(higher) and seat_gang(gang, later.give(higher)) is not None
     cause = Code.BEHIND_HIGHER_PRIORITY if behind else _cause(gang, later, removed)
     fit = len(best_seats(gang, now, gang.sibling_types))
     partly = gang.least > 1 and fit > 0
-    blockers = blockers_of(gang, now.pool, higher if behind else holders)
+    blockers = blockers_of(gang, now.layout, higher if behind else holders)
     fit_later = len(best_seats(gang, later, gang.sibling_types))
-    cores_milli, memory_bytes = host_short(gang, later.pool, fit_later)
+    cores_milli, memory_bytes = host_short(gang, later.overlay, fit_later)
     return Reason(
         Code.GANG_PARTLY_FITS if partly else cause,
         cause=cause if partly else None,
         removed=removed,
         members_fit=fit,
-        short={} if cause in _HOST else short_chips(gang, later.pool),
+        short={} if cause in _HOST else short_chips(gang, later.overlay),
         short_cores_milli=cores_milli if cause is Code.HOST_CORES else 0,
         short_memory_bytes=memory_bytes if cause is Code.HOST_MEMORY else 0,
         blockers=blockers[:MOST_BLOCKERS],
@@ -75,81 +83,41 @@ def waiting(
     )
 
 
-def held_up(
-    code: Code, gang: Gang, now: State, later: State, leaving: Sequence[RunningGang]
-) -> Reason:
+def _held_up(
+    code: Code, gang: Gang, now: Supply, later: Supply, leaving: Sequence[RunningGang],
+    survey: Survey,
+) -> Reason:  # fmt: skip
     """The wait for what the leaving gangs hold; seats are kept meanwhile."""
-    blockers = blockers_of(gang, now.pool, leaving)
+    blockers = blockers_of(gang, now.layout, leaving)
     return Reason(
         code,
-        removed={
-            **survey(gang.request, now.pool.index).removed(),
-            **removed_now(gang, now, later),
-        },
+        removed={**survey.removed(), **removed_now(gang, now, later)},
         members_fit=len(best_seats(gang, now, gang.sibling_types)),
         blockers=blockers[:MOST_BLOCKERS],
         num_blockers=len(blockers),
     )
 
 
-def _too_small(gang: Gang, unlimited: State, fit: int) -> Reason:
+def _too_small(gang: Gang, empty: Supply, survey: Survey) -> Reason:
     """Names the constraint without which an empty pool would do."""
-    index = unlimited.pool.index
-    found = survey(gang.request, index)
-    code = _closed(gang, index) if not gang.request.chips else binding(gang, found)
-    code = code or _host_code(gang, unlimited)
-    partly = gang.type is JobType.TASK and fit > 0 and code in _TOO_SMALL
+    code, fit = obstacle_when_empty(gang, empty, survey), len(best_seats(gang, empty, {}))
+    partly = gang.type is JobType.TASK and fit > 0 and code in TOO_SMALL
     return Reason(
         Code.GANG_PARTLY_FITS if partly else code,
         cause=code if partly else None,
-        removed=found.removed() if gang.request.chips else {},
+        removed=survey.removed() if gang.request.chips else {},
         members_fit=fit,
     )
 
 
-def _closed(gang: Gang, index: Index) -> Code | None:
-    """For members without chips: the first state whose nodes are needed; None: all are too few."""
-    nodes = list(index.nodes)
-    if _members_on(gang, nodes) < gang.least:
-        return None
-    for code in PIPELINE:
-        nodes = [it for it in nodes if it.closed is None or it.closed.value != code.value]
-        if _members_on(gang, nodes) < gang.least:
-            return code
-    return None
-
-
-def _members_on(gang: Gang, nodes: Sequence[Node]) -> int:
-    """Members without chips that these nodes would hold if nothing ran on them."""
-    need = member_share((), (), gang.request)
-    return sum(
-        min(
-            it.cores_milli // max(1, need.cores_milli),
-            it.memory_bytes // max(1, need.memory_bytes),
-        )
-        for it in nodes
-    )
-
-
-def _host_code(gang: Gang, state: State) -> Code:
-    """Whether host cores or host memory keeps the gang off: memory if it alone does."""
-    weightless = replace(gang.request, host_memory_bytes=0)
-    return Code.HOST_MEMORY if _fits_with(gang, weightless, state) else Code.HOST_CORES
-
-
-def _cause(gang: Gang, later: State, removed: Mapping[Code, Mapping[str, int]]) -> Code:
-    weightless = replace(gang.request, cores_milli=0, host_memory_bytes=0)
-    if not gang.request.chips or _fits_with(gang, weightless, later):
-        return _host_code(gang, later)
+def _cause(gang: Gang, later: Supply, removed: Mapping[Code, Mapping[str, int]]) -> Code:
+    if not gang.request.chips or fits_but_for_its_host(gang, later):
+        return host_code(gang, later)
     return Code.SHARE if Code.SHARE in removed and Code.BUSY not in removed else Code.BUSY
 
 
-def _fits_with(gang: Gang, request: MemberRequest, state: State) -> bool:
-    return seat_gang(replace(gang, request=request), state) is not None
-
-
-def _limit(gang: Gang, empty: Pool, usage: Usage) -> LimitHit | None:
+def _limit(gang: Gang, empty: Supply, usage: Usage) -> LimitHit | None:
     """The limit that the smallest start of this gang would break."""
     smallest = replace(gang, most=gang.least)
-    seats = best_seats(smallest, State(empty, no_limits()), gang.sibling_types)
-    return usage.hit(gang.queue, empty.index.charge(seats))
+    seats = best_seats(smallest, empty, gang.sibling_types)
+    return usage.hit(gang.queue, empty.layout.charge(seats))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from scheduler.explain.reason import Reason
 from scheduler.explain.wording import listed, size
-from scheduler.model import Chip, Code, Gang, Node, Reason, Snapshot
-from scheduler.place.feasibility import matches, obstacle
-from scheduler.snapshot.overlays import Index, Pool, all_free
+from scheduler.model import Chip, Code, Gang, Node, Snapshot
+from scheduler.place.feasibility import Survey, matches
+from scheduler.place.gang import Supply, empty_supply
+from scheduler.snapshot.columns import Layout, columns_of
 
 
 class Facts:
@@ -16,14 +18,14 @@ class Facts:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        self.index = Index(snapshot)
-        self.empty: Pool = all_free(self.index)
-        self.chips: Mapping[str, int] = Counter(
-            chip.type for node in self.index.nodes for chip in node.chips
-        )
-        self.makes: Mapping[str, Chip] = {
-            chip.type: chip for node in reversed(self.index.nodes) for chip in node.chips
-        }
+        self.layout = columns_of(snapshot).layout
+        self.empty = empty_supply(self.layout, snapshot.speeds)
+        self.chips: Mapping[str, int] = Counter(chip.type for chip in self.layout.chips)
+        self.makes: Mapping[str, Chip] = {chip.type: chip for chip in reversed(self.layout.makes)}
+
+    def if_nodes_were(self, nodes: tuple[Node, ...]) -> Supply:
+        """Such a pool as if nothing ran on it."""
+        return empty_supply(Layout(nodes), self.snapshot.speeds)
 
     def left(self, reason: Reason, *codes: Code) -> dict[str, int]:
         """Chip type → chips that these constraints left in the pool."""
@@ -34,35 +36,32 @@ class Facts:
 
     def nodes_under(self, gang: Gang, code: Code) -> list[tuple[Node, dict[str, int]]]:
         """Nodes whose chips this constraint of the pipeline removes for the gang, with them."""
-        found = []
-        for node in self.index.nodes:
-            chips = Counter(
-                chip.type
-                for chip in node.chips
-                if obstacle(chip, node, gang.request, self.snapshot.vendors) is code
-            )
-            closed_by = node.closed is not None and node.closed.value == code.value
-            if chips or (closed_by and not gang.request.chips):
-                found.append((node, dict(chips)))
+        by_node: dict[int, Counter[str]] = {}
+        for row in Survey(gang, self.layout, self.snapshot.vendors).rows(code):
+            site = int(self.layout.site_of_row[row])
+            by_node.setdefault(site, Counter())[self.layout.chips[row].type] += 1
+        if not gang.request.chips:
+            for at, home in enumerate(self.layout.sites):
+                if home.node.closed is not None and home.node.closed.value == code.value:
+                    by_node.setdefault(at, Counter())
+        found = [(self.layout.sites[at].node, dict(chips)) for at, chips in by_node.items()]
         return sorted(found, key=lambda it: (it[0].name, it[0].id))
 
     def most_together(self, gang: Gang) -> int:
         """Most chips of one type on one node that the wish means."""
         counts = Counter(
-            (node.id, chip.type)
-            for node in self.index.nodes
-            for chip in node.chips
+            (chip.node_id, chip.type)
+            for chip in self.layout.chips
             if any(matches(chip, word) for word in gang.request.wish)
         )
         return max(counts.values(), default=0)
 
     def too_small(self, gang: Gang) -> str:
         """The chips that have too little memory for the gang, with what they have."""
+        survey = Survey(gang, self.layout, self.snapshot.vendors)
         counts = Counter(
             (chip.type, -1 if chip.memory_bytes is None else chip.memory_bytes)
-            for node in self.index.nodes
-            for chip in node.chips
-            if obstacle(chip, node, gang.request, self.snapshot.vendors) is Code.MEMORY
+            for chip in map(self.layout.chips.__getitem__, survey.rows(Code.MEMORY))
         )
         return ", ".join(
             f"{count} {name} ({'unknown' if memory < 0 else size(memory)})"

@@ -1,5 +1,5 @@
 """What would have to be added to the pool for a gang to fit: chips on a node that has some of
-them already, or else as many more. Changes of the request are left to `unblocking`.
+them already, or else as many more. Changes of the request are left to `ways_out`.
 """
 
 from __future__ import annotations
@@ -8,13 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from scheduler.explain.facts import Facts
+from scheduler.explain.reason import Reason
 from scheduler.explain.wording import listed, plural, size
-from scheduler.model import ANY, WHOLE, Chip, ChipId, Gang, MemberRequest, Node, NodeId, Reason
-from scheduler.place.feasibility import matches
-from scheduler.place.fits import board
-from scheduler.place.gang import State, best_seats, seat_gang
-from scheduler.quota import no_limits
-from scheduler.snapshot.overlays import Index, all_free
+from scheduler.model import ANY, WHOLE, Chip, ChipId, Gang, MemberRequest, Node, NodeId
+from scheduler.place.feasibility import eligible, matches
+from scheduler.place.gang import best_seats, could_start
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,7 +54,7 @@ def _means(wish: tuple[str, ...], chip: Chip) -> bool:
 def _members(gang: Gang, chip_type: str, facts: Facts) -> int:
     """Members that the chips of one type hold in the empty pool."""
     only = replace(gang, mix=False, request=replace(gang.request, wish=(chip_type,)))
-    return len(best_seats(only, State(facts.empty, no_limits()), {}))
+    return len(best_seats(only, facts.empty, {}))
 
 
 def _beside_others(gang: Gang, reason: Reason, facts: Facts) -> str:
@@ -78,8 +76,9 @@ def _beside_others(gang: Gang, reason: Reason, facts: Facts) -> str:
 
 def _top_ups(gang: Gang, chip_type: str, facts: Facts) -> Iterator[_TopUp]:
     chips = gang.request.chips
-    for site, positions in board(facts.empty, gang.request, chip_type, gang.most).places:
-        node = facts.index.sites[site].node
+    places = eligible(gang, facts.layout).get(chip_type)
+    for site, positions in places.by_site() if places is not None else ():
+        node = facts.layout.sites[site].node
         if over := len(positions) % chips:
             yield _TopUp(chips - over, node.name, node.id)
 
@@ -88,8 +87,7 @@ def _would_do(gang: Gang, chip_type: str, options: Iterable[_TopUp], facts: Fact
     """Whether the gang fits once the nodes have these chips; their hosts stay as they are."""
     extra = {it.node_id: it.lacking for it in options}
     nodes = tuple(_grown(it, chip_type, extra, gang) for it in facts.snapshot.nodes)
-    empty = all_free(Index(replace(facts.snapshot, nodes=nodes)))
-    return seat_gang(gang, State(empty, no_limits())) is not None
+    return could_start(gang, facts.if_nodes_were(nodes))
 
 
 def _grown(node: Node, chip_type: str, extra: Mapping[NodeId, int], gang: Gang) -> Node:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from scheduler.explain.facts import Facts, on_nodes
+from scheduler.explain.reason import Blocker, Reason
 from scheduler.explain.wording import asked, counted, demands, listed, plural, size, thousandths
 from scheduler.explain.wording import cores as host_cores
-from scheduler.model import ANY, Blocker, Code, Gang, Reason
+from scheduler.model import ANY, Code, Gang, Preempt
 
 Sentence = Callable[[Gang, Reason, Facts], str]
+_WISHED: Final = (Code.VENDOR, Code.TYPE, Code.PASSED_OVER)
 _NAMED: Final = 3
 """Jobs that a sentence names; the rest are counted."""
 
@@ -19,6 +21,15 @@ _NAMED: Final = 3
 def sentence(gang: Gang, reason: Reason, facts: Facts) -> str:
     """Why the gang waits."""
     return _SENTENCES[reason.code](gang, reason, facts)
+
+
+def why_preempted(preempt: Preempt) -> str:
+    """One sentence for the victim's owner."""
+    why = preempt.reason
+    return (
+        f"makes room for {why.by_job}, whose priority is {why.priority} "
+        f"against {why.victim_priority}"
+    )
 
 
 def _backing_off(gang: Gang, reason: Reason, facts: Facts) -> str:
@@ -35,7 +46,7 @@ def _wrong_kind(gang: Gang, reason: Reason, facts: Facts) -> str:
 
 
 def _too_many(gang: Gang, reason: Reason, facts: Facts) -> str:
-    have = facts.left(reason, Code.VENDOR, Code.TYPE)
+    have = facts.left(reason, *_WISHED)
     total, what = sum(have.values()), _what(gang, facts)
     if not total:
         return f"asks for {what}; the pool has no chip"
@@ -65,7 +76,7 @@ def _on_one_node(gang: Gang, facts: Facts) -> str:
 
 def _memory(gang: Gang, reason: Reason, facts: Facts) -> str:
     less = reason.removed.get(Code.MEMORY, {})
-    left = facts.left(reason, Code.VENDOR, Code.TYPE, Code.MEMORY)
+    left = facts.left(reason, *_WISHED, Code.MEMORY)
     return (
         f"asks for {_what(gang, facts)}; {_chips_have(less)} less: {facts.too_small(gang)}"
         f"{_left(left)}"
@@ -74,7 +85,7 @@ def _memory(gang: Gang, reason: Reason, facts: Facts) -> str:
 
 def _dtype(gang: Gang, reason: Reason, facts: Facts) -> str:
     without = reason.removed.get(Code.DTYPE, {})
-    left = facts.left(reason, Code.VENDOR, Code.TYPE, Code.MEMORY, Code.DTYPE)
+    left = facts.left(reason, *_WISHED, Code.MEMORY, Code.DTYPE)
     return (
         f"asks for {_what(gang, facts)}; {plural(sum(without.values()), 'chip')} cannot compute "
         f"in {gang.request.dtype}: {counted(without)}{_left(left)}"
@@ -145,7 +156,7 @@ def _partly(gang: Gang, reason: Reason, facts: Facts) -> str:
 
 
 def _too_many_tail(gang: Gang, reason: Reason, facts: Facts) -> str:
-    have = facts.left(reason, Code.VENDOR, Code.TYPE)
+    have = facts.left(reason, *_WISHED)
     return f"it asks for {_what(gang, facts)} and the pool has {counted(have)}"
 
 
@@ -193,7 +204,7 @@ def _each_takes(gang: Gang, cores: bool) -> str:
 
 def _whole_pool(facts: Facts, cores: bool) -> str:
     have = [
-        site.node.cores_milli if cores else site.node.memory_bytes for site in facts.index.sites
+        site.node.cores_milli if cores else site.node.memory_bytes for site in facts.layout.sites
     ]
     total, most = sum(have), max(have, default=0)
     if cores:
@@ -262,6 +273,7 @@ _SENTENCES: Final[Mapping[Code, Sentence]] = {
     Code.NO_NODES: _no_nodes,
     Code.VENDOR: _wrong_kind,
     Code.TYPE: _wrong_kind,
+    Code.PASSED_OVER: _wrong_kind,
     Code.MEMORY: _memory,
     Code.DTYPE: _dtype,
     Code.TOO_MANY_CHIPS: _too_many,

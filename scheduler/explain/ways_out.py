@@ -9,9 +9,9 @@ from dataclasses import replace
 from itertools import chain
 from typing import Final
 
-from scheduler.explain.diagnosis import impossible
 from scheduler.explain.facts import Facts
 from scheduler.explain.growth import more_chips, types_that_do
+from scheduler.explain.reason import Reason
 from scheduler.explain.wording import cores, listed, plural, size, thousandths
 from scheduler.model import (
     WHOLE,
@@ -22,12 +22,9 @@ from scheduler.model import (
     JobType,
     MemberRequest,
     Node,
-    Reason,
 )
 from scheduler.place.feasibility import matches
-from scheduler.place.gang import State, seat_gang
-from scheduler.quota import no_limits
-from scheduler.snapshot.overlays import Index, all_free
+from scheduler.place.gang import Supply, could_start
 
 Ways = Callable[[Gang, Reason, Facts], Iterable[str]]
 MOST_PRIORITY: Final = 100
@@ -57,10 +54,15 @@ def _a_node(gang: Gang, reason: Reason, facts: Facts) -> Iterable[str]:
 def _other_request(gang: Gang, reason: Reason, facts: Facts) -> Iterable[str]:
     """Changes of the request, and more chips."""
     return chain(
-        _mix(gang, facts), _fewer(gang, reason), _fewer_each(gang, facts),
+        _named(reason), _mix(gang, facts), _fewer(gang, reason), _fewer_each(gang, facts),
         _less_memory(gang, facts), _other_dtype(gang, facts), _other_type(gang, facts),
         more_chips(gang, reason, facts),
     )  # fmt: skip
+
+
+def _named(reason: Reason) -> Iterator[str]:
+    if passed_over := reason.removed.get(Code.PASSED_OVER):
+        yield f"ask for {listed(sorted(passed_over), 'or')}, which `any` leaves out"
 
 
 def _mix(gang: Gang, facts: Facts) -> Iterator[str]:
@@ -152,7 +154,7 @@ def _open_nodes(gang: Gang, reason: Reason, facts: Facts) -> Iterator[str]:
     for state in (binding, *(it for it in Closed if it is not binding)):
         for node, what in _closed_by(state, gang, facts):
             opened.append((node, f"{node.name} ({what})"))
-            if _possible(gang, _reopened(facts, {it.id for it, _ in opened})):
+            if could_start(gang, _reopened(facts, {it.id for it, _ in opened})):
                 yield listed(_reopenings(opened))
                 return
 
@@ -198,7 +200,7 @@ def _less_host(gang: Gang, reason: Reason, facts: Facts) -> Iterator[str]:
         yield f"free {size(reason.short_memory_bytes)} more host memory"
         return
     yield from _fewer(gang, reason)
-    nodes = [site.node for site in facts.index.sites]
+    nodes = [site.node for site in facts.layout.sites]
     if (reason.cause or reason.code) is Code.HOST_CORES:
         most = max((node.cores_milli for node in nodes), default=0)
         request = replace(gang.request, cores_milli=most)
@@ -226,6 +228,7 @@ def _raise_limit(gang: Gang, reason: Reason, facts: Facts) -> Iterator[str]:
 
 
 def _free_chips(gang: Gang, reason: Reason, facts: Facts) -> Iterator[str]:
+    yield from _named(reason)
     where = " on one node" if gang.request.chips > 1 else ""
     for chip_type, milli in sorted(reason.short.items()):
         amount = thousandths(milli)
@@ -250,23 +253,20 @@ def _asking(gang: Gang, request: MemberRequest) -> Gang:
 
 
 def _would_do(changed: Gang, facts: Facts) -> bool:
-    return seat_gang(changed, State(facts.empty, no_limits())) is not None
+    return could_start(changed, facts.empty)
 
 
-def _possible(gang: Gang, index: Index) -> bool:
-    return impossible(gang, all_free(index), no_limits()) is None
-
-
-def _reopened(facts: Facts, ids: set[str]) -> Index:
+def _reopened(facts: Facts, ids: set[str]) -> Supply:
     nodes = tuple(
         replace(node, closed=None) if node.id in ids else node for node in facts.snapshot.nodes
     )
-    return Index(replace(facts.snapshot, nodes=nodes))
+    return facts.if_nodes_were(nodes)
 
 
 _WAYS: Final[Mapping[Code, Ways]] = {
     **dict.fromkeys(
-        (Code.VENDOR, Code.TYPE, Code.MEMORY, Code.DTYPE, Code.TOO_MANY_CHIPS), _other_request
+        (Code.VENDOR, Code.TYPE, Code.PASSED_OVER, Code.MEMORY, Code.DTYPE, Code.TOO_MANY_CHIPS),
+        _other_request,
     ),
     Code.NO_NODES: _a_node,
     Code.HEALTH: _repair,

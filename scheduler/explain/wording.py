@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from scheduler.model import WHOLE, Gang, MemberRequest
-from scheduler.place.host import member_share
+from scheduler.snapshot.host import member_share
 
 _UNITS: Final = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 

@@ -30,7 +30,7 @@ class Closed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """One schedulable device. `free + releasing + held by running replicas = capacity`."""
+    """One schedulable device. `free + releasing + held by running replicas` is a whole."""
 
     id: ChipId
     node_id: NodeId
@@ -42,12 +42,18 @@ class Chip:
     emulated: bool = False
     stands_for: str | None = None
     healthy: bool = True
-    capacity_milli: int = WHOLE
     free_milli: int = WHOLE
     releasing_milli: int = 0
     """Held by replicas that are stopping, or by leases that wait for their expiry."""
     cores_milli: int = 0
     """Host cores that the whole chip takes when leased; 0: the device declares none."""
+    trainable: bool = True
+    """Whether the trainer can drive it."""
+
+    @property
+    def is_processor(self) -> bool:
+        """Whether it is the host's own."""
+        return self.cores_milli > 0 and not self.emulated
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,8 @@ class RunningGang:
     chips: Mapping[ChipId, int] = field(default_factory=dict)
     """Chip → thousandths."""
     hosts: Mapping[NodeId, HostShare] = field(default_factory=dict)
-    lost_work_s: float = 0.0
-    """Seconds of work since the last checkpoint: what a preemption would throw away."""
+    saved_at: datetime | None = None
+    """Of its last checkpoint, or of its start: a preemption would throw away what came after."""
     version: int = 0
 
 
@@ -129,3 +129,5 @@ class Snapshot:
     speeds: Speeds = field(default_factory=Speeds)
     vendors: frozenset[str] = frozenset()
     """Names that mean a vendor, so that a wish for one can be told from a chip type."""
+    columns: object = field(default=None, compare=False, repr=False)
+    """The nodes in columns (`scheduler.snapshot.columns`), where somebody keeps them."""

@@ -1,10 +1,9 @@
-"""What the scheduler answers: placements, preemptions, kept seats, and why the rest waits."""
+"""What the scheduler answers: actions, kept seats, and the codes of why the rest waits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 
 from scheduler.model.chips import ChipId, NodeId
@@ -18,6 +17,7 @@ class Code(StrEnum):
     NO_NODES = "no_nodes"
     VENDOR = "vendor"
     TYPE = "type"
+    PASSED_OVER = "passed_over"
     MEMORY = "memory"
     DTYPE = "dtype"
     TOO_MANY_CHIPS = "too_many_chips"
@@ -52,23 +52,12 @@ class Seat:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class Place:
     """A whole gang starts here. `version` is the gang's, as the snapshot saw it."""
 
     gang_id: GangId
     job_id: JobId
     seats: tuple[Seat, ...]
-    version: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Preemption:
-    """A running gang has to make room."""
-
-    victim_id: GangId
-    for_gang_id: GangId
-    reason: str
-    """One sentence for the victim's owner: jobs of other projects have no names in it."""
     version: int = 0
 
 
@@ -93,44 +82,40 @@ class LimitHit:
 
 
 @dataclass(frozen=True, slots=True)
-class Blocker:
-    """A job that holds what a gang needs."""
+class Outranked:
+    """Why a gang has to go: a job of its own project that needs its place has a higher priority."""
 
-    job_name: str
+    by_job: str
+    """Its name."""
     priority: int
-    chips: Mapping[str, int] = field(default_factory=dict)
-    """Chip type → chips that the gang could use; empty where it is in the way on the host."""
+    victim_priority: int
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
-    """Why a gang waits. `code` is the constraint that binds; the rest are the counts behind it."""
+class Preempt:
+    """A running gang has to make room."""
 
-    code: Code
-    cause: Code | None = None
-    """Where some members fit (`gang_partly_fits`): what stops the others."""
-    removed: Mapping[Code, Mapping[str, int]] = field(default_factory=dict)
-    """In pipeline order: constraint → chip type → chips that it removed. A chip counts once."""
-    members_fit: int = 0
-    """Members that could start now; in an empty pool where even that is too small."""
-    short: Mapping[str, int] = field(default_factory=dict)
-    """Chip type → thousandths of chips that would have to come free; any one type would do."""
-    short_cores_milli: int = 0
-    short_memory_bytes: int = 0
-    """Host cores and memory that would have to come free."""
-    blockers: tuple[Blocker, ...] = ()
-    """Who holds what the gang needs, highest priority first; the first ten."""
-    num_blockers: int = 0
-    limit: LimitHit | None = None
-    until: datetime | None = None
-    """End of the back-off."""
+    victim_id: GangId
+    for_gang_id: GangId
+    reason: Outranked
+    version: int = 0
+
+
+Action = Place | Preempt
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One cycle's decisions. Every queued gang is either placed or deferred."""
+    """One cycle's decisions. Every queued gang is either placed or deferred with a code."""
 
-    placements: tuple[Placement, ...] = ()
-    preemptions: tuple[Preemption, ...] = ()
-    deferrals: Mapping[GangId, Reason] = field(default_factory=dict)
+    actions: tuple[Action, ...] = ()
+    deferrals: Mapping[GangId, Code] = field(default_factory=dict)
     holds: tuple[Hold, ...] = ()
+
+    @property
+    def placements(self) -> tuple[Place, ...]:
+        return tuple(it for it in self.actions if isinstance(it, Place))
+
+    @property
+    def preemptions(self) -> tuple[Preempt, ...]:
+        return tuple(it for it in self.actions if isinstance(it, Preempt))

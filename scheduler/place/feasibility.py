@@ -7,41 +7,28 @@ Whether it fits beside what runs now is left to `gang`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from scheduler.model import ANY, WHOLE, Chip, Code, Gang, MemberRequest, Node, NodeId
-from scheduler.snapshot.overlays import Index
+import numpy as np
+
+from scheduler.model import ANY, WHOLE, Chip, Code, Gang, JobType, MemberRequest
+from scheduler.snapshot.columns import Layout
+from scheduler.snapshot.places import Places
 
 PIPELINE: Final = (
-    Code.VENDOR, Code.TYPE, Code.MEMORY, Code.DTYPE, Code.HEALTH, Code.RETIRED, Code.LOST,
-    Code.JOINING, Code.SUSPECT, Code.DRAINING, Code.CORDONED,
+    Code.VENDOR, Code.TYPE, Code.PASSED_OVER, Code.MEMORY, Code.DTYPE, Code.HEALTH, Code.RETIRED,
+    Code.LOST, Code.JOINING, Code.SUSPECT, Code.DRAINING, Code.CORDONED,
 )  # fmt: skip
 """The order in which constraints remove chips; a chip counts at the first that removes it."""
+_AT: Final = {code: place for place, code in enumerate(PIPELINE)}
+_LEFT: Final = len(PIPELINE)
 
-Group = tuple[NodeId, str]
-"""Chips of one type on one node."""
+MOST_REMEMBERED: Final = 100_000
+"""Requests of which a layout knows where they could sit; it may be kept for weeks."""
 
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """Every chip of the pool under the constraint that removed it, None for those that remain."""
-
-    groups: Mapping[Code | None, Mapping[Group, int]]
-
-    def removed(self) -> dict[Code, Mapping[str, int]]:
-        """Constraint → chip type → chips, in pipeline order."""
-        return {code: _by_type(self.groups[code]) for code in PIPELINE if code in self.groups}
-
-    def after(self, last: Code) -> Mapping[Group, int]:
-        """What is left once the pipeline has run up to and with `last`."""
-        gone = set(PIPELINE[: PIPELINE.index(last) + 1])
-        total: Counter[Group] = Counter()
-        for code, groups in self.groups.items():
-            if code not in gone:
-                total.update(groups)
-        return total
+Eligible = Mapping[str | None, Places]
+"""Chip type → where its chips can hold a member; None: host cores only."""
 
 
 def matches(chip: Chip, word: str) -> bool:
@@ -58,66 +45,150 @@ def can_hold(chip: Chip, request: MemberRequest) -> bool:
     )
 
 
-def obstacle(
-    chip: Chip, node: Node, request: MemberRequest, vendors: frozenset[str]
-) -> Code | None:
-    """The first constraint of the pipeline that removes this chip."""
-    if not any(matches(chip, word) for word in request.wish):
-        return wish_code(request, vendors)
-    if not _has_memory(chip, request):
-        return Code.MEMORY
-    if request.dtype is not None and request.dtype not in chip.dtypes:
-        return Code.DTYPE
-    if not chip.healthy:
-        return Code.HEALTH
-    return Code(node.closed.value) if node.closed is not None else None
-
-
-def wish_code(request: MemberRequest, vendors: frozenset[str]) -> Code:
-    """`vendor` where the wish names only vendors, `type` otherwise."""
-    return Code.VENDOR if set(request.wish) <= vendors else Code.TYPE
-
-
-def survey(request: MemberRequest, index: Index) -> Survey:
-    """Passes every chip of the pool, closed nodes included, through the pipeline; once for each
-    request.
-    """
-    found = index.memo.get(request)
-    if not isinstance(found, Survey):
-        found = index.memo[request] = _survey(request, index)
+def eligible(gang: Gang, layout: Layout) -> Eligible:
+    """Where members could sit if nothing ran, by chip type in order of the names."""
+    request = gang.request
+    if not request.chips:
+        return {None: layout.hosts}
+    key = (request, gang.least, gang.mix, gang.type)
+    found = layout.eligible.get(key)
+    if found is None:
+        if len(layout.eligible) > MOST_REMEMBERED:
+            layout.eligible.clear()
+        over = _passes_processors_over(gang, layout)
+        makes = _by_type(
+            (number, chip)
+            for number, chip in enumerate(layout.makes)
+            if can_hold(chip, request) and not _is_passed_over(chip, gang, over)
+        )
+        found = layout.eligible[key] = {kind: layout.places(it) for kind, it in makes.items()}
     return found
 
 
-def binding(gang: Gang, found: Survey) -> Code | None:
-    """The first constraint without which the gang's chips would be there, if all were free.
-
-    `too_many_chips`: chips that match the wish exist, but not enough of them.
+def _passes_processors_over(gang: Gang, layout: Layout) -> bool:
+    """Whether `any` means no host processor to this gang: as long as the inventory has other
+    chips, not retired, that fit and that this kind of job can use.
     """
-    wished = found.after(Code.TYPE)
-    if members_possible(gang, wished) < gang.least:
-        wish_removed = next((it for it in (Code.VENDOR, Code.TYPE) if it in found.groups), None)
-        return wish_removed if wish_removed and not wished else Code.TOO_MANY_CHIPS
-    for code in PIPELINE[PIPELINE.index(Code.TYPE) + 1 :]:
-        if code in found.groups and members_possible(gang, found.after(code)) < gang.least:
-            return code
-    return None
+    request = gang.request
+    if ANY not in request.wish or not request.chips:
+        return False
+    members = [
+        layout.places(makes).members_in_inventory(request)
+        for makes in _by_type(
+            (number, chip)
+            for number, chip in enumerate(layout.makes)
+            if not chip.is_processor
+            and can_hold(chip, request)
+            and not _is_passed_over(chip, gang, processors=True)
+        ).values()
+    ]
+    return (sum(members) if gang.mix else max(members, default=0)) >= gang.least
 
 
-def members_possible(gang: Gang, groups: Mapping[Group, int]) -> int:
+class Survey:
+    """Every chip of the pool, closed nodes included, under the constraint that removes it."""
+
+    def __init__(self, gang: Gang, layout: Layout, vendors: frozenset[str]) -> None:
+        self._layout = layout
+        over = _passes_processors_over(gang, layout)
+        of_make = [_obstacle(chip, gang, vendors, over) for chip in layout.makes]
+        self._codes = np.minimum(
+            np.array([_LEFT if code is None else _AT[code] for code in of_make], dtype=np.int64)[
+                layout.make_of_row
+            ],
+            _state_of_rows(layout),
+        )
+
+    def removed(self) -> dict[Code, Mapping[str, int]]:
+        """Constraint → chip type → chips, in pipeline order."""
+        return {PIPELINE[at]: self._by_type(at) for at in np.unique(self._codes) if at < _LEFT}
+
+    def left(self) -> Mapping[str, int]:
+        """Chip type → chips that nothing removes."""
+        return self._by_type(_LEFT)
+
+    def after(self, last: Code) -> Mapping[str, list[int]]:
+        """Chip type → chips on each node, once the pipeline has run up to and with `last`."""
+        found: dict[str, Counter[int]] = {}
+        for row in np.flatnonzero(self._codes > _AT[last]):
+            site = int(self._layout.site_of_row[row])
+            found.setdefault(self._layout.chips[row].type, Counter())[site] += 1
+        return {kind: list(counts.values()) for kind, counts in found.items()}
+
+    def rows(self, code: Code) -> list[int]:
+        """The chips that a constraint removes."""
+        return [int(row) for row in np.flatnonzero(self._codes == _AT[code])]
+
+    def binding(self, gang: Gang) -> Code | None:
+        """The first constraint without which the gang's chips would be there, if all were free.
+
+        `too_many_chips`: chips that match the wish exist, but not enough of them.
+        """
+        removed = self.removed()
+        wished = self.after(Code.PASSED_OVER)
+        if members_possible(gang, wished) < gang.least:
+            wishes = (Code.VENDOR, Code.TYPE, Code.PASSED_OVER)
+            by_wish = next((it for it in wishes if it in removed), None)
+            return by_wish if by_wish and not wished else Code.TOO_MANY_CHIPS
+        for code in PIPELINE[_AT[Code.PASSED_OVER] + 1 :]:
+            if code in removed and members_possible(gang, self.after(code)) < gang.least:
+                return code
+        return None
+
+    def _by_type(self, at: int) -> dict[str, int]:
+        makes = np.bincount(self._layout.make_of_row[self._codes == at])
+        total: Counter[str] = Counter()
+        for number in np.flatnonzero(makes):
+            total[self._layout.makes[number].type] += int(makes[number])
+        return dict(sorted(total.items()))
+
+
+def members_possible(gang: Gang, chips: Mapping[str, list[int]]) -> int:
     """Members that these chips could hold if all were free; host cores are not looked at."""
-    request, by_type = gang.request, Counter[str]()
-    for (_, chip_type), count in groups.items():
-        by_type[chip_type] += count // request.chips * (WHOLE // request.milli)
-    return sum(by_type.values()) if gang.mix else max(by_type.values(), default=0)
+    request = gang.request
+    by_type = [
+        sum(count // request.chips for count in counts) * (WHOLE // request.milli)
+        for counts in chips.values()
+    ]
+    return sum(by_type) if gang.mix else max(by_type, default=0)
 
 
-def _survey(request: MemberRequest, index: Index) -> Survey:
-    groups: dict[Code | None, Counter[Group]] = {}
-    for node in index.nodes:
-        for chip in node.chips:
-            code = obstacle(chip, node, request, index.snapshot.vendors)
-            groups.setdefault(code, Counter())[(node.id, chip.type)] += 1
-    return Survey(groups)
+def _by_type(makes: Iterable[tuple[int, Chip]]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for number, chip in makes:
+        found[chip.type] = (*found.get(chip.type, ()), number)
+    return dict(sorted(found.items()))
+
+
+def _is_passed_over(chip: Chip, gang: Gang, processors: bool) -> bool:
+    """Whether `any` does not mean this chip: where `processors` are passed over, those; and for
+    training what the trainer cannot drive.
+    """
+    if not (processors and chip.is_processor) and (
+        chip.trainable or gang.type is not JobType.TRAIN
+    ):
+        return False
+    return not {chip.type, chip.vendor} & set(gang.request.wish)
+
+
+def _obstacle(chip: Chip, gang: Gang, vendors: frozenset[str], over: bool) -> Code | None:
+    """The first constraint that removes every chip of this make."""
+    request = gang.request
+    if not any(matches(chip, word) for word in request.wish):
+        return Code.VENDOR if set(request.wish) <= vendors else Code.TYPE
+    if _is_passed_over(chip, gang, over):
+        return Code.PASSED_OVER
+    if not _has_memory(chip, request):
+        return Code.MEMORY
+    return Code.DTYPE if request.dtype is not None and request.dtype not in chip.dtypes else None
+
+
+def _state_of_rows(layout: Layout) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Which constraint the state of each chip, or else of its node, is."""
+    closed = [it.node.closed for it in layout.sites]
+    of_site = np.array([_LEFT if it is None else _AT[Code(it.value)] for it in closed], np.int64)
+    healthy = np.array([chip.healthy for chip in layout.chips], dtype=bool)
+    return np.where(healthy, of_site[layout.site_of_row], _AT[Code.HEALTH])
 
 
 def _has_memory(chip: Chip, request: MemberRequest) -> bool:
@@ -126,10 +197,3 @@ def _has_memory(chip: Chip, request: MemberRequest) -> bool:
         return True
     held = None if chip.memory_bytes is None else chip.memory_bytes * request.milli // WHOLE
     return held is not None and held >= request.memory_bytes
-
-
-def _by_type(groups: Mapping[Group, int]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for (_, chip_type), count in groups.items():
-        total[chip_type] += count
-    return dict(sorted(total.items()))

@@ -7,36 +7,77 @@ Where it may run is `feasibility`'s, how many fit on a node `fits`'s, what is pr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from scheduler.model import ChipId, Gang, HostShare, NodeId, RunningGang, Seat
-from scheduler.place.fits import Offer, Take, board
-from scheduler.place.host import NOTHING
+from scheduler.model import (
+    ChipId,
+    Gang,
+    HostShare,
+    NodeId,
+    RunningGang,
+    Seat,
+    Speeds,
+)
+from scheduler.place.feasibility import eligible
+from scheduler.place.fits import takes
 from scheduler.place.scoring import Candidate, candidates, thriftiest, throughput
-from scheduler.quota import Usage
-from scheduler.snapshot.overlays import Pool
+from scheduler.quota import Usage, no_limits
+from scheduler.snapshot.columns import Layout
+from scheduler.snapshot.host import NOTHING
+from scheduler.snapshot.overlays import Overlay
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What can be had at one moment: the pool, and what queues hold."""
+class Supply:
+    """What can be had at one moment: what is free, and what queues hold of their limits."""
 
-    pool: Pool
+    overlay: Overlay
     usage: Usage
+    speeds: Speeds
+    ranked: dict[object, list[Candidate]] = field(default_factory=dict, compare=False, repr=False)
+    """Chip types for a request, best first; the same for all that is made of one supply."""
 
-    def take(self, queue: str, seats: Sequence[Seat]) -> State:
-        """Without what the seats take."""
-        charge = self.pool.index.charge(seats) if queue in self.usage.limits else {}
-        return State(self.pool.take(seats), self.usage.add(queue, charge))
+    @property
+    def layout(self) -> Layout:
+        return self.overlay.layout
+
+    def take(self, queue: str, seats: Sequence[Seat], overlay: Overlay | None = None) -> Supply:
+        """Without what the seats take; `overlay`: what is free then, where that is known."""
+        charge = self.layout.charge(seats) if queue in self.usage.limits else {}
+        overlay = overlay or self.overlay.take(seats)
+        return replace(self, overlay=overlay, usage=self.usage.add(queue, charge))
+
+    def give(self, gangs: Iterable[RunningGang]) -> Supply:
+        """What can be had once the gangs have ended."""
+        gangs, usage = list(gangs), self.usage
+        for gang in gangs:
+            if gang.queue in usage.limits:
+                usage = usage.add(gang.queue, self.layout.by_type([gang.chips]), -1)
+        return replace(self, overlay=self.overlay.give(gangs), usage=usage)
+
+
+def empty_supply(layout: Layout, speeds: Speeds) -> Supply:
+    """The pool as if nothing ran, without limits."""
+    return Supply(layout.empty, no_limits(), speeds)
 
 
 def seat_gang(
-    gang: Gang, state: State, siblings: Mapping[str, int] | None = None
+    gang: Gang, supply: Supply, siblings: Mapping[str, int] | None = None
 ) -> tuple[Seat, ...] | None:
     """Seats for as many members as fit, between `least` and `most`; None if `least` do not."""
-    seats = best_seats(gang, state, gang.sibling_types if siblings is None else siblings)
+    seats = best_seats(gang, supply, gang.sibling_types if siblings is None else siblings)
     return seats if len(seats) >= gang.least else None
+
+
+def could_start(gang: Gang, empty: Supply) -> bool:
+    """Whether the gang could start if nothing ran and there were no limits."""
+    for places in eligible(gang, empty.layout).values():
+        if places.uneven:
+            return seat_gang(gang, empty) is not None
+        if places.hold_if_empty(gang.request, gang.least):
+            return True
+    return gang.mix and seat_gang(gang, empty) is not None
 
 
 def as_running(gang: Gang, seats: Sequence[Seat]) -> RunningGang:
@@ -56,19 +97,30 @@ def as_running(gang: Gang, seats: Sequence[Seat]) -> RunningGang:
     )  # fmt: skip
 
 
-def best_seats(gang: Gang, state: State, siblings: Mapping[str, int]) -> tuple[Seat, ...]:
+def best_seats(gang: Gang, supply: Supply, siblings: Mapping[str, int]) -> tuple[Seat, ...]:
     """Seats for as many members as fit, even if they are too few to start."""
-    found = candidates(gang, state.pool.index, siblings)
-    single = _on_one_type(gang, state, found)
+    found = _candidates(gang, supply, siblings)
+    single = _on_one_type(gang, supply, found)
     if not gang.mix or len(single) == gang.most or len(found) < 2:
         return single
-    mixed = _over_types(gang, state, found)
+    mixed = _over_types(gang, supply, found)
     if len(mixed) < gang.most:
-        mixed = max(mixed, _over_types(gang, state, thriftiest(found)), key=len)
+        mixed = max(mixed, _over_types(gang, supply, thriftiest(found)), key=len)
     return max(single, mixed, key=len)
 
 
-def _on_one_type(gang: Gang, state: State, found: Sequence[Candidate]) -> tuple[Seat, ...]:
+def _candidates(gang: Gang, supply: Supply, siblings: Mapping[str, int]) -> list[Candidate]:
+    if gang.spread:
+        return candidates(gang, eligible(gang, supply.layout), supply.speeds, siblings)
+    key = (gang.request, gang.least, gang.mix, gang.type, gang.work)
+    found = supply.ranked.get(key)
+    if found is None:
+        places = eligible(gang, supply.layout)
+        found = supply.ranked[key] = candidates(gang, places, supply.speeds, {})
+    return found
+
+
+def _on_one_type(gang: Gang, supply: Supply, found: Sequence[Candidate]) -> tuple[Seat, ...]:
     """On the type of the best level that does most with the members it holds; on whichever
     holds most members where none holds `least`.
     """
@@ -77,7 +129,7 @@ def _on_one_type(gang: Gang, state: State, found: Sequence[Candidate]) -> tuple[
     for candidate in found:
         if fitting and candidate.level != fitting[0][0].level:
             break
-        seats = _gather(gang, state, candidate, gang.most)
+        seats = _gather(gang, supply, candidate, gang.most)
         if len(seats) >= gang.least:
             fitting.append((candidate, seats))
         partly = max(partly, seats, key=len)
@@ -91,55 +143,35 @@ def _worth(option: tuple[Candidate, tuple[Seat, ...]]) -> float:
     return throughput(candidate, len(seats))
 
 
-def _over_types(gang: Gang, state: State, found: Sequence[Candidate]) -> tuple[Seat, ...]:
+def _over_types(gang: Gang, supply: Supply, found: Sequence[Candidate]) -> tuple[Seat, ...]:
     """As many members as fit, from one type after the other."""
     seats: tuple[Seat, ...] = ()
     for candidate in found:
         if len(seats) == gang.most:
             break
-        more = _gather(gang, state, candidate, gang.most - len(seats), len(seats))
-        state = state.take(gang.queue, more)
+        more = _gather(gang, supply, candidate, gang.most - len(seats), len(seats))
+        supply = supply.take(gang.queue, more)
         seats += more
     return seats
 
 
 def _gather(
-    gang: Gang, state: State, candidate: Candidate, want: int, first_rank: int = 0
+    gang: Gang, supply: Supply, candidate: Candidate, want: int, first_rank: int = 0
 ) -> tuple[Seat, ...]:
     """At most `want` members on one type, within the queue's limits, on few nodes."""
-    per_member = gang.request.chips * gang.request.milli
+    request = gang.request
     if candidate.chip_type is not None:
-        left = state.usage.left(gang.queue, candidate.chip_type)
-        want = want if left is None else min(want, left // per_member)
+        left = supply.usage.left(gang.queue, candidate.chip_type)
+        want = want if left is None else min(want, left // (request.chips * request.milli))
     if want <= 0:
         return ()
-    it = board(state.pool, gang.request, candidate.chip_type, gang.most)
-    sites = _choose(it.offers(state.pool), want)
-    takes = [(site, take) for site, count in sites for take in it.takes(site)[:count]]
+    sites = supply.layout.sites
     return tuple(
-        _seat(gang, state.pool, site, take, rank)
-        for rank, (site, take) in enumerate(takes, start=first_rank)
-    )
-
-
-def _choose(offers: Mapping[int, Offer], want: int) -> list[tuple[int, int]]:
-    """(site, members): the roomiest sites while one alone is too small, then the tightest that
-    holds the rest.
-    """
-    if want == 1:
-        return [(min(offers.values())[3], 1)] if offers else []
-    roomiest = sorted(offers.values(), key=lambda offer: (-offer[4], offer))
-    chosen: list[tuple[int, int]] = []
-    for number, (*_, site, count) in enumerate(roomiest):
-        if count >= want:
-            tightest = min(offer for offer in roomiest[number:] if offer[4] >= want)
-            return [*chosen, (tightest[3], want)]
-        chosen.append((site, count))
-        want -= count
-    return chosen
-
-
-def _seat(gang: Gang, pool: Pool, site: int, take: Take, rank: int) -> Seat:
-    home = pool.index.sites[site]
-    chips = {home.chips[position].id: gang.request.milli for position in take.positions}
-    return Seat(rank, home.node.id, chips, take.cores_milli, take.memory_bytes)
+        Seat(
+            rank, sites[it.site].node.id, dict.fromkeys(it.chips, request.milli),
+            it.cores_milli, it.memory_bytes,
+        )
+        for rank, it in enumerate(
+            takes(supply.overlay, candidate.places, request, gang.most, want), first_rank
+        )
+    )  # fmt: skip

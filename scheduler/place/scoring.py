@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scheduler.model import Chip, Gang, HostShare
-from scheduler.place.feasibility import matches
-from scheduler.place.host import NOTHING
-from scheduler.snapshot.overlays import Index
+from scheduler.model import Chip, Gang, HostShare, Speeds
+from scheduler.place.feasibility import Eligible, matches
+from scheduler.snapshot.host import NOTHING
+from scheduler.snapshot.places import Places
 from scheduler.throughput import expected_speed
 
 
@@ -20,6 +20,7 @@ class Candidate:
 
     chip_type: str | None
     """None: host cores only."""
+    places: Places
     level: tuple[int, int] = (0, 0)
     """(siblings on it where they should spread, place in the wish): lower is better."""
     speed: float | None = None
@@ -28,32 +29,35 @@ class Candidate:
     """What one whole chip takes of its host."""
 
 
-def candidates(gang: Gang, index: Index, siblings: Mapping[str, int]) -> list[Candidate]:
-    """The types that match the wish, best first.
+def candidates(
+    gang: Gang, eligible: Eligible, speeds: Speeds, siblings: Mapping[str, int]
+) -> list[Candidate]:
+    """The types that can hold a member, best first.
 
     Fewest siblings (where they spread), then the place in the wish. Then speed, if it is known
     of every type of the wish; else real before emulated, devices before the host's own
     processors, and only then speed, so that a device nobody measured yet is not passed over.
     Last the least memory that does, and the name.
     """
-    if not gang.request.chips:
-        return [Candidate(None)]
     found = []
-    for chip_type, where in index.positions.items():
-        site, positions = where[0]
-        chip = index.chip(site, positions[0])
-        rank = _rank(chip, gang.request.wish)
-        if rank is not None:
-            spread = siblings.get(chip_type, 0) if gang.spread else 0
-            rate = expected_speed(gang.work, chip_type, index.snapshot.speeds)
-            speed = None if rate is None else rate.value
-            share = index.sites[site].shares[positions[0]]
-            found.append((chip, Candidate(chip_type, (spread, rank), speed, share)))
+    for chip_type, places in eligible.items():
+        if chip_type is None:
+            return [Candidate(None, places)]
+        if not len(places.rows):
+            continue
+        row = int(places.rows[0])
+        chip, layout = places.layout.chips[row], places.layout
+        spread = siblings.get(chip_type, 0) if gang.spread else 0
+        rate = expected_speed(gang.work, chip_type, speeds)
+        share = HostShare(int(layout.share_cores[row]), int(layout.share_memory[row]))
+        level = (spread, _rank(chip, gang.request.wish))
+        speed = None if rate is None else rate.value
+        found.append((chip, Candidate(chip_type, places, level, speed, share)))
     all_known = all(it.speed is not None for _, it in found)
 
     def key(option: tuple[Chip, Candidate]) -> tuple[object, ...]:
         chip, it = option
-        kind = (False, False) if all_known else (chip.emulated, chip.cores_milli > 0)
+        kind = (False, False) if all_known else (chip.emulated, chip.is_processor)
         speed = (it.speed is None, -(it.speed or 0.0))
         return (it.level, kind, speed, chip.emulated, chip.memory_bytes or 0, chip.type)
 
@@ -72,6 +76,6 @@ def throughput(candidate: Candidate, members: int) -> float:
     return members * (candidate.speed or 1.0)
 
 
-def _rank(chip: Chip, wish: tuple[str, ...]) -> int | None:
+def _rank(chip: Chip, wish: tuple[str, ...]) -> int:
     """Place of the first word of the wish that means this chip."""
-    return next((place for place, word in enumerate(wish) if matches(chip, word)), None)
+    return next(place for place, word in enumerate(wish) if matches(chip, word))

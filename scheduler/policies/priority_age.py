@@ -13,4 +13,4 @@ def _order_key(gang: Gang, now: datetime) -> OrderKey:
     return (-gang.priority, gang.created_at.timestamp(), gang.id)
 
 
-POLICY: Final = Policy(name="priority-age", order_key=_order_key)
+PRIORITY_AGE: Final = Policy(name="priority-age", order_key=_order_key)

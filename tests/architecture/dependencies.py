@@ -15,13 +15,13 @@ from tests.architecture.sources import PACKAGES, ROOT, Source, imported_modules,
 # Package → the extra that an installation needs to run it; None is the bare client.
 EXTRA_OF: Final[Mapping[str, str | None]] = {
     "penstock": None,
-    "scheduler": None,
+    "scheduler": "server",
     "control_plane": "server",
     "agents": "agent",
     "workloads": "workload",
 }
 # Parts of a dependency that are distributed under a name of their own.
-_PART_OF: Final = {"click": "typer", "kombu": "celery", "pydantic-core": "pydantic"}
+_PART_OF: Final = {"kombu": "celery", "pydantic-core": "pydantic"}
 
 
 def core() -> frozenset[str]:

@@ -28,6 +28,7 @@ from control_plane.store.database.engine import open_database
 from control_plane.store.database.migrate import migrate
 from control_plane.store.log_store import LogStore
 from control_plane.store.unit_of_work import Store
+from scheduler.policies.priority_age import PRIORITY_AGE
 from tests.fakes.cluster import BIG, Cluster, a_task
 from tests.fakes.lease_clock import CloudClock
 
@@ -76,7 +77,7 @@ def _rig(folder: Path) -> Cluster:
     storage, hub = (folder / "storage").as_uri(), Hub()
     deps = Deps(
         store=Store(database), hints=hub, clock=clock, logs=LogStore(storage), storage=storage,
-        launcher=AgentLauncher(hub.publish),
+        launcher=AgentLauncher(hub.publish), policy=PRIORITY_AGE,
     )  # fmt: skip
     clock.bind(deps.store)
     bootstrap(deps)

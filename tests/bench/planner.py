@@ -2,9 +2,12 @@
 
     python -m tests.bench.planner --nodes 1250 --chips-per-node 8 --tasks 1000 --seed 0
 
-Cases: `tasks` (one-chip tasks on a free pool), `deep-queue` (as many on a full pool), `gangs`
-(of eight whole nodes), `mixed` (several shapes, some running), `laptop` (100 one-core tasks on
-two nodes), `preempt` (gangs of high priority on a full pool).
+Cases: `tasks` (one-chip tasks on a free pool), `distinct-waiting` (as many different requests as
+jobs on a full pool), `freed-chip` (the cycle after one chip of that pool came free, with ten times
+as many that wait), `mixed-gangs` (of four members that may span chip types), `deep-queue` (equal
+tasks on a full pool), `gangs` (of eight whole nodes), `mixed` (several shapes), `laptop` (100
+one-core tasks on two nodes), `preempt` (gangs of high priority on a full pool). Columns are made
+anew for each plan, except in `freed-chip`, where they are kept between cycles as the server does.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -32,8 +36,9 @@ from scheduler.model import (
     RunningGang,
     Snapshot,
 )
-from scheduler.planner import plan
-from scheduler.policies.priority_age import POLICY
+from scheduler.plan import plan
+from scheduler.policies.priority_age import PRIORITY_AGE
+from scheduler.snapshot.columns import Columns, columns_of
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TYPES = ("type-a", "type-b", "type-c")
@@ -70,7 +75,7 @@ def full(pool: tuple[Node, ...], rng: Random) -> Snapshot:
         RunningGang(
             GangId(f"run-{chip.id}"), JobId(f"job-{chip.id}"), f"run-{chip.id}", "default", 10, NOW,
             chips={chip.id: 1000}, hosts={node.id: HostShare(12_000, 64 * GIB)},
-            lost_work_s=rng.uniform(0, 3600),
+            saved_at=NOW - timedelta(seconds=rng.uniform(0, 3600)),
         )
         for node in pool
         for chip in node.chips
@@ -85,6 +90,24 @@ def cases(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Snapshot
 
     def tasks() -> Snapshot:
         return Snapshot(pool, tuple(gang(n, one) for n in range(args.tasks)))
+
+    def distinct(count: int) -> Snapshot:
+        busy = full(pool, rng)
+        queued = (gang(n, _different(n), priority=10) for n in range(count))
+        return Snapshot(busy.nodes, tuple(queued), busy.running)
+
+    def freed_chip() -> Snapshot:
+        before = distinct(10 * args.tasks)
+        known = columns_of(before)
+        plan(replace(before, columns=known), PRIORITY_AGE, NOW)
+        first, *others = before.nodes
+        nodes = (_with_a_free_chip(first), *others)
+        columns = Columns(nodes, known)
+        return replace(before, nodes=nodes, running=before.running[1:], columns=columns)
+
+    def mixed_gangs() -> Snapshot:
+        queued = (replace(gang(n, one, 4), mix=True) for n in range(args.tasks))
+        return Snapshot(pool, tuple(queued))
 
     def deep_queue() -> Snapshot:
         queued = tuple(gang(n, one, priority=10) for n in range(args.tasks))
@@ -107,25 +130,28 @@ def cases(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Snapshot
         return Snapshot(busy.nodes, high, busy.running)
 
     yield from (
-        ("tasks", tasks), ("deep-queue", deep_queue), ("gangs", gangs), ("mixed", mixed),
-        ("laptop", laptop), ("preempt", preempt),
+        ("tasks", tasks), ("distinct-waiting", lambda: distinct(args.tasks)),
+        ("freed-chip", freed_chip), ("mixed-gangs", mixed_gangs), ("deep-queue", deep_queue),
+        ("gangs", gangs), ("mixed", mixed), ("laptop", laptop), ("preempt", preempt),
     )  # fmt: skip
 
 
 def measure(name: str, snapshot: Snapshot, repeat: int) -> dict[str, object]:
     """The best of several plans, and the time that the invariants take."""
-    walls, made = [], Plan()
+    walls, cpus, made = [], [], Plan()
     for _ in range(repeat):
-        started = time.perf_counter()
-        made = plan(snapshot, POLICY, NOW)
+        started, worked = time.perf_counter(), time.process_time()
+        made = plan(snapshot, PRIORITY_AGE, NOW)
         walls.append(time.perf_counter() - started)
+        cpus.append(time.process_time() - worked)
     started = time.perf_counter()
     broken = check(snapshot, made)
     check_s = time.perf_counter() - started
     assert not broken, broken[0]
     decisions = len(snapshot.queued)
     return {
-        "bench": "planner", "case": name, "nodes": len(snapshot.nodes),
+        "bench": "planner", "case": name, "decisions_per_s": round(decisions / min(walls)),
+        "nodes": len(snapshot.nodes),
         "chips": sum(len(node.chips) for node in snapshot.nodes),
         "metrics": {
             "num_queued": decisions, "num_placed": len(made.placements),
@@ -133,7 +159,7 @@ def measure(name: str, snapshot: Snapshot, repeat: int) -> dict[str, object]:
             "num_preempted": len(made.preemptions),
         },
         "timing": {
-            "wall_s": round(min(walls), 5), "decisions_per_s": round(decisions / min(walls)),
+            "wall_s": round(min(walls), 5), "cpu_s": round(min(cpus), 5),
             "check_s": round(check_s, 5),
         },
     }  # fmt: skip
@@ -155,6 +181,22 @@ def main() -> None:
 
 def _asks(chips: int, milli: int = 1000) -> MemberRequest:
     return MemberRequest(chips=chips, milli=milli)
+
+
+def _different(number: int) -> MemberRequest:
+    """Requests of one to four chips, no two of which are alike."""
+    return MemberRequest(
+        chips=1 + number % 4, wish=("any",) if number % 2 else (TYPES[number % 3],),
+        memory_bytes=GIB + number, cores_milli=1000 + number % 7,
+    )  # fmt: skip
+
+
+def _with_a_free_chip(node: Node) -> Node:
+    chips = (replace(node.chips[0], free_milli=1000), *node.chips[1:])
+    return replace(
+        node, chips=chips, free_cores_milli=node.free_cores_milli + 12_000,
+        free_memory_bytes=node.free_memory_bytes + 64 * GIB,
+    )  # fmt: skip
 
 
 def _full_node(node: Node) -> Node:

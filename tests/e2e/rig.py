@@ -20,10 +20,9 @@ from typing import Any, Final
 from agents.replicas.sockets import agent_id
 from penstock.api.jobs import Job, Replica
 from penstock.api.nodes import Node
-from penstock.api.states import NodeHealth
+from penstock.api.states import ENDED, NodeHealth
 from penstock.client import routes
 from penstock.client.errors import ClientError
-from penstock.client.parsing import has_ended
 from penstock.client.synchronous import Client
 from tests.e2e import processes
 from tests.e2e.processes import Daemon, eventually
@@ -157,7 +156,7 @@ class Cloud:
             job = self.client.jobs.get(ref)
             if job.state in states:
                 return job
-            assert not has_ended(job), f"{ref} is {job.state}: {job.message}"
+            assert job.state not in ENDED, f"{ref} is {job.state}: {job.message}"
             return None
 
         return eventually(looked, f"job {ref} is {' or '.join(states)}", within_s)
@@ -246,4 +245,4 @@ def _cancel(client: Client, job: Job) -> None:
     try:
         client.jobs.cancel(job.id)
     except ClientError:
-        assert has_ended(client.jobs.get(job.id))
+        assert client.jobs.get(job.id).state in ENDED

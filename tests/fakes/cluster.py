@@ -36,8 +36,8 @@ from penstock.api.chips import ChipReport
 from penstock.api.specs import JobSpec
 from penstock.api.states import ChipHealth, ExitReason, JobState, NodeIntent, Role
 from penstock.api.tokens import JoinTokenRequest
-from scheduler import planner
 from scheduler.model import Plan, Snapshot
+from scheduler.plan import plan as real_plan
 from scheduler.policies.base import Policy
 from tests.fakes.lease_clock import lease_time, steady
 from tests.fakes.node_agent import FakeAgent
@@ -225,10 +225,8 @@ class Cluster:
 
 @contextmanager
 def _between_plan_and_commit(happening: Callable[[], object] | None) -> Iterator[None]:
-    real = planner.plan
-
     def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Plan:
-        made = real(snapshot, policy, now)
+        made = real_plan(snapshot, policy, now)
         if happening is not None:
             happening()
         return made

@@ -30,6 +30,7 @@ from control_plane.store.database.engine import open_database
 from control_plane.store.database.migrate import migrate
 from control_plane.store.log_store import LogStore
 from control_plane.store.unit_of_work import Store
+from scheduler.policies.priority_age import PRIORITY_AGE
 from tests.fakes.lease_clock import CloudClock
 from tests.integration.databases import PostgresServer, postgres
 
@@ -103,7 +104,7 @@ def deps(store: Store, clock: CloudClock, hub: Hub, tmp_path: Path) -> Deps:
     storage = (tmp_path / "storage").as_uri()
     made = Deps(
         store=store, hints=hub, clock=clock, logs=LogStore(storage), storage=storage,
-        launcher=AgentLauncher(hub.publish),
+        launcher=AgentLauncher(hub.publish), policy=PRIORITY_AGE,
     )  # fmt: skip
     clock.bind(store)
     bootstrap(made)

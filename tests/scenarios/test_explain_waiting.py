@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scheduler.explain import why_preempted
 from tests.builders import a_job, a_pool, plan_for
 
 
@@ -116,15 +117,15 @@ def test_seats_that_are_kept_until_a_release() -> None:
 def test_lower_priority_that_makes_room() -> None:
     pool = a_pool().node("a", "nvidia-h200", 2)
     pool = pool.running("x", 1, "nvidia-h200", priority=10)
-    pool = pool.running("y", 1, "nvidia-h200", priority=20, project="theirs")
+    pool = pool.running("y", 1, "nvidia-h200", priority=20)
     made = plan_for(pool, a_job("high").training(2).priority(90))
     assert made.why("high") == (
         "takes the place of lower priority: y (priority 20) holds 1 nvidia-h200 and "
         "x (priority 10) holds 1 nvidia-h200 and are stopped for it"
     )
-    assert [it.reason for it in made.plan.preemptions] == [
+    assert [why_preempted(it) for it in made.plan.preemptions] == [
         "makes room for high, whose priority is 90 against 10",
-        "makes room for a job of higher priority of another project: 90 against 20",
+        "makes room for high, whose priority is 90 against 20",
     ]
 
 

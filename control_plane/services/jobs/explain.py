@@ -12,15 +12,14 @@ from control_plane.services.gangs.last_attempt import last_attempt
 from control_plane.services.gangs.serving_message import serving_message, still_serving
 from control_plane.services.gangs.silent_holds import silent_holds
 from control_plane.services.jobs.cancel import find_job
-from control_plane.services.jobs.wait_document import wait_document
+from control_plane.services.jobs.plan import removals_of
 from control_plane.services.scheduling.hide_names import hide_names
 from control_plane.store.models import Gang, Job
-from penstock.api.plans import Explanation, Removal
+from penstock.api.plans import Explanation
 from penstock.api.states import JobState, JobType
-from scheduler.explain.explain import explain
-from scheduler.model import Plan, Snapshot
-from scheduler.planner import plan as make_plan
-from scheduler.policies.priority_age import POLICY
+from scheduler.explain import Explanation as Wait
+from scheduler.explain import explain
+from scheduler.model import GangId
 
 _MOST_GANGS: Final = 3
 
@@ -40,12 +39,11 @@ def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
         )  # fmt: skip
         if not _waits(job, gangs):
             return answer
-        pool = deps.read_pool(tx, now)
-        snapshot = hide_names(tx, pool.snapshot, caller)
+        snapshot = hide_names(deps.read_pool(tx, now).snapshot, caller)
         pasts = {it.id: last_attempt(job, it) for it in gangs}
-    plan = make_plan(snapshot, POLICY, now)
+    wait = explain(snapshot, deps.policy, now, {GangId(gang.id) for gang in gangs})
     serving = still_serving(gangs, num_ready) if job.type == JobType.SERVE else ""
-    return _of_plan(answer, gangs, serving, pasts, snapshot, plan)
+    return _waiting(answer, gangs, serving, pasts, wait)
 
 
 def _told(job: Job, gangs: Sequence[Gang], num_ready: int, held: Sequence[str]) -> str:
@@ -71,37 +69,26 @@ def _waits(job: Job, gangs: Sequence[Gang]) -> bool:
     return job.state not in TERMINAL and any(gang.state == JobState.QUEUED for gang in gangs)
 
 
-def _of_plan(
+def _waiting(
     answer: Explanation, gangs: Sequence[Gang], serving: str, pasts: Mapping[str, str],
-    snapshot: Snapshot, plan: Plan,
+    wait: Wait | None,
 ) -> Explanation:  # fmt: skip
     """The answer for the first gang that waits. `serving`: what goes on meanwhile; `pasts`: how
     each gang's last attempt ended.
     """
-    queued = {str(gang.id): gang for gang in snapshot.queued}
-    for row in gangs:
-        gang = queued.get(row.id)
-        reason = plan.deferrals.get(gang.id) if gang is not None else None
-        if gang is None or reason is None:
-            continue
-        found = explain(reason, gang, snapshot)
-        document = wait_document(found)
-        return answer.model_copy(
-            update={
-                "code": document["code"],
-                "sentence": _sentence(
-                    answer, serving, _which(gangs, row, document["sentence"]), pasts[row.id]
-                ),
-                "removals": [Removal.model_validate(it) for it in document["removals"]],
-                "unblock": document["unblock"],
-                "queue_position": found.queue_position,
-                "ahead": list(found.ahead),
-            }
-        )
-    past = next((pasts[row.id] for row in gangs if row.id in queued), "")
-    why = "can start now: the next scheduling cycle places it"
-    sentence = _sentence(answer, serving, why, past)
-    return answer.model_copy(update={"code": "ready", "sentence": sentence})
+    if wait is None:
+        past = next((pasts[row.id] for row in gangs if row.state == JobState.QUEUED), "")
+        why = "can start now: the next scheduling cycle places it"
+        sentence = _sentence(answer, serving, why, past)
+        return answer.model_copy(update={"code": "ready", "sentence": sentence})
+    (row,) = (it for it in gangs if it.id == wait.gang_id)
+    why = _which(gangs, row, wait.sentence)
+    update = {
+        "code": wait.code.value, "sentence": _sentence(answer, serving, why, pasts[row.id]),
+        "removals": removals_of(wait), "unblock": list(wait.unblock),
+        "queue_position": wait.queue_position, "ahead": list(wait.ahead),
+    }  # fmt: skip
+    return answer.model_copy(update=update)
 
 
 def _which(gangs: Sequence[Gang], gang: Gang, why: str) -> str:

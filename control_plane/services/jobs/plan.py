@@ -1,4 +1,4 @@
-"""The dry run: would this job fit now, where, and if not, why. Writes nothing."""
+"""The dry run: would this job fit now, where, and if not, why. Reads, and writes nothing."""
 
 from __future__ import annotations
 
@@ -7,82 +7,61 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from control_plane.services.deps import Caller, Deps
-from control_plane.services.jobs.check_spec import check_spec
-from control_plane.services.jobs.submit import find_project, make_job
-from control_plane.services.jobs.wait_document import wait_document
+from control_plane.services.jobs.submit import build_job, find_project
 from control_plane.services.scheduling.hide_names import hide_names
-from control_plane.store.snapshot.snapshot_reader import Pool
-from control_plane.store.unit_of_work import Transaction
+from control_plane.store.repositories.jobs import QueuedGang
+from control_plane.store.snapshot.gang_reader import gang_of
 from penstock.api.plans import PlanAnswer, PlannedReplica, Removal
 from penstock.api.specs import JobSpec
-from scheduler.explain.explain import explain
-from scheduler.model import ChipId, Placement, Plan
-from scheduler.planner import plan as make_plan
-from scheduler.policies.priority_age import POLICY
-
-
-class _Undo(Exception):
-    """Leaves the transaction without a trace."""
+from scheduler.explain import Explanation, explain
+from scheduler.model import ChipId, Place, Snapshot
+from scheduler.plan import plan as make_plan
 
 
 def plan_job(deps: Deps, caller: Caller, spec: JobSpec) -> PlanAnswer:
-    """What the next cycle would do with the job, among all that wait: the job is submitted in a
-    transaction that is rolled back. Raises as a submit would, but for a taken name.
+    """What the next cycle would do with the job, among all that wait. Raises as a submit would,
+    but for a taken name.
     """
     now = deps.clock.now()
-    job_id, pool = "", None
-    try:
-        with deps.store.write() as tx:
-            job_id = _submit(tx, deps, caller, spec)
-            pool = deps.read_pool(tx, now)
-            pool = replace(pool, snapshot=hide_names(tx, pool.snapshot, caller))
-            raise _Undo
-    except _Undo:
-        pass
-    assert pool is not None
-    return _answer(job_id, pool, make_plan(pool.snapshot, POLICY, now))
+    with deps.store.read() as tx:
+        project = find_project(tx, caller, spec.project)
+        nameless = spec.model_copy(update={"name": None})
+        built = build_job(tx, deps, caller, project, nameless, now)
+        snapshot = hide_names(deps.read_pool(tx, now).snapshot, caller)
+    mine = [gang_of(QueuedGang.of(built.job, it)) for it in built.gangs]
+    snapshot = replace(snapshot, queued=(*snapshot.queued, *mine))
+    plan, ids = make_plan(snapshot, deps.policy, now), {gang.id for gang in mine}
+    names = {gang.id: gang.job_name for gang in snapshot.running}
+    wait = explain(snapshot, deps.policy, now, ids) if ids & plan.deferrals.keys() else None
+    return PlanAnswer(
+        fits=wait is None,
+        sentence="fits now" if wait is None else wait.sentence,
+        replicas=[
+            it
+            for place in plan.placements
+            if place.gang_id in ids
+            for it in _replicas(place, snapshot)
+        ],
+        preempts=sorted(names[it.victim_id] for it in plan.preemptions if it.for_gang_id in ids),
+        removals=[] if wait is None else removals_of(wait),
+        unblock=[] if wait is None else list(wait.unblock),
+    )
 
 
-def _submit(tx: Transaction, deps: Deps, caller: Caller, spec: JobSpec) -> str:
-    spec = check_spec(tx, spec)
-    project = find_project(tx, caller, spec.project)
-    nameless = spec.model_copy(update={"name": None})
-    job = make_job(tx, deps, caller, project, nameless, deps.clock.now())
-    tx.session.flush()
-    return job.id
-
-
-def _answer(job_id: str, pool: Pool, plan: Plan) -> PlanAnswer:
-    mine = [gang for gang in pool.snapshot.queued if gang.job_id == job_id]
-    placed = [it for it in plan.placements if it.job_id == job_id]
-    waiting = [gang for gang in mine if gang.id in plan.deferrals]
-    names = {gang.id: gang.job_name for gang in pool.snapshot.running}
-    preempts = [
-        names[it.victim_id] for it in plan.preemptions if it.for_gang_id in {g.id for g in mine}
+def removals_of(wait: Explanation) -> list[Removal]:
+    """What removed chips from consideration, as it is shown."""
+    return [
+        Removal(code=it.code.value, message=it.message, chips=dict(it.chips))
+        for it in wait.removals
     ]
-    answer = PlanAnswer(
-        fits=not waiting, sentence="fits now", preempts=sorted(preempts),
-        replicas=[replica for it in placed for replica in _replicas(it, pool)],
-    )  # fmt: skip
-    if not waiting:
-        return answer
-    gang = waiting[0]
-    document = wait_document(explain(plan.deferrals[gang.id], gang, pool.snapshot))
-    removals = [Removal.model_validate(it) for it in document["removals"]]
-    update = {
-        "sentence": document["sentence"],
-        "removals": removals,
-        "unblock": document["unblock"],
-    }
-    return answer.model_copy(update=update)
 
 
-def _replicas(placement: Placement, pool: Pool) -> list[PlannedReplica]:
-    nodes = {node.id: node.name for node in pool.snapshot.nodes}
-    types = {chip.id: chip.type for node in pool.snapshot.nodes for chip in node.chips}
+def _replicas(place: Place, snapshot: Snapshot) -> list[PlannedReplica]:
+    nodes = {node.id: node.name for node in snapshot.nodes}
+    types = {chip.id: chip.type for node in snapshot.nodes for chip in node.chips}
     return [
         PlannedReplica(rank=seat.rank, node=nodes[seat.node_id], chips=_by_type(seat.chips, types))
-        for seat in placement.seats
+        for seat in place.seats
     ]
 
 

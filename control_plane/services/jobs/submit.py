@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from control_plane.errors import Conflict, QuotaExceeded
+from control_plane.errors import Conflict, Invalid, QuotaExceeded
 from control_plane.hints.topics import CYCLE
 from control_plane.ids import new_id
 from control_plane.services.deps import Caller, Deps
@@ -15,6 +17,7 @@ from control_plane.services.jobs.resolve_work import resolve_work
 from control_plane.services.references import not_found
 from control_plane.store.models import Endpoint, Gang, Job, Project
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.errors import Violation
 from penstock.api.specs import JobSpec
 from penstock.api.states import EndpointState, JobState, Role
 
@@ -44,23 +47,47 @@ def submit_job(
     return deps.run(work)
 
 
+@dataclass(frozen=True, slots=True)
+class BuiltJob:
+    """A job's rows, before they are in the database."""
+
+    job: Job
+    gangs: Sequence[Gang]
+    endpoint: Endpoint | None
+
+
 def make_job(
     tx: Transaction, deps: Deps, caller: Caller, project: Project, spec: JobSpec, now: datetime,
     retry_of: str | None = None,
 ) -> Job:  # fmt: skip
     """Adds the job with its gangs, its endpoint and its first event."""
-    spec = check_spec(tx, spec)
-    _check_room(tx, deps)
-    job = _job(tx, caller, project, spec, now, retry_of)
-    job.resolved = resolve_work(tx, job, spec)
+    built = build_job(tx, deps, caller, project, spec, now, retry_of)
+    job, endpoint = built.job, built.endpoint
     tx.jobs.add(job)
-    for index in range(num_gangs(spec)):
-        tx.jobs.add(_gang(job, index, now))
-    if spec.serve is not None:
-        _open_endpoint(tx, job, spec, now)
+    for gang in built.gangs:
+        tx.jobs.add(gang)
+    if endpoint is not None:
+        tx.endpoints.add(endpoint)
+        tx.events.append(
+            "endpoint", endpoint.id, job.project_id, "endpoint.pending", endpoint.message, now
+        )
     tx.events.append("job", job.id, project.id, "job.queued", f"submitted by {caller.name}", now)
     tx.hints.add(CYCLE)
     return job
+
+
+def build_job(
+    tx: Transaction, deps: Deps, caller: Caller, project: Project, spec: JobSpec, now: datetime,
+    retry_of: str | None = None,
+) -> BuiltJob:  # fmt: skip
+    """Checks and resolves the spec. Reads only; raises as `submit_job` does."""
+    spec = check_spec(tx, spec)
+    _check_room(tx, deps)
+    _check_priority(deps, caller, spec)
+    job = _job(tx, caller, project, spec, now, retry_of)
+    job.resolved = resolve_work(tx, job, spec)
+    gangs = [_gang(job, index, now) for index in range(num_gangs(spec))]
+    return BuiltJob(job, gangs, _endpoint(tx, job, spec, now))
 
 
 def num_gangs(spec: JobSpec) -> int:
@@ -81,6 +108,22 @@ def _check_room(tx: Transaction, deps: Deps) -> None:
     queued = tx.jobs.num_in(JobState.QUEUED)
     if queued >= deps.rules.max_queued_jobs:
         raise QuotaExceeded(f"{queued} jobs wait already", code="queue_full")
+
+
+def _check_priority(deps: Deps, caller: Caller, spec: JobSpec) -> None:
+    most = deps.rules.max_member_priority
+    if spec.priority > most and not caller.is_admin:
+        message = f"a member's jobs have a priority of at most {most}"
+        raise Invalid(
+            message,
+            code="priority_too_high",
+            hint="ask an administrator to submit what must go before everything",
+            violations=[
+                Violation(
+                    pointer="/priority", message=f"must be at most {most}", received=spec.priority
+                )
+            ],
+        )
 
 
 def _job(
@@ -121,8 +164,9 @@ def _gang(job: Job, index: int, now: datetime) -> Gang:
     )  # fmt: skip
 
 
-def _open_endpoint(tx: Transaction, job: Job, spec: JobSpec, now: datetime) -> None:
-    assert spec.serve is not None
+def _endpoint(tx: Transaction, job: Job, spec: JobSpec, now: datetime) -> Endpoint | None:
+    if spec.serve is None:
+        return None
     name = spec.serve.endpoint or job.name
     other = tx.endpoints.find(name, job.project_id)
     if other is not None and other.state != EndpointState.CLOSED:
@@ -131,14 +175,10 @@ def _open_endpoint(tx: Transaction, job: Job, spec: JobSpec, now: datetime) -> N
             code="endpoint_name_taken",
             hint="choose another `serve.endpoint`, or cancel that job first",
         )
-    endpoint = Endpoint(
+    return Endpoint(
         id=new_id("endpoint"), project_id=job.project_id, project=job.project, name=name,
         job_id=job.id, model=spec.serve.model,
         manifest_sha256=job.resolved.get("manifest_sha256"), num_replicas=spec.serve.replicas,
         state=EndpointState.PENDING, reason="submitted", message="no replica is ready yet",
         since=now, created_at=now,
     )  # fmt: skip
-    tx.endpoints.add(endpoint)
-    tx.events.append(
-        "endpoint", endpoint.id, job.project_id, "endpoint.pending", endpoint.message, now
-    )

@@ -15,10 +15,11 @@ from control_plane.services.gangs.settle import settle_job, stop_gang
 from control_plane.services.scheduling.place_gang import place_gang
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.repositories.listing import node_names
-from control_plane.store.snapshot.snapshot_reader import Pool
+from control_plane.store.snapshot.snapshot_reader import PoolReading
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import JobState, Outcome
-from scheduler.model import Code, GangId, Placement, Plan, Preemption
+from scheduler.explain import why_preempted
+from scheduler.model import Code, GangId, Place, Plan, Preempt
 
 SLICE: Final = 50
 """Replicas that one transaction places, or stops, and reasons that it writes down. On two busy
@@ -33,7 +34,7 @@ class Deferral:
     code: str
 
 
-Decision = Placement | Preemption | Deferral
+Decision = Place | Preempt | Deferral
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Committed:
         )  # fmt: skip
 
 
-def slices(pool: Pool, plan: Plan) -> Iterator[Sequence[Decision]]:
+def slices(pool: PoolReading, plan: Plan) -> Iterator[Sequence[Decision]]:
     """The decisions that each transaction commits; one without any where nothing changes. A gang is
     placed whole, however large.
     """
@@ -72,7 +73,11 @@ def slices(pool: Pool, plan: Plan) -> Iterator[Sequence[Decision]]:
 
 
 def commit_slice(
-    tx: Transaction, pool: Pool, decisions: Sequence[Decision], taken: Counter[str], now: datetime
+    tx: Transaction,
+    pool: PoolReading,
+    decisions: Sequence[Decision],
+    taken: Counter[str],
+    now: datetime,
 ) -> Committed:
     """Writes down those that still stand. Rows are read and written for all of them together: what
     a cycle costs must not grow by a dozen statements with each gang. `taken` are the node versions
@@ -80,9 +85,9 @@ def commit_slice(
     """
     outcome = Committed()
     for preemption in decisions:
-        if isinstance(preemption, Preemption):
+        if isinstance(preemption, Preempt):
             outcome += _preempt(tx, preemption, now)
-    placements = [it for it in decisions if isinstance(it, Placement)]
+    placements = [it for it in decisions if isinstance(it, Place)]
     outcome += _place(tx, pool, placements, taken, now)
     _defer(tx, pool, [it for it in decisions if isinstance(it, Deferral)])
     if outcome.skipped:
@@ -107,13 +112,13 @@ class _Rows:
 
 
 def _size(decision: Decision, ranks: Mapping[GangId, int]) -> int:
-    if isinstance(decision, Placement):
+    if isinstance(decision, Place):
         return len(decision.seats)
-    return ranks.get(decision.victim_id, 1) if isinstance(decision, Preemption) else 1
+    return ranks.get(decision.victim_id, 1) if isinstance(decision, Preempt) else 1
 
 
 def _place(
-    tx: Transaction, pool: Pool, placements: Sequence[Placement], taken: Counter[str],
+    tx: Transaction, pool: PoolReading, placements: Sequence[Place], taken: Counter[str],
     now: datetime,
 ) -> Committed:  # fmt: skip
     if not placements:
@@ -141,11 +146,11 @@ def _place(
     return Committed(told, launches=launches, taken=Counter(ours), skipped=skipped)
 
 
-def _nodes_of(placement: Placement) -> Set[str]:
+def _nodes_of(placement: Place) -> Set[str]:
     return {seat.node_id for seat in placement.seats}
 
 
-def _standing(rows: _Rows, placement: Placement, ours: Set[str]) -> tuple[Job, Gang] | None:
+def _standing(rows: _Rows, placement: Place, ours: Set[str]) -> tuple[Job, Gang] | None:
     """The placement's rows; None where the gang or a node of it has changed since the plan."""
     found = rows.find(placement.job_id, placement.gang_id)
     if found is None or found[1].version != placement.version:
@@ -163,22 +168,23 @@ def _placed(job: Job, gang: Gang, replicas: Sequence[Replica]) -> dict[str, Any]
     }  # fmt: skip
 
 
-def _preempt(tx: Transaction, preemption: Preemption, now: datetime) -> Committed:
+def _preempt(tx: Transaction, preemption: Preempt, now: datetime) -> Committed:
     gang = tx.jobs.gang(preemption.victim_id)
     job = tx.jobs.get(gang.job_id) if gang is not None else None
     if gang is None or job is None or gang.state not in (JobState.STARTING, JobState.RUNNING):
         return Committed(skipped=1)
-    stop_gang(tx, job, gang, Outcome.PREEMPTED, "preempted", preemption.reason, now)
+    why = why_preempted(preemption)
+    stop_gang(tx, job, gang, Outcome.PREEMPTED, "preempted", why, now)
     settle_job(tx, job, now)
     above = tx.jobs.gang(preemption.for_gang_id)
     told = {
-        "job": job.id, "name": job.name, "reason": preemption.reason,
+        "job": job.id, "name": job.name, "reason": why,
         "for": above.job_id if above is not None else None,
     }  # fmt: skip
     return Committed(preempted=[told])
 
 
-def _defer(tx: Transaction, pool: Pool, deferrals: Sequence[Deferral]) -> None:
+def _defer(tx: Transaction, pool: PoolReading, deferrals: Sequence[Deferral]) -> None:
     """Writes reasons down. The sentence with its counts is `explain_job`'s, made afresh whenever
     somebody asks.
     """
@@ -191,15 +197,15 @@ def _defer(tx: Transaction, pool: Pool, deferrals: Sequence[Deferral]) -> None:
             _note_wait(tx, *found, it.code, pool.lease_time)
 
 
-def _changed(pool: Pool, plan: Plan) -> Iterator[Deferral]:
+def _changed(pool: PoolReading, plan: Plan) -> Iterator[Deferral]:
     """Where reasons changed: a job that goes on waiting costs no write. A back-off that ended since
     the plan still has to be noticed: the plan's time counts.
     """
-    for gang_id, reason in sorted(plan.deferrals.items()):
+    for gang_id, code in sorted(plan.deferrals.items()):
         seen = pool.waits[gang_id]
         ended = seen.not_before is not None and seen.not_before <= pool.lease_time
-        if seen.code != reason.code.value or ended:
-            yield Deferral(gang_id, reason.code.value)
+        if seen.code != code.value or ended:
+            yield Deferral(gang_id, code.value)
 
 
 def _note_wait(tx: Transaction, job: Job, gang: Gang, code: str, planned_at: datetime) -> None:

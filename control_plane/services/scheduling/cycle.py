@@ -16,12 +16,11 @@ from control_plane.services.deps import Deps
 from control_plane.services.scheduling.commit_plan import Committed, Decision, commit_slice, slices
 from control_plane.services.scheduling.lead import check_leads
 from control_plane.store.models import Cycle
-from control_plane.store.snapshot.snapshot_reader import Pool
+from control_plane.store.snapshot.snapshot_reader import PoolReading
 from control_plane.store.unit_of_work import Transaction
 from scheduler import invariants
 from scheduler.model import Plan
-from scheduler.planner import plan as make_plan
-from scheduler.policies.priority_age import POLICY
+from scheduler.plan import plan as make_plan
 
 MAX_RECORDED = 1000
 
@@ -61,7 +60,7 @@ def run_cycle(deps: Deps, epoch: int, trigger: str) -> int:
         if not tx.jobs.has_queued_gang():
             return 0
         pool = deps.read_pool(tx, started)
-    plan = make_plan(pool.snapshot, POLICY, started)
+    plan = make_plan(pool.snapshot, deps.policy, started)
     broken = invariants.check(pool.snapshot, plan)
     deferred = _deferred(pool, plan) if not broken else []
     cycle = _Cycle(epoch, trigger, started, _saw(pool), deferred, clock)
@@ -78,7 +77,7 @@ def run_cycle(deps: Deps, epoch: int, trigger: str) -> int:
 
 
 def _commit(
-    tx: Transaction, deps: Deps, pool: Pool, some: Sequence[Decision], cycle: _Cycle,
+    tx: Transaction, deps: Deps, pool: PoolReading, some: Sequence[Decision], cycle: _Cycle,
     done: Committed,
 ) -> Committed:  # fmt: skip
     """What of a slice is not overtaken, and the cycle's record so far, in one transaction. `done`
@@ -91,15 +90,15 @@ def _commit(
     return made
 
 
-def _deferred(pool: Pool, plan: Plan) -> list[dict[str, Any]]:
-    waits = [(pool.waits[gang_id], reason) for gang_id, reason in plan.deferrals.items()]
+def _deferred(pool: PoolReading, plan: Plan) -> list[dict[str, Any]]:
+    waits = [(pool.waits[gang_id], code) for gang_id, code in plan.deferrals.items()]
     return [
-        {"job": wait.job_id, "gang": wait.index, "code": reason.code.value}
-        for wait, reason in waits[:MAX_RECORDED]
+        {"job": wait.job_id, "gang": wait.index, "code": code.value}
+        for wait, code in waits[:MAX_RECORDED]
     ]
 
 
-def _saw(pool: Pool) -> dict[str, Any]:
+def _saw(pool: PoolReading) -> dict[str, Any]:
     snapshot = pool.snapshot
     return {
         "nodes": len(snapshot.nodes), "queued": len(snapshot.queued),

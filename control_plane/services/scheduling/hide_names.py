@@ -5,30 +5,27 @@ the same: only the names change.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 from control_plane.services.deps import Caller
-from control_plane.store.repositories.listing import job_names
-from control_plane.store.unit_of_work import Transaction
-from scheduler.model import Snapshot
+from scheduler.model import Gang, RunningGang, Snapshot
 
 SOMEBODY = "a job of another project"
 
+GangT = TypeVar("GangT", Gang, RunningGang)
 
-def hide_names(tx: Transaction, snapshot: Snapshot, caller: Caller) -> Snapshot:
+
+def hide_names(snapshot: Snapshot, caller: Caller) -> Snapshot:
     """The snapshot with the names of jobs that the caller may not see replaced."""
     if caller.sees is None:
         return snapshot
-    ids = {gang.job_id for gang in snapshot.queued} | {it.job_id for it in snapshot.running}
-    names = job_names(tx.session, ids)
-    mine = {job_id for job_id, (_, project_id) in names.items() if project_id == caller.sees}
+
+    def seen(gang: GangT) -> GangT:
+        mine = gang.project == caller.project
+        return gang if mine else replace(gang, job_name=SOMEBODY)
+
     return replace(
         snapshot,
-        queued=tuple(
-            gang if gang.job_id in mine else replace(gang, job_name=SOMEBODY)
-            for gang in snapshot.queued
-        ),
-        running=tuple(
-            gang if gang.job_id in mine else replace(gang, job_name=SOMEBODY)
-            for gang in snapshot.running
-        ),
+        queued=tuple(seen(gang) for gang in snapshot.queued),
+        running=tuple(seen(gang) for gang in snapshot.running),
     )

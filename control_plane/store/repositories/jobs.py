@@ -33,8 +33,8 @@ class JobFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class QueuedGang:
-    """What a cycle needs of a waiting gang and its job; no more columns than that."""
+class WaitingGang:
+    """What changes of a waiting gang, and its version; no more columns than that."""
 
     id: str
     job_id: str
@@ -42,6 +42,15 @@ class QueuedGang:
     version: int
     wait: dict[str, Any] | None
     not_before: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedGang:
+    """What a cycle needs of a waiting gang and its job: the same as long as its version is."""
+
+    id: str
+    job_id: str
+    version: int
     job_name: str
     project: str
     queue: str
@@ -49,6 +58,14 @@ class QueuedGang:
     created_at: datetime
     type: str
     spec: dict[str, Any]
+
+    @classmethod
+    def of(cls, job: Job, gang: Gang) -> QueuedGang:
+        """Of rows that need not be in the database."""
+        return cls(
+            gang.id, job.id, 0, job.name, job.project, job.queue, job.priority, job.created_at,
+            job.type, job.spec,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +156,20 @@ class Jobs:
             select(Gang).where(Gang.job_id.in_(tuple(job_ids))).order_by(Gang.job_id, Gang.index)
         ).all()
 
-    def queued_gangs(self) -> Sequence[QueuedGang]:
-        """All of them, as plain values: a cycle over a deep queue is bound by this read."""
-        rows = self._session.execute(
-            select(
-                Gang.id, Gang.job_id, Gang.index, Gang.version, Gang.wait, Gang.not_before,
-                Job.name, Job.project, Job.queue, Job.priority, Job.created_at, Job.type, Job.spec,
-            )
-            .join(Job, Job.id == Gang.job_id)
-            .where(Gang.state == JobState.QUEUED)
-            .order_by(Gang.id)
+    def waiting_gangs(self) -> Sequence[WaitingGang]:
+        """All that are queued, as plain values: a cycle over a deep queue is bound by this read."""
+        columns = (Gang.id, Gang.job_id, Gang.index, Gang.version, Gang.wait, Gang.not_before)
+        query = select(*columns).where(Gang.state == JobState.QUEUED).order_by(Gang.id)
+        return [WaitingGang(*row) for row in self._session.execute(query)]
+
+    def queued_gangs(self, gang_ids: Collection[str]) -> Sequence[QueuedGang]:
+        """What these ask for."""
+        columns: tuple[Any, ...] = (
+            Gang.id, Gang.job_id, Gang.version, Job.name, Job.project, Job.queue, Job.priority,
+            Job.created_at, Job.type, Job.spec,
         )  # fmt: skip
+        query = select(*columns).join(Job, Job.id == Gang.job_id)
+        rows = self._session.execute(query.where(Gang.id.in_(tuple(gang_ids))))
         return [QueuedGang(*row) for row in rows]
 
     def has_queued_gang(self) -> bool:

@@ -15,10 +15,10 @@ from penstock.api.states import LeaseState
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """What a cycle needs of a held lease and its replica; no more columns than that."""
+class HeldLease:
+    """What a cycle needs of a held lease; none of it changes."""
 
-    replica_id: str
+    id: str
     job_id: str
     gang_id: str
     node_id: str
@@ -26,8 +26,6 @@ class Hold:
     chips: list[dict[str, Any]]
     cores_milli: int
     memory_bytes: int
-    replica_state: str
-    desired: str
 
 
 class Leases:
@@ -41,15 +39,24 @@ class Leases:
             select(Lease).where(Lease.state == LeaseState.HELD).order_by(Lease.id)
         ).all()
 
-    def holds(self) -> Sequence[Hold]:
-        """All that is held, as plain values: a cycle over a full pool is bound by this read."""
+    def standing(self) -> Sequence[tuple[str, str, str]]:
+        """(id, state of its replica, what is desired of that) of all that are held: a cycle over a
+        full pool is bound by this read.
+        """
+        query = select(Lease.id, Replica.state, Replica.desired)
+        query = query.join(Replica, Replica.id == Lease.replica_id)
+        rows = self._session.execute(query.where(Lease.state == LeaseState.HELD).order_by(Lease.id))
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    def holds(self, lease_ids: Collection[str]) -> Sequence[HeldLease]:
+        """What these hold, as plain values."""
         columns = (
-            Lease.replica_id, Lease.job_id, Replica.gang_id, Lease.node_id, Lease.queue,
-            Lease.chips, Lease.cores_milli, Lease.memory_bytes, Replica.state, Replica.desired,
+            Lease.id, Lease.job_id, Replica.gang_id, Lease.node_id, Lease.queue, Lease.chips,
+            Lease.cores_milli, Lease.memory_bytes,
         )  # fmt: skip
         query = select(*columns).join(Replica, Replica.id == Lease.replica_id)
-        rows = self._session.execute(query.where(Lease.state == LeaseState.HELD).order_by(Lease.id))
-        return [Hold(*row) for row in rows]
+        rows = self._session.execute(query.where(Lease.id.in_(tuple(lease_ids))))
+        return [HeldLease(*row) for row in rows]
 
     def held_on(self, node_id: str) -> Sequence[Lease]:
         return self._session.scalars(

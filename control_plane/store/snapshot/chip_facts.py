@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from control_plane.store import models
 from control_plane.store.repositories.batches import in_batches
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ChipHealth
+from penstock.api.vendors import vendor_table
 from scheduler import model as plan
 from scheduler.model import ChipId, NodeId
+
+TRAINER_DRIVES: Final = frozenset({"cpu"})
+"""Devices of PyTorch that the trainer computes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +69,17 @@ def _facts(version: int, rows: Iterable[models.Chip]) -> NodeFacts:
     return NodeFacts(version, tuple(_chip(row) for row in rows), rates)
 
 
+def _trains(vendor: str) -> bool:
+    """Whether the trainer drives chips of this vendor."""
+    known = vendor_table().get(vendor)
+    return known is not None and known.torch_device in TRAINER_DRIVES
+
+
 def _chip(row: models.Chip) -> plan.Chip:
     return plan.Chip(
         id=ChipId(row.id), node_id=NodeId(row.node_id), index=row.index, type=row.type,
         vendor=row.vendor, memory_bytes=row.memory_bytes,
         dtypes=frozenset(row.report.get("dtypes", ())), emulated=row.emulated,
         stands_for=row.report.get("stands_for"), healthy=row.health != ChipHealth.UNHEALTHY,
-        cores_milli=row.cores_milli,
+        cores_milli=row.cores_milli, trainable=_trains(row.vendor),
     )  # fmt: skip

@@ -7,7 +7,6 @@ over a deep queue has no time to do that again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from control_plane.store.repositories.jobs import QueuedGang
@@ -17,10 +16,8 @@ from scheduler import model as plan
 Document = Mapping[str, Any]
 
 
-def gang_of(gang: QueuedGang, siblings: Mapping[str, int], ahead: timedelta) -> plan.Gang:
-    """The queued gang; `siblings` counts the job's placed replicas per chip type, `ahead` is what
-    shown time is ahead of lease time.
-    """
+def gang_of(gang: QueuedGang) -> plan.Gang:
+    """The queued gang, but for its back-off and for its siblings."""
     resources: Document = gang.spec["resources"]
     least, most = _members(gang.spec)
     mix = bool(resources["mix"])
@@ -29,9 +26,7 @@ def gang_of(gang: QueuedGang, siblings: Mapping[str, int], ahead: timedelta) -> 
         project=gang.project, queue=gang.queue, priority=gang.priority,
         created_at=gang.created_at, type=plan.JobType(gang.type), least=least, most=most,
         request=_request(gang.spec), mix=mix, spread=gang.type == JobType.SERVE and mix,
-        sibling_types=dict(siblings), work=plan.Work(work_class=work_class(gang.spec)),
-        not_before=None if gang.not_before is None else gang.not_before + ahead,
-        version=gang.version,
+        work=plan.Work(work_class=work_class(gang.spec)), version=gang.version,
     )  # fmt: skip
 
 

@@ -1,4 +1,6 @@
-"""Rows to `scheduler.Snapshot`: the pool as the planner sees it."""
+"""Rows to `scheduler.Snapshot`: the pool as the planner sees it, kept between cycles. Only what has
+changed is read again: chips by the version of their node, gangs by their own, leases by their id.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,9 @@ from datetime import datetime, timedelta
 
 from control_plane.domain.replica import LIVE
 from control_plane.store import models
-from control_plane.store.repositories.jobs import PlacedGang
-from control_plane.store.repositories.leases import Hold
+from control_plane.store.repositories.batches import in_batches
+from control_plane.store.repositories.jobs import PlacedGang, WaitingGang
+from control_plane.store.repositories.leases import HeldLease
 from control_plane.store.repositories.nodes import Host
 from control_plane.store.snapshot.chip_facts import ChipFacts, NodeFacts
 from control_plane.store.snapshot.gang_reader import gang_of
@@ -19,6 +22,10 @@ from penstock.api.states import JobState, JobType, NodeHealth, NodeIntent
 from penstock.api.vendors import vendor_table
 from scheduler import model as plan
 from scheduler.model import ChipId, GangId, HostShare, JobId, NodeId
+from scheduler.snapshot.columns import Columns
+
+Hold = tuple[HeldLease, bool]
+"""What is held, and whether it is being given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,7 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class PoolReading:
     """A snapshot with the versions of its nodes, which guard the commit of a plan made of it,
     and with what is known of the waiting gangs by their id. `lease_time` is that of the read.
     """
@@ -43,81 +50,104 @@ class Pool:
     lease_time: datetime
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What the last read saw, with what tells whether it still holds."""
+
+    leases: dict[str, HeldLease] = field(default_factory=dict)
+    nodes: dict[str, tuple[object, plan.Node]] = field(default_factory=dict)
+    queued: dict[str, tuple[int, plan.Gang]] = field(default_factory=dict)
+    running: dict[str, tuple[object, plan.RunningGang]] = field(default_factory=dict)
+    columns: Columns | None = None
+
+
 class PoolReader:
-    """Reads the pool as it is, and remembers of its chips what does not change."""
+    """Reads the pool as it is. Any number of threads may ask."""
 
     def __init__(self) -> None:
         self._facts = ChipFacts()
+        self._seen = _Seen()
 
-    def read(self, tx: Transaction, now: datetime, suspect_after_s: float) -> Pool:
+    def read(self, tx: Transaction, now: datetime, suspect_after_s: float) -> PoolReading:
         """Everything that a cycle decides on, in one consistent read. A node that was silent for
         `suspect_after_s` takes nothing new, even while nobody has called it suspect yet.
         """
         heard_since = tx.lease_time - timedelta(seconds=suspect_after_s)
         ahead = now - tx.lease_time  # the planner's times are those that people are told
-        hosts, holds, queued = tx.nodes.hosts(), tx.leases.holds(), tx.jobs.queued_gangs()
+        before, seen = self._seen, _Seen()
+        hosts, waiting = tx.nodes.hosts(), tx.jobs.waiting_gangs()
         versions = {host.id: host.version for host in hosts}
-        facts, held, siblings = self._facts.of(tx, versions), _Held.of(holds), _placed_types(holds)
+        facts, holds = self._facts.of(tx, versions), _holds(tx, before, seen)
+        by_node: dict[str, list[Hold]] = defaultdict(list)
+        for hold in holds:
+            by_node[hold[0].node_id].append(hold)
+        nodes = tuple(
+            _node(host, facts[host.id], tuple(by_node.get(host.id, ())), heard_since, before, seen)
+            for host in hosts
+        )
+        seen.columns = Columns(nodes, before.columns)
         snapshot = plan.Snapshot(
-            nodes=tuple(_node(host, facts[host.id], held, heard_since) for host in hosts),
-            queued=tuple(gang_of(gang, siblings.get(gang.job_id, {}), ahead) for gang in queued),
-            running=tuple(_running(tx, holds, now)),
-            queues=tuple(_queue(row, held) for row in tx.queues.all()),
+            nodes=nodes,
+            queued=tuple(_queued(tx, waiting, holds, ahead, before, seen)),
+            running=tuple(_running(tx, holds, before, seen)),
+            queues=tuple(_queue(row, holds) for row in tx.queues.all()),
             speeds=_speeds(tx, facts.values()),
             vendors=frozenset(vendor_table()),
+            columns=seen.columns,
         )
+        self._seen = seen
         waits = {
             gang.id: Wait(gang.job_id, gang.index, (gang.wait or {}).get("code"), gang.not_before)
-            for gang in queued
+            for gang in waiting
         }
-        return Pool(snapshot, versions, waits, tx.lease_time)
+        return PoolReading(snapshot, versions, waits, tx.lease_time)
 
 
-@dataclass(slots=True)
-class _Held:
-    """What leases hold of chips, hosts and queues, and how much of that is being given back."""
+def _holds(tx: Transaction, before: _Seen, seen: _Seen) -> Sequence[Hold]:
+    """What leases hold does not change while they are held."""
+    rows = tx.leases.standing()
+    found = {lease_id: before.leases.get(lease_id) for lease_id, _, _ in rows}
+    for some in in_batches([lease_id for lease_id, lease in found.items() if lease is None]):
+        found.update({lease.id: lease for lease in tx.leases.holds(some)})
+    seen.leases = {lease_id: lease for lease_id, lease in found.items() if lease is not None}
+    return [
+        (seen.leases[lease_id], desired != "run" or state not in LIVE)
+        for lease_id, state, desired in rows
+        if lease_id in seen.leases
+    ]
 
-    chips: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
-    cores: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
-    memory: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
-    queues: dict[tuple[str, str], list[int]] = field(
-        default_factory=lambda: defaultdict(lambda: [0, 0])
-    )
 
-    @classmethod
-    def of(cls, holds: Iterable[Hold]) -> _Held:
-        held = cls()
-        for hold in holds:
-            held._add(hold)
-        return held
+def _node(
+    host: Host, facts: NodeFacts, holds: tuple[Hold, ...], heard_since: datetime, before: _Seen,
+    seen: _Seen,
+) -> plan.Node:  # fmt: skip
+    closed = _closed(host, heard_since)
+    by, node = before.nodes.get(host.id, (None, None))
+    key = (host.version, closed, holds)
+    if node is None or by != key:
+        node = _made_node(host, facts, holds, closed)
+    seen.nodes[host.id] = key, node
+    return node
 
-    def _add(self, hold: Hold) -> None:
-        entries = [
-            (self.cores[hold.node_id], hold.cores_milli),
-            (self.memory[hold.node_id], hold.memory_bytes),
-        ]
-        for chip in hold.chips:
-            entries.append((self.chips[chip["chip_id"]], chip["milli"]))
-            entries.append((self.queues[hold.queue, chip["type"]], chip["milli"]))
-        leaving = _is_leaving(hold)
+
+def _made_node(
+    host: Host, facts: NodeFacts, holds: Sequence[Hold], closed: plan.Closed | None
+) -> plan.Node:
+    """Beside what is free: what is held by those that will end soon, told to or ended already."""
+    cores, memory, chips = [0, 0], [0, 0], defaultdict[str, list[int]](lambda: [0, 0])
+    for lease, leaving in holds:
+        entries = [(cores, lease.cores_milli), (memory, lease.memory_bytes)]
+        entries += [(chips[it["chip_id"]], it["milli"]) for it in lease.chips]
         for entry, amount in entries:
             entry[0] += amount
             entry[1] += amount if leaving else 0
-
-
-def _is_leaving(hold: Hold) -> bool:
-    """Whether it will end soon: the replica was told to stop, or ended without a release yet."""
-    return hold.desired != "run" or hold.replica_state not in LIVE
-
-
-def _node(host: Host, facts: NodeFacts, held: _Held, heard_since: datetime) -> plan.Node:
-    cores, memory = held.cores.get(host.id, (0, 0)), held.memory.get(host.id, (0, 0))
     return plan.Node(
-        id=NodeId(host.id), name=host.name, closed=_closed(host, heard_since),
+        id=NodeId(host.id), name=host.name, closed=closed,
         cores_milli=host.cores_milli, free_cores_milli=host.cores_milli - cores[0],
         releasing_cores_milli=cores[1], memory_bytes=host.memory_bytes,
         free_memory_bytes=host.memory_bytes - memory[0], releasing_memory_bytes=memory[1],
-        chips=tuple(_chip(chip, held) for chip in facts.chips), labels=host.labels,
+        chips=tuple(_chip(it, *chips[it.id]) if it.id in chips else it for it in facts.chips),
+        labels=host.labels,
     )  # fmt: skip
 
 
@@ -130,20 +160,40 @@ def _closed(host: Host, heard_since: datetime) -> plan.Closed | None:
     return None if heard else plan.Closed.SUSPECT
 
 
-def _chip(chip: plan.Chip, held: _Held) -> plan.Chip:
-    if chip.id not in held.chips:
-        return chip
-    taken, releasing = held.chips[chip.id]
+def _chip(chip: plan.Chip, taken: int, releasing: int) -> plan.Chip:
     return replace(chip, free_milli=max(0, plan.WHOLE - taken), releasing_milli=releasing)
 
 
-def _queue(row: models.Queue, held: _Held) -> plan.Queue:
-    mine = {kind: amounts for (queue, kind), amounts in held.queues.items() if queue == row.name}
-    return plan.Queue(
-        name=row.name, limits=dict(row.limits),
-        used_milli={kind: amounts[0] for kind, amounts in mine.items()},
-        releasing_milli={kind: amounts[1] for kind, amounts in mine.items()},
-    )  # fmt: skip
+def _queued(
+    tx: Transaction, waiting: Sequence[WaitingGang], holds: Iterable[Hold], ahead: timedelta,
+    before: _Seen, seen: _Seen,
+) -> Iterable[plan.Gang]:  # fmt: skip
+    known = before.queued
+    seen.queued = {
+        it.id: known[it.id] for it in waiting if it.id in known and known[it.id][0] == it.version
+    }
+    for some in in_batches([it.id for it in waiting if it.id not in seen.queued]):
+        for row in tx.jobs.queued_gangs(some):
+            seen.queued[row.id] = row.version, gang_of(row)
+    spread = {gang.job_id for _, gang in seen.queued.values() if gang.spread}
+    siblings = _placed_types(holds, spread)
+    for it in waiting:
+        gang = seen.queued[it.id][1]
+        if it.not_before is not None:
+            gang = replace(gang, not_before=it.not_before + ahead)
+        placed = siblings.get(it.job_id)
+        yield gang if placed is None else replace(gang, sibling_types=placed)
+
+
+def _queue(row: models.Queue, holds: Iterable[Hold]) -> plan.Queue:
+    """What a queue without limits holds is of no interest."""
+    used: dict[str, int] = defaultdict(int)
+    releasing: dict[str, int] = defaultdict(int)
+    for lease, leaving in holds if row.limits else ():
+        for chip in lease.chips if lease.queue == row.name else ():
+            used[chip["type"]] += chip["milli"]
+            releasing[chip["type"]] += chip["milli"] if leaving else 0
+    return plan.Queue(row.name, dict(row.limits), dict(used), dict(releasing))
 
 
 def _speeds(tx: Transaction, facts: Iterable[NodeFacts]) -> plan.Speeds:
@@ -157,26 +207,35 @@ def _speeds(tx: Transaction, facts: Iterable[NodeFacts]) -> plan.Speeds:
     return plan.Speeds(measured=measured, rates=rates)
 
 
-def _placed_types(holds: Iterable[Hold]) -> Mapping[str, dict[str, int]]:
-    """job → chip type → number of its replicas there."""
+def _placed_types(holds: Iterable[Hold], jobs: set[JobId]) -> Mapping[str, dict[str, int]]:
+    """job → chip type → number of its replicas there, of these jobs."""
     placed: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for hold in holds:
-        for kind in {chip["type"] for chip in hold.chips}:
-            placed[hold.job_id][kind] += 1
+    for lease, _ in holds if jobs else ():
+        for kind in {chip["type"] for chip in lease.chips if lease.job_id in jobs}:
+            placed[lease.job_id][kind] += 1
     return placed
 
 
-def _running(tx: Transaction, holds: Iterable[Hold], now: datetime) -> Iterable[plan.RunningGang]:
-    by_gang: dict[str, list[Hold]] = defaultdict(list)
-    for hold in holds:
-        by_gang[hold.gang_id].append(hold)
+def _running(
+    tx: Transaction, holds: Iterable[Hold], before: _Seen, seen: _Seen
+) -> Iterable[plan.RunningGang]:
+    by_gang: dict[str, list[HeldLease]] = defaultdict(list)
+    for lease, _ in holds:
+        by_gang[lease.gang_id].append(lease)
     saved = tx.jobs.last_commits()
     for gang in tx.jobs.placed_gangs():
-        last = max(gang.since, saved.get(gang.job_id, gang.since))
-        yield _running_gang(gang, by_gang[gang.id], (now - last).total_seconds())
+        saved_at = max(gang.since, saved.get(gang.job_id, gang.since))
+        key = (gang.version, saved_at, tuple(by_gang.get(gang.id, ())))
+        by, running = before.running.get(gang.id, (None, None))
+        if running is None or by != key:
+            running = _running_gang(gang, by_gang.get(gang.id, ()), saved_at)
+        seen.running[gang.id] = key, running
+        yield running
 
 
-def _running_gang(gang: PlacedGang, holds: Sequence[Hold], lost_work_s: float) -> plan.RunningGang:
+def _running_gang(
+    gang: PlacedGang, holds: Sequence[HeldLease], saved_at: datetime
+) -> plan.RunningGang:
     chips: dict[ChipId, int] = defaultdict(int)
     hosts: dict[NodeId, HostShare] = {}
     for hold in holds:
@@ -190,5 +249,5 @@ def _running_gang(gang: PlacedGang, holds: Sequence[Hold], lost_work_s: float) -
         id=GangId(gang.id), job_id=JobId(gang.job_id), job_name=gang.job_name, queue=gang.queue,
         priority=gang.priority, started_at=gang.since, type=plan.JobType(JobType(gang.type)),
         project=gang.project, releasing=gang.state == JobState.STOPPING, chips=dict(chips),
-        hosts=hosts, lost_work_s=lost_work_s, version=gang.version,
+        hosts=hosts, saved_at=saved_at, version=gang.version,
     )  # fmt: skip

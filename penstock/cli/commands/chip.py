@@ -2,51 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import click
 
-import typer
-
-from penstock.cli.options import Format, OutputOption, QuietOption, WatchOption
+from penstock.cli.options import Format, names, output_option, quiet_option, watch_option
 from penstock.cli.output import columns
 from penstock.cli.output.show import show_list, show_one
-from penstock.cli.session import session_of
-from penstock.client import routes
+from penstock.cli.session import Session
+from penstock.client.requests import Document
 
 
-def register(group: typer.Typer) -> None:
-    group.command("list")(list_chips)
-    group.command("get")(get_chip)
-    group.command("types")(list_types)
-
-
+@click.command()
+@click.option(
+    "--node", metavar="NODE", help="Only those of this node.", shell_complete=names("nodes")
+)
+@click.option(
+    "--vendor",
+    metavar="VENDOR",
+    help="Only those of this vendor.",
+    shell_complete=names("chip types", "vendor"),
+)
+@click.option(
+    "--type",
+    "chip_type",
+    metavar="TYPE",
+    help="Only this chip type.",
+    shell_complete=names("chip types", "type"),
+)
+@click.option("--all", "everything", is_flag=True, help="Also those of nodes that were retired.")
+@output_option
+@watch_option
+@quiet_option
+@click.pass_obj
 def list_chips(
-    ctx: typer.Context,
-    node: Annotated[
-        str | None, typer.Option(metavar="NODE", help="Only those of this node.")
-    ] = None,
-    vendor: Annotated[
-        str | None, typer.Option(metavar="VENDOR", help="Only those of this vendor.")
-    ] = None,
-    chip_type: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Only this chip type.")
-    ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Also those of nodes that were retired.")
-    ] = False,
-    output: OutputOption = Format.TABLE,
-    watch: WatchOption = False,
-    quiet: QuietOption = False,
+    session: Session,
+    node: str | None,
+    vendor: str | None,
+    chip_type: str | None,
+    everything: bool,
+    output: Format,
+    watch: bool,
+    quiet: bool,
 ) -> None:
     """List chips: what they are, how they are, and which jobs hold them."""
-    session = session_of(ctx)
     filters = {
-        "node": node, "vendor": vendor, "type": chip_type,
+        "node": node,
+        "vendor": vendor,
+        "type": chip_type,
         "retired": "true" if everything else None,
-    }  # fmt: skip
-    request = routes.read("chips", params=filters)
+    }
     show_list(
         session.console,
-        lambda: list(session.http().items(request)),
+        lambda: list(session.api().chips.list(**filters)),
         columns.CHIPS,
         output,
         quiet=quiet,
@@ -54,31 +60,30 @@ def list_chips(
     )
 
 
-def get_chip(
-    ctx: typer.Context,
-    chip: Annotated[str, typer.Argument(metavar="CHIP", help="Its id.", show_default=False)],
-    output: OutputOption = Format.TABLE,
-    watch: WatchOption = False,
-) -> None:
+@click.command()
+@click.argument("chip", metavar="CHIP", help="Its id.", shell_complete=names("chips"))
+@output_option
+@watch_option
+@click.pass_obj
+def get_chip(session: Session, chip: str, output: Format, watch: bool) -> None:
     """Show one chip with its measured rates and where each number came from."""
-    session = session_of(ctx)
-    request = routes.read("chips", chip)
-    show_one(session.console, lambda: session.http().document(request), output, watch=watch)
+    show_one(session.console, lambda: session.api().chips.get(chip), output, watch=watch)
 
 
-def list_types(
-    ctx: typer.Context, output: OutputOption = Format.TABLE, watch: WatchOption = False
-) -> None:
+@click.command()
+@output_option
+@watch_option
+@click.pass_obj
+def list_types(session: Session, output: Format, watch: bool) -> None:
     """List chip types: how many there are, how many are healthy, how much is free."""
-    session = session_of(ctx)
     show_list(
         session.console,
-        lambda: [_named(it) for it in session.http().items(routes.read("chip-types"))],
+        lambda: [_named(it) for it in session.api().chips.types()],
         columns.CHIP_TYPES,
         output,
         watch=watch,
     )
 
 
-def _named(document: columns.Document) -> columns.Document:
+def _named(document: Document) -> Document:
     return {"id": document["type"], "name": document["type"], **document}

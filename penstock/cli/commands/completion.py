@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Final
 
-import typer
+import click
+from click.shell_completion import get_completion_class
 
-from penstock.cli.completing import SCRIPTS
+from penstock.cli.app import root
+from penstock.cli.config import COMPLETE
 from penstock.cli.failures import CliError
-from penstock.cli.session import session_of
+from penstock.cli.session import Session
+
+SHELLS: Final = ("bash", "zsh", "fish")
 
 
-def register(group: typer.Typer) -> None:
-    group.command()(completion)
-
-
-def completion(
-    ctx: typer.Context,
-    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", show_default=False)],
-) -> None:
+@click.command()
+@click.argument("shell", metavar="bash|zsh|fish")
+@click.pass_obj
+def completion(session: Session, shell: str) -> None:
     """Print a completion script for bash, zsh or fish.
 
     It completes commands, options, and the names of jobs, nodes and more.
@@ -29,11 +29,11 @@ def completion(
 
     fish: penstock completion fish | source
     """
-    script = SCRIPTS.get(shell)
-    if script is None:
+    found = get_completion_class(shell) if shell in SHELLS else None
+    if found is None:
         raise CliError(
             "unknown_shell",
             f"there is no completion for `{shell}`",
-            hint=f"there is one for {', '.join(SCRIPTS)}",
+            hint=f"there is one for {', '.join(SHELLS)}",
         )
-    session_of(ctx).console.raw(script)
+    session.console.raw(found(root(), {}, "penstock", COMPLETE).source())

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+import click
 
 from penstock.cli.config import no_such_context, read_contexts, write_contexts
-from penstock.cli.options import Format, OutputOption, QuietOption
+from penstock.cli.options import Format, output_option, quiet_option
 from penstock.cli.output import columns
 from penstock.cli.output.show import show_list
-from penstock.cli.session import session_of
+from penstock.cli.session import Session
 
 
-def register(group: typer.Typer) -> None:
-    group.command("list")(list_contexts)
-    group.command("use")(use_context)
-
-
-def list_contexts(
-    ctx: typer.Context, output: OutputOption = Format.TABLE, quiet: QuietOption = False
-) -> None:
+@click.command()
+@output_option
+@quiet_option
+@click.pass_obj
+def list_contexts(session: Session, output: Format, quiet: bool) -> None:
     """List saved logins; the current one has a star."""
-    session = session_of(ctx)
     contexts = read_contexts(session.settings.home)
     documents = [
         {"id": name, "name": name, "server": one.server, "current": name == contexts.current}
@@ -31,11 +25,11 @@ def list_contexts(
     show_list(session.console, lambda: documents, columns.CONTEXTS, output, quiet=quiet)
 
 
-def use_context(
-    ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
-) -> None:
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.pass_obj
+def use_context(session: Session, name: str) -> None:
     """Make a saved login the current one."""
-    session = session_of(ctx)
     contexts = read_contexts(session.settings.home)
     if name not in contexts.entries:
         raise no_such_context(name, contexts)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-import typer
+import click
 
 from penstock.cli.failures import ExitCode
-from penstock.cli.options import Format, OutputOption
+from penstock.cli.options import Format, output_option
 from penstock.cli.output.show import data_text
-from penstock.cli.session import session_of
+from penstock.cli.session import Session
 from penstock.cli.terminal.text import clean
+from penstock.client.requests import Document
 from penstock.words import without_exponents
 
 _MARKS: Final = {"ok": ("ok  ", "green"), "info": ("note", "blue"), "warning": ("WARN", "yellow"),
                  "error": ("FAIL", "red")}  # fmt: skip
 
 
-def register(group: typer.Typer) -> None:
-    group.command()(doctor)
-
-
-def doctor(ctx: typer.Context, output: OutputOption = Format.TABLE) -> None:
+@click.command()
+@output_option
+@click.pass_obj
+def doctor(session: Session, output: Format) -> int:
     """Say what was found, what is missing, what to do.
 
     Looks at this installation, the server and this machine's chips, and changes nothing.
@@ -31,17 +31,16 @@ def doctor(ctx: typer.Context, output: OutputOption = Format.TABLE) -> None:
     from penstock.cli.local.checks import check_client
     from penstock.cli.local.node_checks import check_node
 
-    session = session_of(ctx)
     findings = [*check_client(session), *check_node(session)]
     if output in (Format.JSON, Format.YAML):
         session.console.result(data_text(session.console, findings, output))
     else:
         session.console.result(render(findings, session.console.color))
     failed = any(it["level"] == "error" for it in findings)
-    raise typer.Exit(ExitCode.FAILED if failed else ExitCode.DONE)
+    return ExitCode.FAILED if failed else ExitCode.DONE
 
 
-def render(findings: Sequence[Mapping[str, Any]], paint: Any = lambda text, color: text) -> str:
+def render(findings: Sequence[Document], paint: Any = lambda text, color: text) -> str:
     """One line per finding, what to do below it."""
     lines = []
     for it in findings:

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import click
 
-import typer
-
-from penstock.cli.session import session_of
+from penstock.cli.session import Session
 
 
-def register(group: typer.Typer) -> None:
-    group.command()(down)
-
-
-def down(
-    ctx: typer.Context,
-    keep_jobs: Annotated[
-        bool,
-        typer.Option(
-            "--keep-jobs", help="Leave running replicas alone; they end with their leases."
-        ),
-    ] = False,
-) -> None:
+@click.command()
+@click.option(
+    "--keep-jobs", is_flag=True, help="Leave running replicas alone; they end with their leases."
+)
+@click.pass_obj
+def down(session: Session, keep_jobs: bool) -> None:
     """Stop the cloud on this machine.
 
     Jobs that run here are cancelled. Jobs with a part on another node are left alone, and named:
@@ -31,7 +22,6 @@ def down(
     from penstock.cli.local.home import Home
     from penstock.cli.local.stopping import take_down
 
-    session = session_of(ctx)
     home = Home(session.settings.home)
     with home.locked():
         told = take_down(home, keep_jobs=keep_jobs)

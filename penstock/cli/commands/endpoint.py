@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import click
 
-import typer
-
-from penstock.cli.options import Format, OutputOption, QuietOption, WatchOption
+from penstock.cli.options import Format, names, output_option, quiet_option, watch_option
 from penstock.cli.output import columns
 from penstock.cli.output.show import show_list, show_one
-from penstock.cli.session import session_of
-from penstock.client import routes
+from penstock.cli.session import Session
 
 
-def register(group: typer.Typer) -> None:
-    group.command("list")(list_endpoints)
-    group.command("get")(get_endpoint)
-
-
-def list_endpoints(
-    ctx: typer.Context,
-    output: OutputOption = Format.TABLE,
-    watch: WatchOption = False,
-    quiet: QuietOption = False,
-) -> None:
+@click.command()
+@output_option
+@watch_option
+@quiet_option
+@click.pass_obj
+def list_endpoints(session: Session, output: Format, watch: bool, quiet: bool) -> None:
     """List endpoints."""
-    session = session_of(ctx)
     show_list(
         session.console,
-        lambda: list(session.http().items(routes.read("endpoints"))),
+        lambda: list(session.api().endpoints.list()),
         columns.ENDPOINTS,
         output,
         quiet=quiet,
@@ -36,13 +27,11 @@ def list_endpoints(
     )
 
 
-def get_endpoint(
-    ctx: typer.Context,
-    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", show_default=False)],
-    output: OutputOption = Format.TABLE,
-    watch: WatchOption = False,
-) -> None:
+@click.command()
+@click.argument("endpoint", metavar="ENDPOINT", shell_complete=names("endpoints"))
+@output_option
+@watch_option
+@click.pass_obj
+def get_endpoint(session: Session, endpoint: str, output: Format, watch: bool) -> None:
     """Show one endpoint with its replicas."""
-    session = session_of(ctx)
-    request = routes.read("endpoints", endpoint)
-    show_one(session.console, lambda: session.http().document(request), output, watch=watch)
+    show_one(session.console, lambda: session.api().endpoints.get(endpoint), output, watch=watch)

@@ -3,67 +3,70 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
 
-import typer
+import click
 
+from penstock.api.states import ENDED
 from penstock.cli.commands.plan import reasons
-from penstock.cli.following.follow import ENDED, print_stream
+from penstock.cli.following.follow import print_stream
 from penstock.cli.options import (
     Format,
-    JobArgument,
-    OutputOption,
-    QuietOption,
-    WatchOption,
+    job_argument,
+    output_option,
+    quiet_option,
+    watch_option,
 )
 from penstock.cli.output import columns
 from penstock.cli.output.show import Shown, data_text, show_list, show_text, steady
-from penstock.cli.session import Session, session_of
+from penstock.cli.session import Session
 from penstock.cli.terminal.text import clean
-from penstock.client import routes
+from penstock.client.requests import Document
 
 
-def register(group: typer.Typer) -> None:
-    group.command()(logs)
-    group.command()(events)
-    group.command()(explain)
-
-
+@click.command()
+@job_argument
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
+@click.option("--rank", type=click.IntRange(min=0), metavar="RANK", help="Only this rank's output.")
+@click.option(
+    "--tail",
+    type=click.IntRange(min=0),
+    metavar="LINES",
+    help="Only the last lines of each rank.",
+)
+@click.option(
+    "--head",
+    type=click.IntRange(min=0),
+    metavar="LINES",
+    help="Only the first lines of each rank.",
+)
+@click.option(
+    "--attempt", type=click.IntRange(min=1), metavar="N", help="Only this attempt's output."
+)
+@click.pass_obj
 def logs(
-    ctx: typer.Context,
-    job: JobArgument,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
-    ] = False,
-    rank: Annotated[
-        int | None, typer.Option(metavar="RANK", help="Only this rank's output.", min=0)
-    ] = None,
-    tail: Annotated[
-        int | None, typer.Option(metavar="LINES", help="Only the last lines of each rank.", min=0)
-    ] = None,
-    head: Annotated[
-        int | None, typer.Option(metavar="LINES", help="Only the first lines of each rank.", min=0)
-    ] = None,
-    attempt: Annotated[
-        int | None, typer.Option(metavar="N", help="Only this attempt's output.", min=1)
-    ] = None,
+    session: Session,
+    job: str,
+    follow: bool,
+    rank: int | None,
+    tail: int | None,
+    head: int | None,
+    attempt: int | None,
 ) -> None:
     """Print a job's output; with several replicas, each line behind its rank.
 
     One replica's output is printed byte by byte as it was written; only on a terminal, what would
     move the cursor is left out.
     """
-    session = session_of(ctx)
     if follow:
         if head is not None:
-            raise typer.BadParameter("--head and --follow exclude each other")
-        document = session.http().document(routes.read("jobs", job))
+            raise click.BadParameter("--head and --follow exclude each other")
+        document = session.api().jobs.get(job)
         if document["state"] not in ENDED:
             _say_if_none(session, job, rank, attempt)
         print_stream(session, document, rank=rank, tail=tail, attempt=attempt)
         return
-    request = routes.job_log_text(job, tail=tail, head=head, rank=rank, attempt=attempt)
-    session.console.copy(session.http().download(request))
+    part = {"tail": tail, "head": head, "rank": rank, "attempt": attempt}
+    session.console.copy(session.api().jobs.download_logs(job, **part))
     _say_if_none(session, job, rank, attempt)
 
 
@@ -71,55 +74,48 @@ def _say_if_none(session: Session, job: str, rank: int | None, attempt: int | No
     """Of a job that goes on, that there is no such replica so far; an ended one is refused."""
     if rank is None and attempt is None:
         return
-    replicas = session.http().items(routes.read("jobs", job, "replicas"))
-    if any(_is_wanted(one, rank, attempt) for one in replicas):
+    if any(_is_wanted(one, rank, attempt) for one in session.api().jobs.replicas(job)):
         return
     words = ("rank", rank), ("attempt", attempt)
     wanted = " in ".join(f"{name} {number}" for name, number in words if number is not None)
     session.console.note(f"{job} has no {wanted} so far")
 
 
-def _is_wanted(replica: dict[str, Any], rank: int | None, attempt: int | None) -> bool:
+def _is_wanted(replica: Document, rank: int | None, attempt: int | None) -> bool:
     number = replica.get("gang") or replica["rank"]
     return rank in (None, number) and attempt in (None, replica["attempt"])
 
 
-def events(
-    ctx: typer.Context,
-    job: JobArgument,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
-    ] = False,
-    output: OutputOption = Format.TABLE,
-) -> None:
+@click.command()
+@job_argument
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
+@output_option
+@click.pass_obj
+def events(session: Session, job: str, follow: bool, output: Format) -> None:
     """Show what has happened to a job."""
-    session = session_of(ctx)
     if not follow:
-        request = routes.read("jobs", job, "events")
         show_list(
             session.console,
-            lambda: [{"name": it["type"], **it} for it in session.http().items(request)],
+            lambda: [{"name": it["type"], **it} for it in session.api().jobs.events(job)],
             columns.EVENTS,
             output,
         )
         return
-    for event in session.http().events(routes.event_stream(job)):
-        session.console.result(_event_text(session, json.loads(event.data), output))
+    for event in session.api().jobs.follow_events(job):
+        session.console.result(_event_text(session, event, output))
 
 
-def explain(
-    ctx: typer.Context,
-    job: JobArgument,
-    output: OutputOption = Format.TABLE,
-    watch: WatchOption = False,
-    quiet: QuietOption = False,
-) -> None:
+@click.command()
+@job_argument
+@output_option
+@watch_option
+@quiet_option
+@click.pass_obj
+def explain(session: Session, job: str, output: Format, watch: bool, quiet: bool) -> None:
     """Say why a job is where it is, what stands against it, and what would help."""
-    session = session_of(ctx)
-    request = routes.read("jobs", job, "explain")
 
     def shown() -> Shown:
-        answer = session.http().document(request)
+        answer = session.api().jobs.explain(job)
         if output in (Format.JSON, Format.YAML):
             text = data_text(session.console, answer, output, compact=watch)
             return Shown(text, steady(answer))
@@ -129,7 +125,7 @@ def explain(
     show_text(session.console, shown, watch)
 
 
-def _explanation(answer: dict[str, Any]) -> list[str]:
+def _explanation(answer: Document) -> list[str]:
     lines = [clean(answer["sentence"])]
     position = answer.get("queue_position")
     if position is not None:
@@ -140,7 +136,7 @@ def _explanation(answer: dict[str, Any]) -> list[str]:
     return [*lines, *reasons(answer)]
 
 
-def _event_text(session: Session, event: dict[str, Any], form: Format) -> str:
+def _event_text(session: Session, event: Document, form: Format) -> str:
     if form == Format.JSON:
         return json.dumps(event, ensure_ascii=False)
     if form == Format.YAML:

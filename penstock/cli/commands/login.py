@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-import typer
+import click
 
 from penstock.cli.config import DEFAULT_SERVER, Context, read_contexts, write_contexts
 from penstock.cli.failures import CliError
-from penstock.cli.session import open_http, session_of
-from penstock.client import routes
+from penstock.cli.session import Session, open_api
 
 
-def register(group: typer.Typer) -> None:
-    group.command()(login)
-
-
-def login(
-    ctx: typer.Context,
-    url: Annotated[
-        str, typer.Argument(metavar="[URL]", help="Address of the API.")
-    ] = DEFAULT_SERVER,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TOKEN", help="The token; `-` reads it from stdin. Asked for when left out."
-        ),
-    ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Name to save it under; default: the server's host."),
-    ] = None,
-) -> None:
+@click.command()
+@click.argument(
+    "url",
+    default=DEFAULT_SERVER,
+    metavar="[URL]",
+    help=f"Address of the API; default: {DEFAULT_SERVER}.",
+)
+@click.option(
+    "--token", metavar="TOKEN", help="The token; `-` reads it from stdin. Asked for when left out."
+)
+@click.option("--name", metavar="NAME", help="Name to save it under; default: the server's host.")
+@click.pass_obj
+def login(session: Session, url: str, token: str | None, name: str | None) -> None:
     """Save a server and a token for later commands.
 
     The token is checked first.
     """
-    session = session_of(ctx)
     context = Context(url.rstrip("/"), _secret(token))
-    with open_http(context) as http:
-        identity = http.document(routes.read("whoami"))
+    with open_api(context) as api:
+        identity = api.whoami()
     saved = name or context.server.partition("://")[2].partition("/")[0]
     home = session.settings.home
     write_contexts(home, read_contexts(home).with_entry(saved, context))

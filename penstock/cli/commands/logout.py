@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+import click
 
 from penstock.cli.config import no_such_context, read_contexts, write_contexts
-from penstock.cli.session import session_of
+from penstock.cli.session import Session
 
 
-def register(group: typer.Typer) -> None:
-    group.command()(logout)
-
-
-def logout(
-    ctx: typer.Context,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Default: the current one.")
-    ] = None,
-) -> None:
+@click.command()
+@click.argument("name", required=False, metavar="[NAME]", help="Default: the current one.")
+@click.pass_obj
+def logout(session: Session, name: str | None) -> None:
     """Forget a saved login."""
-    session = session_of(ctx)
     contexts = read_contexts(session.settings.home)
     chosen = name or contexts.current
     if chosen is None or chosen not in contexts.entries:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-import typer
+import click
 
 from penstock.addresses import host_of, is_loopback
 from penstock.api.ids import noun_of
@@ -14,43 +13,32 @@ from penstock.cli.config import resolve
 from penstock.cli.failures import CliError, ExitCode
 from penstock.cli.options import (
     Format,
-    NodeArgument,
-    OutputOption,
-    QuietOption,
-    WatchOption,
+    node_argument,
+    output_option,
+    quiet_option,
+    watch_option,
 )
 from penstock.cli.output import columns
 from penstock.cli.output.show import data_text, show_list, show_one
-from penstock.cli.session import Session, session_of
+from penstock.cli.session import Session
 from penstock.cli.terminal.text import clean
-from penstock.client import routes
+from penstock.client.requests import Document
 
 
-def register(group: typer.Typer) -> None:
-    group.command("list")(list_nodes)
-    group.command("get")(get_node)
-    group.command()(cordon)
-    group.command()(uncordon)
-    group.command()(drain)
-    group.command()(retire)
-    group.command()(join)
-
-
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Also those that were retired.")
+@output_option
+@watch_option
+@quiet_option
+@click.pass_obj
 def list_nodes(
-    ctx: typer.Context,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Also those that were retired.")
-    ] = False,
-    output: OutputOption = Format.TABLE,
-    watch: WatchOption = False,
-    quiet: QuietOption = False,
+    session: Session, everything: bool, output: Format, watch: bool, quiet: bool
 ) -> None:
     """List nodes: observed health, the operator's intent, what is free."""
-    session = session_of(ctx)
-    request = routes.read("nodes", params={"retired": "true" if everything else None})
+    retired = "true" if everything else None
     show_list(
         session.console,
-        lambda: list(session.http().items(request)),
+        lambda: list(session.api().nodes.list(retired=retired)),
         columns.NODES,
         output,
         quiet=quiet,
@@ -58,94 +46,101 @@ def list_nodes(
     )
 
 
-def get_node(
-    ctx: typer.Context,
-    node: NodeArgument,
-    output: OutputOption = Format.TABLE,
-    watch: WatchOption = False,
-) -> None:
+@click.command()
+@node_argument
+@output_option
+@watch_option
+@click.pass_obj
+def get_node(session: Session, node: str, output: Format, watch: bool) -> None:
     """Show one node with its labels, limits and devices left out."""
-    session = session_of(ctx)
-    request = routes.read("nodes", node)
-    show_one(session.console, lambda: session.http().document(request), output, watch=watch)
+    show_one(session.console, lambda: session.api().nodes.get(node), output, watch=watch)
 
 
-def cordon(ctx: typer.Context, node: NodeArgument) -> None:
+@click.command()
+@node_argument
+@click.pass_obj
+def cordon(session: Session, node: str) -> None:
     """Place nothing new on the node; what runs there goes on."""
-    _intend(ctx, node, "cordon")
+    _show_intent(session, session.api().nodes.cordon(node))
 
 
-def uncordon(ctx: typer.Context, node: NodeArgument) -> None:
+@click.command()
+@node_argument
+@click.pass_obj
+def uncordon(session: Session, node: str) -> None:
     """Let the node take work again."""
-    _intend(ctx, node, "uncordon")
+    _show_intent(session, session.api().nodes.uncordon(node))
 
 
-def drain(ctx: typer.Context, node: NodeArgument) -> None:
+@click.command()
+@node_argument
+@click.pass_obj
+def drain(session: Session, node: str) -> None:
     """Place nothing new on the node, and move what runs there elsewhere."""
-    _intend(ctx, node, "drain")
+    _show_intent(session, session.api().nodes.drain(node))
 
 
-def retire(
-    ctx: typer.Context,
-    node: NodeArgument,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Also where no other node is left that accepts work.")
-    ] = False,
-) -> None:
+@click.command()
+@node_argument
+@click.option("--yes", is_flag=True, help="Also where no other node is left that accepts work.")
+@click.pass_obj
+def retire(session: Session, node: str, yes: bool) -> None:
     """Take an empty node out for good; its machine may join anew."""
-    session = session_of(ctx)
     if not yes and _is_last(session, node):
         _confirm(session, node)
-    _intend(ctx, node, "retire")
+    _show_intent(session, session.api().nodes.retire(node))
     session.console.note(
         "  to bring it back: `penstock up` on the machine of the server; for another machine, "
         "`penstock node join`, and there the command that it prints"
     )
 
 
+@click.command()
+@click.option(
+    "--token", metavar="TOKEN", help="Join this machine with a token that was made elsewhere."
+)
+@click.option(
+    "--name", metavar="NAME", help="Name of the node; of a new token, the one it is good for."
+)
+@click.option(
+    "--expires-in",
+    default="15m",
+    metavar="TIME",
+    help="How long a new token is good for, at most 1h.",
+)
+@click.option(
+    "--emulate", default="", metavar="TYPE:COUNT,...", help="Emulated chips for this machine."
+)
+@click.option(
+    "--ca-file", metavar="FILE", help="The one CA by which this machine trusts the server."
+)
+@click.option("--insecure", is_flag=True, help="Join over plain http; the credential is readable.")
+@output_option
+@quiet_option
+@click.pass_obj
 def join(
-    ctx: typer.Context,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TOKEN", help="Join this machine with a token that was made elsewhere."
-        ),
-    ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Name of the node; of a new token, the one it is good for."
-        ),
-    ] = None,
-    expires_in: Annotated[
-        str, typer.Option(metavar="TIME", help="How long a new token is good for, at most 1h.")
-    ] = "15m",
-    emulate: Annotated[
-        str, typer.Option(metavar="TYPE:COUNT,...", help="Emulated chips for this machine.")
-    ] = "",
-    ca_file: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="The one CA by which this machine trusts the server."),
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Join over plain http; the credential is readable.")
-    ] = False,
-    output: OutputOption = Format.TABLE,
-    quiet: QuietOption = False,
+    session: Session,
+    token: str | None,
+    name: str | None,
+    expires_in: str,
+    emulate: str,
+    ca_file: str | None,
+    insecure: bool,
+    output: Format,
+    quiet: bool,
 ) -> None:
     """Add a machine to the pool.
 
     Without --token, makes a single-use token and prints the command to run on the machine. That
     command, with --token, starts a node agent there in the background; `penstock down` stops it.
     """
-    session = session_of(ctx)
     if token is not None:
         from penstock.cli.local.joining import Join, join_this_machine
 
         given = Join(token, name, emulate, ca_file, insecure)
         session.console.result(join_this_machine(session, given))
         return
-    made = session.http().document(routes.create("join-tokens", _wanted(session, name, expires_in)))
+    made = session.api().nodes.join_token(_wanted(session, name, expires_in))
     if output in (Format.JSON, Format.YAML):
         session.console.result(data_text(session.console, made, output))
         return
@@ -172,7 +167,7 @@ def _is_last(session: Session, node: str) -> bool:
         it["intent"]["state"] == NodeIntent.SCHEDULABLE
         and it["health"]["state"] == NodeHealth.READY
         and node != it["id" if noun_of(node) else "name"]
-        for it in session.http().items(routes.read("nodes"))
+        for it in session.api().nodes.list()
     )
 
 
@@ -180,15 +175,13 @@ def _confirm(session: Session, node: str) -> None:
     """Asks on a terminal. Raises CliError for a no, and where nobody can be asked."""
     problem = f"without {clean(node)}, no node is left that accepts work"
     asked = sys.stdin.isatty() and session.console.err_is_terminal
-    if asked and typer.confirm(f"{problem}; retire it?", err=True):
+    if asked and click.confirm(f"{problem}; retire it?", err=True):
         return
     hint = None if asked else "retire it all the same with --yes"
     raise CliError("last_node", problem, hint=hint, exit_code=ExitCode.FAILED)
 
 
-def _intend(ctx: typer.Context, node: str, verb: str) -> None:
-    session = session_of(ctx)
-    document = session.http().document(routes.act("nodes", node, verb))
-    intent = document["intent"]
+def _show_intent(session: Session, node: Document) -> None:
+    intent = node["intent"]
     message = f": {intent['message']}" if intent.get("message") else ""
-    session.console.result(f"{document['name']} is {intent['state']}{message}")
+    session.console.result(f"{node['name']} is {intent['state']}{message}")

@@ -5,54 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import typer
+import click
 
 from penstock.cli.failures import ExitCode
-from penstock.cli.options import Format, OutputOption
+from penstock.cli.options import Format, output_option
 from penstock.cli.output.show import data_text
-from penstock.cli.session import Session, session_of
-from penstock.cli.spec import options as given
-from penstock.cli.spec.file import SpecFlags, load_spec, parse_pairs
+from penstock.cli.session import Session
+from penstock.cli.spec.file import SpecFlags, load_spec
+from penstock.cli.spec.options import TakesCommand, describing
 from penstock.cli.terminal.text import clean
-from penstock.client import routes
+from penstock.client.requests import Document
 
 
-def register(group: typer.Typer) -> None:
-    group.command(cls=given.TakesCommand)(plan)
-
-
-def plan(
-    ctx: typer.Context,
-    file: given.FileArgument = None,
-    project: given.ProjectOption = None,
-    queue: given.QueueOption = None,
-    priority: given.PriorityOption = None,
-    chips: given.ChipsOption = None,
-    chip: given.ChipOption = None,
-    share: given.ShareOption = None,
-    mix: given.MixOption = False,
-    cores: given.CoresOption = None,
-    host_memory: given.HostMemoryOption = None,
-    replicas: given.ReplicasOption = None,
-    label: given.LabelOption = None,
-    output: OutputOption = Format.TABLE,
-) -> None:
+@click.command(cls=TakesCommand)
+@describing
+@output_option
+@click.pass_obj
+def plan(session: Session, /, file: str | None, output: Format, **given: Any) -> int:
     """Say whether a job would fit now, and if not, why.
 
     Nothing is submitted. Exits 0 if it fits and 1 if it does not.
     """
-    flags = SpecFlags(
-        project=project, queue=queue, priority=priority, chips=chips, chip=chip or (),
-        share=share, mix=mix, cores=cores, host_memory=host_memory, replicas=replicas,
-        labels=parse_pairs("--label", label or ()),
-    )  # fmt: skip
-    session = session_of(ctx)
-    raise typer.Exit(dry_run(session, load_spec(file, flags, session.tail), output))
+    return dry_run(session, load_spec(file, SpecFlags.of(given), session.tail), output)
 
 
-def dry_run(session: Session, spec: Mapping[str, Any], form: Format) -> int:
+def dry_run(session: Session, spec: Mapping[str, object], form: Format) -> int:
     """Shows the server's answer; returns the exit status."""
-    answer = session.http().document(routes.plan(spec))
+    answer = session.api().plan(spec)
     if form in (Format.JSON, Format.YAML):
         session.console.result(data_text(session.console, answer, form))
     else:
@@ -60,7 +39,7 @@ def dry_run(session: Session, spec: Mapping[str, Any], form: Format) -> int:
     return ExitCode.DONE if answer["fits"] else ExitCode.FAILED
 
 
-def _lines(answer: Mapping[str, Any]) -> list[str]:
+def _lines(answer: Document) -> list[str]:
     lines = [clean(answer["sentence"])]
     for replica in answer.get("replicas") or []:
         chips = ", ".join(
@@ -73,7 +52,7 @@ def _lines(answer: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def reasons(answer: Mapping[str, Any]) -> list[str]:
+def reasons(answer: Document) -> list[str]:
     """What removed how many chips, and what would unblock it; as lines."""
     lines = []
     for removal in answer.get("removals") or []:

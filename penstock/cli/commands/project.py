@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import click
 
-import typer
-
-from penstock.cli.options import Format, OutputOption, QuietOption
+from penstock.cli.options import Format, output_option, quiet_option
 from penstock.cli.output import columns
 from penstock.cli.output.show import data_text, show_list
-from penstock.cli.session import session_of
-from penstock.client import routes
+from penstock.cli.session import Session
 
 
-def register(group: typer.Typer) -> None:
-    group.command("create")(create_project)
-    group.command("list")(list_projects)
-
-
-def create_project(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
-    output: OutputOption = Format.TABLE,
-    quiet: QuietOption = False,
-) -> None:
+@click.command()
+@click.argument("name", metavar="NAME")
+@output_option
+@quiet_option
+@click.pass_obj
+def create_project(session: Session, name: str, output: Format, quiet: bool) -> None:
     """Make a project; tokens for it are made with `token create`."""
-    session = session_of(ctx)
     session.console.quiet = quiet
-    made = session.http().document(routes.create("projects", {"name": name}))
+    made = session.api().projects.create(name)
     if output in (Format.JSON, Format.YAML):
         session.console.result(data_text(session.console, made, output))
     elif quiet or output == Format.NAME:
@@ -37,14 +28,15 @@ def create_project(
         session.console.note(f"  next: penstock token create NAME --project {made['name']}")
 
 
-def list_projects(
-    ctx: typer.Context, output: OutputOption = Format.TABLE, quiet: QuietOption = False
-) -> None:
+@click.command()
+@output_option
+@quiet_option
+@click.pass_obj
+def list_projects(session: Session, output: Format, quiet: bool) -> None:
     """List the projects that you belong to; administrators see all."""
-    session = session_of(ctx)
     show_list(
         session.console,
-        lambda: list(session.http().items(routes.read("projects"))),
+        lambda: list(session.api().projects.list()),
         columns.PROJECTS,
         output,
         quiet=quiet,

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 
-import typer
+import click
 
 from penstock.cli.failures import CliError
-from penstock.cli.options import Format, OutputOption, QuietOption, WatchOption
+from penstock.cli.options import Format, names, output_option, quiet_option, watch_option
 from penstock.cli.output import columns
 from penstock.cli.output.show import show_list, show_one
-from penstock.cli.session import session_of
-from penstock.client import routes
+from penstock.cli.session import Session
 from penstock.words import counts
 
-
-def register(group: typer.Typer) -> None:
-    group.command("list")(list_queues)
-    group.command("get")(get_queue)
-    group.command("set")(set_queue)
+_queue_argument = click.argument("queue", metavar="QUEUE", shell_complete=names("queues"))
 
 
-def list_queues(
-    ctx: typer.Context,
-    output: OutputOption = Format.TABLE,
-    watch: WatchOption = False,
-    quiet: QuietOption = False,
-) -> None:
+@click.command()
+@output_option
+@watch_option
+@quiet_option
+@click.pass_obj
+def list_queues(session: Session, output: Format, watch: bool, quiet: bool) -> None:
     """List queues with what they use and may use."""
-    session = session_of(ctx)
     show_list(
         session.console,
-        lambda: list(session.http().items(routes.read("queues"))),
+        lambda: list(session.api().queues.list()),
         columns.QUEUES,
         output,
         quiet=quiet,
@@ -40,32 +33,26 @@ def list_queues(
     )
 
 
-def get_queue(
-    ctx: typer.Context,
-    queue: Annotated[str, typer.Argument(metavar="QUEUE", show_default=False)],
-    output: OutputOption = Format.TABLE,
-    watch: WatchOption = False,
-) -> None:
+@click.command()
+@_queue_argument
+@output_option
+@watch_option
+@click.pass_obj
+def get_queue(session: Session, queue: str, output: Format, watch: bool) -> None:
     """Show one queue."""
-    session = session_of(ctx)
-    request = routes.read("queues", queue)
-    show_one(session.console, lambda: session.http().document(request), output, watch=watch)
+    show_one(session.console, lambda: session.api().queues.get(queue), output, watch=watch)
 
 
-def set_queue(
-    ctx: typer.Context,
-    queue: Annotated[str, typer.Argument(metavar="QUEUE", show_default=False)],
-    limits: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[TYPE:COUNT]...", help="`any` is all types together."),
-    ] = None,
-) -> None:
+@click.command()
+@_queue_argument
+@click.argument("limits", nargs=-1, metavar="[TYPE:COUNT]...", help="`any` is all types together.")
+@click.pass_obj
+def set_queue(session: Session, queue: str, limits: Sequence[str]) -> None:
     """Say how many chips a queue's jobs may hold at once; makes the queue if there is none.
 
     What is not named is not limited: without limits, the queue has none.
     """
-    session = session_of(ctx)
-    made = session.http().document(routes.set_queue(queue, _limits(limits or ())))
+    made = session.api().queues.set_limits(queue, _limits(limits))
     session.console.result(f"{made['name']}: {counts(made['limits'])}")
 
 

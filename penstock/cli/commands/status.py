@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import typer
+import click
 
 from penstock.api.states import JobState
 from penstock.cli.config import Context
 from penstock.cli.failures import ExitCode
-from penstock.cli.options import Format, OutputOption, QuietOption, WatchOption
+from penstock.cli.options import Format, output_option, quiet_option, watch_option
 from penstock.cli.output.show import Shown, data_text, show_text, steady
 from penstock.cli.output.tables import details
 from penstock.cli.readiness import unwell_parts
-from penstock.cli.session import Session, open_http, session_of
+from penstock.cli.session import Session, open_http
 from penstock.client import routes
 from penstock.client.errors import ApiError, ConnectionFailed
 from penstock.client.requests import RetryPolicy
@@ -28,21 +28,16 @@ PAGE: Final = 100
 """Jobs come whole: of a state with more of them, only that there are more is said."""
 
 
-def register(group: typer.Typer) -> None:
-    group.command()(status)
-
-
-def status(
-    ctx: typer.Context,
-    output: OutputOption = Format.TABLE,
-    watch: WatchOption = False,
-    quiet: QuietOption = False,
-) -> None:
+@click.command()
+@output_option
+@watch_option
+@quiet_option
+@click.pass_obj
+def status(session: Session, output: Format, watch: bool, quiet: bool) -> int:
     """Show processes, address, nodes, chips and jobs by state.
 
     Exits 5 if no server answers.
     """
-    session = session_of(ctx)
     found: dict[str, Any] = {}
 
     def shown() -> Shown:
@@ -56,7 +51,7 @@ def status(
         return str(found["address"]) if output == Format.NAME else details(_in_words(found))
 
     show_text(session.console, shown, watch)
-    raise typer.Exit(ExitCode.DONE if found["reachable"] else ExitCode.UNREACHABLE)
+    return ExitCode.DONE if found["reachable"] else ExitCode.UNREACHABLE
 
 
 def _status(session: Session) -> Mapping[str, Any]:

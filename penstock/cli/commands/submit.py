@@ -2,78 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Any
 
-import typer
+import click
 
 from penstock.cli.commands.plan import dry_run
-from penstock.cli.following.follow import follow, wait_for_end
-from penstock.cli.options import ExitStatusOption, Format, OutputOption, QuietOption
+from penstock.cli.failures import ExitCode
+from penstock.cli.following.follow import follow as stay_with
+from penstock.cli.following.follow import wait_for_end
+from penstock.cli.options import (
+    Format,
+    exit_status_option,
+    follow_option,
+    output_option,
+    quiet_option,
+)
 from penstock.cli.output.show import data_text
-from penstock.cli.session import Session, session_of
-from penstock.cli.spec import options as given
-from penstock.cli.spec.file import SpecFlags, load_spec, parse_pairs
-from penstock.client import routes
+from penstock.cli.session import Session
+from penstock.cli.spec.file import SpecFlags, load_spec
+from penstock.cli.spec.options import TakesCommand, describing, running
+from penstock.client.requests import Document
 
 
-def register(group: typer.Typer) -> None:
-    group.command(cls=given.TakesCommand)(submit)
-
-
+@click.command(cls=TakesCommand)
+@describing
+@running
+@click.option(
+    "--idempotency-key", metavar="KEY", help="The same key and job again is the same job."
+)
+@click.option("--dry-run", "dry", is_flag=True, help="Only say whether it would fit.")
+@click.option("--wait", is_flag=True, help="Wait until it has ended.")
+@follow_option
+@exit_status_option
+@output_option
+@quiet_option
+@click.pass_obj
 def submit(
-    ctx: typer.Context,
-    file: given.FileArgument = None,
-    name: given.NameOption = None,
-    project: given.ProjectOption = None,
-    queue: given.QueueOption = None,
-    priority: given.PriorityOption = None,
-    chips: given.ChipsOption = None,
-    chip: given.ChipOption = None,
-    share: given.ShareOption = None,
-    mix: given.MixOption = False,
-    cores: given.CoresOption = None,
-    host_memory: given.HostMemoryOption = None,
-    replicas: given.ReplicasOption = None,
-    retry: given.RetryOption = None,
-    workdir: given.WorkdirOption = None,
-    max_duration: given.DurationOption = None,
-    env: given.EnvOption = None,
-    label: given.LabelOption = None,
-    idempotency_key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="The same key and job again is the same job.")
-    ] = None,
-    dry: Annotated[bool, typer.Option("--dry-run", help="Only say whether it would fit.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended.")] = False,
-    follow_logs: Annotated[
-        bool, typer.Option("--follow", "-f", help="Print its output until it has ended.")
-    ] = False,
-    exit_status: ExitStatusOption = False,
-    output: OutputOption = Format.TABLE,
-    quiet: QuietOption = False,
-) -> None:
+    session: Session,
+    /,
+    file: str | None,
+    idempotency_key: str | None,
+    dry: bool,
+    wait: bool,
+    follow: bool,
+    exit_status: bool,
+    output: Format,
+    quiet: bool,
+    **given: Any,
+) -> int:
     """Submit a job: from a file, from options and a command after `--`, or both."""
-    flags = SpecFlags(
-        name=name, project=project, queue=queue, priority=priority, max_duration=max_duration,
-        chips=chips, chip=chip or (), share=share, mix=mix, cores=cores, host_memory=host_memory,
-        replicas=replicas, retry=retry, workdir=workdir, env=parse_pairs("--env", env or ()),
-        labels=parse_pairs("--label", label or ()),
-    )  # fmt: skip
-    session = session_of(ctx)
-    spec = load_spec(file, flags, session.tail)
+    spec = load_spec(file, SpecFlags.of(given), session.tail)
     if dry:
-        raise typer.Exit(dry_run(session, spec, output))
+        return dry_run(session, spec, output)
     session.console.quiet = quiet
-    job = session.http().document(routes.submit_job(spec, idempotency_key))
-    _announce(session, job, output, quiet, stays=follow_logs or wait)
-    if follow_logs:
-        raise typer.Exit(follow(session, job, exit_status=exit_status))
-    if wait:
-        raise typer.Exit(wait_for_end(session, [job], exit_status=exit_status))
+    job = session.api().jobs.submit(spec, idempotency_key=idempotency_key)
+    _announce(session, job, output, quiet, stays=follow or wait)
+    if follow:
+        return stay_with(session, job, exit_status=exit_status)
+    return wait_for_end(session, [job], exit_status=exit_status) if wait else ExitCode.DONE
 
 
-def _announce(
-    session: Session, job: dict[str, object], form: Format, quiet: bool, stays: bool
-) -> None:
+def _announce(session: Session, job: Document, form: Format, quiet: bool, stays: bool) -> None:
     """Says what was accepted; on stderr where stdout belongs to the job's own output."""
     if form in (Format.JSON, Format.YAML):
         session.console.result(data_text(session.console, job, form))

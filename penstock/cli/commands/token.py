@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+import click
 
 from penstock.cli.failures import CliError
-from penstock.cli.options import Format, OutputOption, QuietOption, check_word
+from penstock.cli.options import Format, check_word, names, output_option, quiet_option
 from penstock.cli.output import columns
 from penstock.cli.output.show import data_text, show_list
-from penstock.cli.session import session_of
-from penstock.client import routes
+from penstock.cli.session import Session
 
 ROLES = ("viewer", "member", "admin")
 
 
-def register(group: typer.Typer) -> None:
-    group.command("create")(create_token)
-    group.command("list")(list_tokens)
-    group.command("revoke")(revoke_token)
-
-
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option("--role", default="member", metavar="ROLE", help="viewer, member or admin.")
+@click.option("--project", metavar="NAME", help="Its project; needed unless the role is admin.")
+@click.option("--expires-in", metavar="TIME", help="Such as 12h or 30d; default: never.")
+@output_option
+@click.pass_obj
 def create_token(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
-    role: Annotated[str, typer.Option(metavar="ROLE", help="viewer, member or admin.")] = "member",
-    project: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Its project; needed unless the role is admin."),
-    ] = None,
-    expires_in: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Such as 12h or 30d; default: never.")
-    ] = None,
-    output: OutputOption = Format.TABLE,
+    session: Session,
+    name: str,
+    role: str,
+    project: str | None,
+    expires_in: str | None,
+    output: Format,
 ) -> None:
     """Make a token. Its secret is shown this once; -o name prints the secret alone."""
-    session = session_of(ctx)
     check_word("--role", role, ROLES)
     if role != "admin" and project is None:
         raise CliError("project_missing", f"--role {role} needs a project: give --project NAME")
     body = {"name": name, "role": role, "project": project, "expires_in": expires_in}
     given = {key: value for key, value in body.items() if value is not None}
-    made = session.http().document(routes.create("tokens", given))
+    made = session.api().tokens.create(given)
     if output in (Format.JSON, Format.YAML):
         session.console.result(data_text(session.console, made, output))
     else:
@@ -50,25 +42,25 @@ def create_token(
         session.console.result(made["secret"])
 
 
-def list_tokens(
-    ctx: typer.Context, output: OutputOption = Format.TABLE, quiet: QuietOption = False
-) -> None:
+@click.command()
+@output_option
+@quiet_option
+@click.pass_obj
+def list_tokens(session: Session, output: Format, quiet: bool) -> None:
     """List tokens, without their secrets."""
-    session = session_of(ctx)
     show_list(
         session.console,
-        lambda: list(session.http().items(routes.read("tokens"))),
+        lambda: list(session.api().tokens.list()),
         columns.TOKENS,
         output,
         quiet=quiet,
     )
 
 
-def revoke_token(
-    ctx: typer.Context,
-    token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its id.", show_default=False)],
-) -> None:
+@click.command()
+@click.argument("token", metavar="TOKEN", help="Its id.", shell_complete=names("tokens"))
+@click.pass_obj
+def revoke_token(session: Session, token: str) -> None:
     """Revoke a token: whoever uses it is denied from now on."""
-    session = session_of(ctx)
-    session.http().send(routes.revoke_token(token))
+    session.api().tokens.revoke(token)
     session.console.note(f"revoked {token}")

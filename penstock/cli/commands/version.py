@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import typer
+import click
 
 from penstock import __version__
-from penstock.cli.options import Format, OutputOption
+from penstock.cli.options import Format, output_option
 from penstock.cli.output.show import show_one
-from penstock.cli.session import session_of
-from penstock.client import routes
+from penstock.cli.session import Session
 from penstock.client.errors import ClientError
+from penstock.client.requests import Document
 
 
-def register(group: typer.Typer) -> None:
-    group.command()(version)
-
-
-def version(ctx: typer.Context, output: OutputOption = Format.TABLE) -> None:
+@click.command()
+@output_option
+@click.pass_obj
+def version(session: Session, output: Format) -> None:
     """Show the versions of client and server."""
-    session = session_of(ctx)
-    document: dict[str, Any] = {"name": __version__, "client": __version__, "server": None}
+    document: Document = {"name": __version__, "client": __version__, "server": None}
     try:
-        document["server"] = session.http().document(routes.probe("/healthz")).get("version")
+        document["server"] = session.api().alive().get("version")
     except ClientError:
         document["server"] = "not reachable"
     if output in (Format.TABLE, Format.WIDE):

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
+from penstock.api.states import ENDED
 from penstock.cli.failures import ExitCode
 from penstock.cli.following.monitor import Monitor
 from penstock.cli.session import Session
 from penstock.cli.terminal.console import Console
 from penstock.cli.terminal.text import clean
-from penstock.client import routes
 from penstock.client.errors import ConnectionFailed, WaitTimeout
+from penstock.client.requests import Document
 
-ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 FIRST_POLL_S: Final = 0.05
 LONGEST_POLL_S: Final = 1.0
 PATIENCE_S: Final = 300.0
 
 _REDRAWN: Final = re.compile(rb"\r(?!\r|\Z)")  # the line goes on from its start
 
-Job = Mapping[str, Any]
 
-
-def follow(session: Session, job: Job, *, exit_status: bool) -> int:
+def follow(session: Session, job: Document, *, exit_status: bool) -> int:
     """Prints the job's output until it has ended; returns the exit status."""
     try:
         with Monitor(session, job):
@@ -38,16 +35,24 @@ def follow(session: Session, job: Job, *, exit_status: bool) -> int:
         raise
 
 
-def print_stream(session: Session, job: Job, **part: int | None) -> None:
+def print_stream(
+    session: Session,
+    job: Document,
+    *,
+    rank: int | None = None,
+    tail: int | None = None,
+    attempt: int | None = None,
+) -> None:
     """Prints lines as they come until the job has ended; with several replicas behind ranks.
 
-    `part` may be `tail` (lines), `rank`, `attempt`.
+    `tail` is a number of lines.
     """
-    layout = Layout(prefixed=part.get("rank") is None and num_replicas(job) > 1)
-    request = routes.job_log_stream(job["id"], **part)
+    layout = Layout(prefixed=rank is None and num_replicas(job) > 1)
     try:
-        for event in session.http().events(request):
-            session.console.output(layout.piece(json.loads(event.data)))
+        for line in session.api().jobs.follow_logs(
+            job["id"], rank=rank, tail=tail, attempt=attempt
+        ):
+            session.console.output(layout.piece(line))
         session.console.output(layout.end())
     finally:
         session.console.end_output()
@@ -63,7 +68,7 @@ class Layout:
         self._returned = False
         """That line will go on from its start."""
 
-    def piece(self, line: Mapping[str, Any]) -> bytes:
+    def piece(self, line: Document) -> bytes:
         """A line, or a piece of one, behind the number of its replica if wanted. A line that draws
         over itself gets it anew.
         """
@@ -83,18 +88,18 @@ class Layout:
         return b"\n" if self._prefixed and self._open is not None else b""
 
 
-def _prefix(line: Mapping[str, Any]) -> str:
+def _prefix(line: Document) -> str:
     """The rank, with the number of the attempt before it from the second on."""
     number, attempt = line.get("gang") or line["rank"], line.get("attempt", 0)
     return f"[{attempt}.{number}] " if attempt > 1 else f"[{number}] "
 
 
-def _bytes(line: Mapping[str, Any]) -> bytes:
+def _bytes(line: Document) -> bytes:
     raw = line.get("raw")
     return base64.b64decode(raw) if raw is not None else str(line["text"]).encode()
 
 
-def num_replicas(job: Job) -> int:
+def num_replicas(job: Document) -> int:
     """From how many replicas the job's output can come."""
     spec = job["spec"]
     if job["type"] == "train":
@@ -103,7 +108,7 @@ def num_replicas(job: Job) -> int:
 
 
 def wait_for_end(
-    session: Session, jobs: Sequence[Job], *, exit_status: bool, timeout_s: float | None = None
+    session: Session, jobs: Sequence[Document], *, exit_status: bool, timeout_s: float | None = None
 ) -> int:
     """Waits until all have ended and says how; the exit status is that of the first that failed.
 
@@ -118,13 +123,13 @@ def wait_for_end(
     return next((code for code in codes if code), ExitCode.DONE)
 
 
-def _wait(session: Session, job: Job, deadline: float | None) -> Job:
+def _wait(session: Session, job: Document, deadline: float | None) -> Document:
     """Polls, first often, then once a second; a server that restarts is waited for."""
     poll_s, away_since = FIRST_POLL_S, None
     while True:
         now = time.monotonic()
         try:
-            job = session.http().document(routes.read("jobs", job["id"]))
+            job = session.api().jobs.get(job["id"])
             away_since = None
         except ConnectionFailed:
             away_since = away_since or now
@@ -138,19 +143,19 @@ def _wait(session: Session, job: Job, deadline: float | None) -> Job:
         poll_s = min(poll_s * 1.5, LONGEST_POLL_S)
 
 
-def _tell_end(console: Console, job: Job) -> None:
+def _tell_end(console: Console, job: Document) -> None:
     if job["state"] != "succeeded":
         console.note(f"{job['name']} {job['state']}: {clean(job['message'])}")
     elif not console.quiet and console.err_is_terminal:
         console.note(f"{job['name']} succeeded")
 
 
-def _status(job: Job, exit_status: bool) -> int:
+def _status(job: Document, exit_status: bool) -> int:
     code = job.get("exit_code")
     if exit_status and isinstance(code, int):
         return code & 0xFF if code else (ExitCode.DONE if _good(job) else ExitCode.FAILED)
     return ExitCode.DONE if _good(job) else ExitCode.FAILED
 
 
-def _good(job: Job) -> bool:
+def _good(job: Document) -> bool:
     return bool(job["state"] == "succeeded")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from penstock.cli.following.progress import progress_line
 from penstock.cli.session import Session
 from penstock.cli.terminal.text import clean
-from penstock.client import routes
 from penstock.client.errors import ClientError
+from penstock.client.requests import Document
 
 POLL_S: Final = 0.5
 PATIENT_POLLS: Final = 4
@@ -20,9 +19,9 @@ PATIENT_POLLS: Final = 4
 class Monitor:
     """A thread for the length of a with block; it says little, and only to stderr."""
 
-    def __init__(self, session: Session, job: Mapping[str, Any]) -> None:
+    def __init__(self, session: Session, job: Document) -> None:
         self._session = session
-        self._request = routes.read("jobs", job["id"])
+        self._job_id = str(job["id"])
         self._stop = threading.Event()
         self._told = ""
         self._num_polls = 0
@@ -42,13 +41,13 @@ class Monitor:
     def _run(self) -> None:
         while not self._stop.wait(POLL_S):
             try:
-                job = self._session.http().document(self._request)
+                job = self._session.api().jobs.get(self._job_id)
             except ClientError:
                 continue  # the log stream is the one that gives up
             self._num_polls += 1
             self._show(job)
 
-    def _show(self, job: Mapping[str, Any]) -> None:
+    def _show(self, job: Document) -> None:
         console = self._session.console
         if job["state"] == "queued":
             if self._num_polls >= PATIENT_POLLS and job["message"] != self._told:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from penstock.cli.terminal.text import clean
+from penstock.client.requests import Document
 from penstock.words import duration, quantity
 
 BAR_WIDTH: Final = 24
 
 
-def progress_line(progress: Mapping[str, Any] | None, columns: int) -> str:
+def progress_line(progress: Document | None, columns: int) -> str:
     """`[#####-----] step 120/2000  loss 2.31  1,520 tokens/s  3m20s left`; empty for nothing.
 
     Figures that the job does not report are left out, never guessed.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from penstock import words
+from penstock.client.requests import Document
 
-Document = Mapping[str, Any]
 _TICKING: Final = frozenset({"AGE", "WAITED", "RAN", "OLDEST WAIT", "HEARTBEAT", "LAST USED"})
 
 

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from penstock.cli.options import Format
-from penstock.cli.output.columns import Column, Document
+from penstock.cli.output.columns import Column
 from penstock.cli.output.tables import details, table
 from penstock.cli.terminal.console import Console
 from penstock.cli.terminal.text import escape_json
+from penstock.client.requests import Document
 
 WATCH_INTERVAL_S: Final = 1.0
 _CLEAR: Final = "\x1b[H\x1b[2J"

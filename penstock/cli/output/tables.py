@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from penstock.cli.output.columns import Column, Document
+from penstock.cli.output.columns import Column
 from penstock.cli.output.fitting import GAP, Grid, fit, shorten
 from penstock.cli.terminal.text import STATE_COLORS, clean, width
+from penstock.client.requests import Document
 from penstock.words import quantity
 
 Paint = Callable[[str, str], str]

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from penstock.cli.failures import CliError
+from penstock.client.requests import Document as Json
 from penstock.documents import DEFAULT, Document, DocumentError, parse_document
 
 MAX_SHOWN: Final = 80
@@ -39,8 +40,17 @@ class SpecFlags:
     env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    @staticmethod
+    def of(options: Json) -> SpecFlags:
+        """From the values of the command's options. Raises CliError."""
+        plain = dict(options)
+        env, labels = plain.pop("env", ()), plain.pop("label")
+        return SpecFlags(
+            **plain, env=parse_pairs("--env", env), labels=parse_pairs("--label", labels)
+        )
 
-def load_spec(file: str | None, flags: SpecFlags, command: Sequence[str]) -> dict[str, Any]:
+
+def load_spec(file: str | None, flags: SpecFlags, command: Sequence[str]) -> Json:
     """The spec document. Raises CliError for what is wrong with it.
 
     A file is checked against its type here, where its lines are known. A spec of options alone is
@@ -59,7 +69,7 @@ def load_spec(file: str | None, flags: SpecFlags, command: Sequence[str]) -> dic
     return spec
 
 
-def merge(document: Mapping[str, Any], flags: SpecFlags, command: Sequence[str]) -> dict[str, Any]:
+def merge(document: Json, flags: SpecFlags, command: Sequence[str]) -> Json:
     """The document with the options on top; options win."""
     spec = dict(document)
     if command:
@@ -105,8 +115,8 @@ def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
     return made
 
 
-def _resources(flags: SpecFlags) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+def _resources(flags: SpecFlags) -> Json:
+    made: Json = {}
     if flags.chips is not None:
         wanted, made["chips"] = parse_chips(flags.chips)
         _set(made, "chip", wanted)
@@ -120,12 +130,12 @@ def _resources(flags: SpecFlags) -> dict[str, Any]:
     return made
 
 
-def _set(target: dict[str, Any], name: str, value: object) -> None:
+def _set(target: Json, name: str, value: object) -> None:
     if value is not None:
         target[name] = value
 
 
-def _mapping(value: object) -> dict[str, Any]:
+def _mapping(value: object) -> Json:
     """A section to add options to; what is no mapping is replaced, and checked as such later."""
     return dict(value) if isinstance(value, Mapping) else {}
 
@@ -152,12 +162,13 @@ def _bytes(file: str) -> bytes:
             return opened.read(DEFAULT.num_bytes + 1)
     except OSError as error:
         raise CliError(
-            "cannot_read", f"cannot read {file}: {(error.strerror or str(error)).lower()}",
+            "cannot_read",
+            f"cannot read {file}: {(error.strerror or str(error)).lower()}",
             hint="a command to run goes after `--`: penstock job submit -- COMMAND",
-        ) from error  # fmt: skip
+        ) from error
 
 
-def _check(spec: dict[str, Any], source: str, document: Document) -> None:
+def _check(spec: Json, source: str, document: Document) -> None:
     from pydantic import ValidationError  # takes time to import, and only submitting needs it
 
     from penstock.api.specs import JobSpec
@@ -170,12 +181,16 @@ def _check(spec: dict[str, Any], source: str, document: Document) -> None:
             it.model_dump(exclude_none=True) for it in violations_of(error, JobSpec, spec)
         ]
         raise CliError(
-            "invalid", "the job spec is not valid", errors=violations, source=source,
-            places=document.places, hint=_hint(spec),
-        ) from error  # fmt: skip
+            "invalid",
+            "the job spec is not valid",
+            errors=violations,
+            source=source,
+            places=document.places,
+            hint=_hint(spec),
+        ) from error
 
 
-def _hint(spec: Mapping[str, Any]) -> str | None:
+def _hint(spec: Json) -> str | None:
     """How to write a command that was given as one text."""
     for section in ("task", "serve"):
         command = _mapping(spec.get(section)).get("command")

@@ -26,6 +26,7 @@ from control_plane.store.database.engine import open_database
 from control_plane.store.database.migrate import migrate
 from control_plane.store.log_store import LogStore
 from control_plane.store.unit_of_work import Store
+from scheduler.policies.priority_age import PRIORITY_AGE
 from tests.fakes.leading import lead
 from tests.integration.api.world import chip, headers, join, place, submit
 from tests.integration.conftest import BASE_URL, serving
@@ -59,7 +60,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     hub = Hub()
     deps = Deps(
         store=Store(database), hints=hub, clock=SystemClock(), logs=LogStore(folder.as_uri()),
-        storage=folder.as_uri(), launcher=AgentLauncher(hub.publish),
+        storage=folder.as_uri(), launcher=AgentLauncher(hub.publish), policy=PRIORITY_AGE,
         rules=Rules(leader_term_s=3600),  # who leads here never renews
     )  # fmt: skip
     bootstrap(deps)

@@ -47,7 +47,7 @@ from tests.integration.cli.conftest import Cli
         ("status", "emulated-a100: 0.25 of 1 free, emulated"),
         ("version", "server: 0.1.0"),
         ("--version", "penstock 0.1.0"),
-        ("completion bash", "complete -o default"),
+        ("completion bash", "complete -o nosort -F _penstock_completion penstock"),
         ("context list", "CURRENT"),
         ("plan -- true", "fits now"),
     ],

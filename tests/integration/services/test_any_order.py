@@ -18,6 +18,7 @@ from control_plane.services.deps import Deps
 from control_plane.store.log_store import LogStore
 from control_plane.store.models import Base
 from control_plane.store.unit_of_work import Store
+from scheduler.policies.priority_age import PRIORITY_AGE
 from tests.fakes.cluster import Cluster
 from tests.fakes.lease_clock import CloudClock
 from tests.integration.conftest import START
@@ -41,7 +42,7 @@ def test_whatever_happens_in_whatever_order_every_promise_holds(
         clock, storage = CloudClock(START), (tmp_path / "storage").as_uri()
         deps = Deps(
             store=Store(database), hints=Hub(), clock=clock, logs=LogStore(storage),
-            storage=storage, launcher=AgentLauncher(lambda topic: None),
+            storage=storage, launcher=AgentLauncher(lambda topic: None), policy=PRIORITY_AGE,
         )  # fmt: skip
         clock.bind(deps.store)
         bootstrap(deps)

@@ -20,6 +20,7 @@ from control_plane.store.log_store import LogStore
 from control_plane.store.models import Base, Usage
 from control_plane.store.unit_of_work import Store
 from penstock.api.states import ExitReason, NodeIntent
+from scheduler.policies.priority_age import PRIORITY_AGE
 from tests.fakes.cluster import Cluster, a_gang, a_server, a_task
 from tests.fakes.failing_store import Crash, FailingStore
 from tests.fakes.lease_clock import CloudClock, lease_time
@@ -48,18 +49,19 @@ def _failing_gang() -> Story:
 
 
 def _server_and_preemption() -> Story:
-    """A server of low priority gives way to a task, and comes back; then it is cancelled."""
+    """A server of low priority gives way to another, and comes back; then it is cancelled."""
     return [
         lambda it: it.submit(a_server("chat", 2, priority=10), key="1"),
         lambda it: it.cycle(),
         lambda it: it.tick(),
         lambda it: it.sweep(),
-        lambda it: it.submit(a_task("rush", 2, priority=90), key="2"),
+        lambda it: it.submit(a_server("rush", 2, priority=90), key="2"),
         lambda it: it.cycle(),
         lambda it: it.tick(),
         lambda it: it.cycle(),
         lambda it: it.tick(),
-        lambda it: it.finish("rush"),
+        lambda it: it.cancel("rush"),
+        lambda it: it.tick(),
         lambda it: it.step(2),
         lambda it: it.tick(),
         lambda it: it.cancel("chat"),
@@ -145,7 +147,7 @@ def _cluster(store: FailingStore, folder: Path) -> Cluster:
     clock, storage = CloudClock(START), (folder / "storage").as_uri()
     deps = Deps(
         store=store, hints=Hub(), clock=clock, logs=LogStore(storage), storage=storage,
-        launcher=AgentLauncher(lambda topic: None),
+        launcher=AgentLauncher(lambda topic: None), policy=PRIORITY_AGE,
     )  # fmt: skip
     clock.bind(store)
     bootstrap(deps)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from control_plane.errors import Invalid
 from control_plane.services.accounts.projects import create_project
 from control_plane.services.deps import Caller
 from control_plane.services.jobs.explain import explain_job
@@ -9,7 +12,6 @@ from control_plane.services.jobs.plan import plan_job
 from control_plane.services.jobs.read import get_job
 from control_plane.services.jobs.read_events import list_job_events
 from control_plane.services.jobs.submit import submit_job
-from control_plane.services.scheduling.read_cycles import list_cycles
 from penstock.api.plans import Explanation
 from penstock.api.specs import JobSpec
 from penstock.api.states import ExitReason, JobState, Role
@@ -186,18 +188,41 @@ def test_names_of_other_projects_jobs_stay_theirs(cluster: Cluster) -> None:
     project = create_project(cluster.deps, ADMIN, ProjectRequest(name="mine"))
     me = Caller("token_1", "me", Role.MEMBER, project.id, "mine")
     cluster.node("a", {BIG: 1})
-    submit_job(cluster.deps, me, JobSpec.model_validate(a_task("mine", priority=10)), None)
-    cluster.steps(3)
     for name in (SECRET, f"{SECRET}-2"):
         cluster.submit(a_task(name, priority=90))
-    cluster.steps(4)
+    cluster.steps(3)
+    submit_job(cluster.deps, me, JobSpec.model_validate(a_task("mine", priority=10)), None)
+    cluster.steps(3)
     answer = _why(cluster, "mine", me)
     dry_run = plan_job(cluster.deps, me, JobSpec.model_validate(a_task("next", priority=10)))
     assert SECRET not in answer.model_dump_json() + dry_run.model_dump_json()
     assert answer.ahead == ["a job of another project"]
-    assert "makes room for a job of higher priority of another project: 90" in answer.sentence
-    told = list_job_events(cluster.deps, me, "mine", 100, None).model_dump_json()
-    assert "of another project" in told
-    assert SECRET not in told + get_job(cluster.deps, me, "mine").model_dump_json()
-    (cycle,) = (it for it in list_cycles(cluster.deps, ADMIN, 100, None).items if it.preempted)
-    assert cycle.preempted[0]["for"] == cluster.job(SECRET).id
+    assert "a job of another project (priority 90) holds 1" in answer.sentence
+    assert SECRET not in list_job_events(cluster.deps, me, "mine", 100, None).model_dump_json()
+    assert SECRET not in get_job(cluster.deps, me, "mine").model_dump_json()
+
+
+def test_a_job_of_another_project_is_not_stopped_whatever_its_priority(cluster: Cluster) -> None:
+    project = create_project(cluster.deps, ADMIN, ProjectRequest(name="mine"))
+    me = Caller("token_1", "me", Role.MEMBER, project.id, "mine")
+    cluster.node("a", {BIG: 1})
+    submit_job(cluster.deps, me, JobSpec.model_validate(a_task("mine", priority=10)), None)
+    cluster.steps(3)
+    cluster.submit(a_task("rush", priority=100))
+    cluster.steps(3)
+    assert (cluster.state("mine"), cluster.state("rush")) == (JobState.RUNNING, JobState.QUEUED)
+
+
+def test_a_dry_run_writes_nothing_and_a_members_priority_is_capped(cluster: Cluster) -> None:
+    project = create_project(cluster.deps, ADMIN, ProjectRequest(name="mine"))
+    me = Caller("token_1", "me", Role.MEMBER, project.id, "mine")
+    cluster.node("a", {BIG: 1})
+    spec = JobSpec.model_validate(a_server("next", 2, priority=80))
+    assert plan_job(cluster.deps, me, spec).fits is False
+    assert plan_job(cluster.deps, ADMIN, JobSpec.model_validate(a_task("t", priority=100))).fits
+    too_high = JobSpec.model_validate(a_task("t", priority=81))
+    with pytest.raises(Invalid, match="at most 80") as refused:
+        plan_job(cluster.deps, me, too_high)
+    assert refused.value.code == "priority_too_high"
+    with pytest.raises(Invalid, match="at most 80"):
+        submit_job(cluster.deps, me, too_high, None)

@@ -23,6 +23,7 @@ from control_plane.store.unit_of_work import Store
 from control_plane.tasks.app import build_tasks
 from control_plane.tasks.webhook_client import WebhookClient
 from control_plane.tasks.worker import EmbeddedWorker
+from scheduler.policies.priority_age import PRIORITY_AGE
 
 
 def main(database_url: str, redis_url: str, now: str) -> None:
@@ -49,6 +50,7 @@ def _deps(database_url: str, now: str) -> Deps:
         store=Store(open_database(database_url)), hints=hub,
         clock=ManualClock(datetime.fromisoformat(now).astimezone(UTC)),
         logs=LogStore(storage), storage=storage, launcher=AgentLauncher(hub.publish),
+        policy=PRIORITY_AGE,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from scheduler.model import (
+    WHOLE,
     Chip,
     ChipId,
     Closed,
@@ -44,6 +45,8 @@ class Load:
     preemptible: bool
     queue: str
     lost_work_s: int
+    type: JobType
+    project: str
 
 
 def nodes() -> st.SearchStrategy[tuple[Node, ...]]:
@@ -133,6 +136,8 @@ def _load() -> st.SearchStrategy[Load]:
         preemptible=st.sampled_from((True, True, False)),
         queue=st.sampled_from(QUEUES),
         lost_work_s=st.integers(0, 600),
+        type=st.sampled_from(JobType),
+        project=st.sampled_from(("default", "default", "theirs")),
     )
 
 
@@ -166,8 +171,9 @@ def _run(snapshot: Snapshot, number: int, load: Load) -> Snapshot:
         return snapshot
     gang = RunningGang(
         GangId(f"run-{number}"), JobId(f"run-{number}"), f"run-{number}", load.queue, load.priority,
-        NOON, preemptible=load.preemptible, releasing=load.releasing, chips=chips,
-        hosts={node.id: share}, lost_work_s=load.lost_work_s,
+        NOON, type=load.type, project=load.project, preemptible=load.preemptible,
+        releasing=load.releasing, chips=chips,
+        hosts={node.id: share}, saved_at=NOON - timedelta(seconds=load.lost_work_s),
     )  # fmt: skip
     return _seat(snapshot, gang)
 
@@ -205,7 +211,7 @@ def _emptied(node: Node) -> Node:
         free_cores_milli=node.cores_milli, free_memory_bytes=node.memory_bytes,
         releasing_cores_milli=0, releasing_memory_bytes=0,
         chips=tuple(
-            replace(chip, free_milli=chip.capacity_milli, releasing_milli=0) for chip in node.chips
+            replace(chip, free_milli=WHOLE, releasing_milli=0) for chip in node.chips
         ),
     )  # fmt: skip
 

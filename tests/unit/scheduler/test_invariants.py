@@ -14,10 +14,10 @@ from scheduler.model import (
     GangId,
     JobId,
     NodeId,
-    Placement,
+    Outranked,
+    Place,
     Plan,
-    Preemption,
-    Reason,
+    Preempt,
     Seat,
     Snapshot,
 )
@@ -38,7 +38,7 @@ def test_a_gang_that_is_not_decided() -> None:
 
 
 def test_a_gang_that_is_placed_and_deferred() -> None:
-    plan = replace(_plan(_seat()), deferrals={GangId("gang-job-1"): Reason(Code.BUSY)})
+    plan = replace(_plan(_seat()), deferrals={GangId("gang-job-1"): Code.BUSY})
     assert "every gang is decided once" in _broken(plan)
 
 
@@ -111,17 +111,17 @@ def test_a_queue_that_is_over_its_limit_but_takes_no_more() -> None:
 def test_a_victim_that_is_no_lower() -> None:
     pool = POOL.running("peer", 1, "nvidia-h200", priority=50)
     plan = Plan(
-        preemptions=(Preemption(GangId("gang-peer"), GangId("gang-job-1"), ""),),
-        deferrals={GangId("gang-job-1"): Reason(Code.PREEMPTING)},
+        (Preempt(GangId("gang-peer"), GangId("gang-job-1"), Outranked("job-1", 50, 50)),),
+        {GangId("gang-job-1"): Code.PREEMPTING},
     )
-    assert _broken(plan, pool=pool) == ["only lower priorities make room"]
+    assert _broken(plan, pool=pool) == ["only lower priorities of the own project make room"]
 
 
 def test_a_lower_priority_that_starts_in_a_higher_ones_place() -> None:
     pool = a_pool().node("a", "nvidia-h200", 1)
     jobs = (a_job("high").asking().priority(90), a_job().asking())
     snapshot = replace(pool.snapshot, queued=tuple(job.gang for job in jobs))
-    plan = replace(_plan(_seat()), deferrals={GangId("gang-high"): Reason(Code.BUSY)})
+    plan = replace(_plan(_seat()), deferrals={GangId("gang-high"): Code.BUSY})
     assert _names(snapshot, plan) == ["no lower priority passes a gang that fits"]
 
 
@@ -130,7 +130,7 @@ def _seat(chip: str = FIRST) -> Seat:
 
 
 def _plan(*seats: Seat) -> Plan:
-    return Plan((Placement(GangId("gang-job-1"), JobId("job-job-1"), seats),))
+    return Plan((Place(GangId("gang-job-1"), JobId("job-job-1"), seats),))
 
 
 def _broken(plan: Plan, job: JobBuilder | None = None, pool: PoolBuilder = POOL) -> list[str]:

@@ -8,13 +8,13 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.model import Snapshot
-from scheduler.place.gang import State, seat_gang
-from scheduler.policies.priority_age import POLICY
-from scheduler.preempt import Runners, release, rescue
+from scheduler.model import JobType, RunningGang, Snapshot
+from scheduler.place.gang import Supply, seat_gang
+from scheduler.policies.priority_age import PRIORITY_AGE
+from scheduler.preempt import Runners, rescue
 from scheduler.quota import used_later
-from scheduler.snapshot.overlays import Index, free_later, free_now
-from tests.builders import JobBuilder, PoolBuilder, a_job, a_pool, plan_for
+from scheduler.snapshot.columns import columns_of
+from tests.builders import NOON, JobBuilder, PoolBuilder, a_job, a_pool, plan_for
 
 
 def test_the_victim_with_least_lost_work_goes() -> None:
@@ -40,6 +40,24 @@ def test_victims_for_a_member_are_taken_from_one_node() -> None:
     assert plan_for(pool, a_job().asking(2).priority(90)).victims() == ["b-20-1", "b-20-3"]
 
 
+def test_jobs_of_other_projects_stay() -> None:
+    pool = a_pool().node("a", "nvidia-h200", 1)
+    pool = pool.running("theirs", 1, "nvidia-h200", priority=1, project="theirs")
+    made = plan_for(pool, a_job("high").asking().priority(90))
+    assert made.victims() == []
+    assert made.code("high") == "busy"
+
+
+def test_batch_never_stops_serving_but_serving_stops_either() -> None:
+    pool = a_pool().node("a", "nvidia-h200", 1)
+    served = pool.running("chat", 1, "nvidia-h200", priority=1, type=JobType.SERVE)
+    assert plan_for(served, a_job().asking().priority(90)).victims() == []
+    assert plan_for(served, a_job().training(1).priority(90)).victims() == []
+    assert plan_for(served, a_job().serving().priority(90)).victims() == ["chat"]
+    batch = pool.running("batch", 1, "nvidia-h200", priority=1)
+    assert plan_for(batch, a_job().serving().priority(90)).victims() == ["batch"]
+
+
 def test_gangs_that_may_not_be_preempted_stay() -> None:
     pool = a_pool().node("a", "nvidia-h200", 1)
     pool = pool.running("fixed", 1, "nvidia-h200", priority=1, preemptible=False)
@@ -57,7 +75,7 @@ def test_a_job_of_the_same_queue_makes_room_under_its_limit() -> None:
     pool = pool.running("low", 1, "nvidia-h200", priority=10, queue="research")
     made = plan_for(pool, a_job("high").asking().priority(90).in_queue("research"))
     assert made.victims() == ["low"]
-    assert made.reason("high").code == "preempting"
+    assert made.code("high") == "preempting"
 
 
 @given(
@@ -103,12 +121,14 @@ def test_among_many_candidates_no_victim_could_be_spared(
                 f"{node}{number}", 1, "nvidia-h200", node=node, priority=10, lost_work_s=lost_work_s
             )
     gang, later = a_job().gang_of(members, chips).priority(90).gang, _later(pool.snapshot)
-    found = rescue(gang, later, Runners(pool.snapshot.running, later.pool, POLICY), frozenset())
+    found = rescue(
+        gang, later, Runners(pool.snapshot.running, later.layout, PRIORITY_AGE, NOON), frozenset()
+    )
     assert found is not None
     assert len(found.victims) == members * chips
     for spared in found.victims:
         others = [it for it in found.victims if it is not spared]
-        assert seat_gang(gang, release(later, others)) is None
+        assert seat_gang(gang, later.give(others)) is None
 
 
 def _fill_up(pool: PoolBuilder, room: dict[str, int]) -> Snapshot:
@@ -119,17 +139,16 @@ def _fill_up(pool: PoolBuilder, room: dict[str, int]) -> Snapshot:
     return pool.snapshot
 
 
-def _later(snapshot: Snapshot) -> State:
-    index = Index(snapshot)
-    return State(free_later(index, free_now(index)), used_later(snapshot))
+def _later(snapshot: Snapshot) -> Supply:
+    return Supply(columns_of(snapshot).later, used_later(snapshot), snapshot.speeds)
 
 
 def _chosen_cost(snapshot: Snapshot, job: JobBuilder) -> float | None:
     later = _later(snapshot)
-    found = rescue(job.gang, later, Runners(snapshot.running, later.pool, POLICY), frozenset())
-    return (
-        None if found is None else sum(_cost(it.lost_work_s, len(it.chips)) for it in found.victims)
+    found = rescue(
+        job.gang, later, Runners(snapshot.running, later.layout, PRIORITY_AGE, NOON), frozenset()
     )
+    return None if found is None else sum(_cost(it) for it in found.victims)
 
 
 def _least_cost(snapshot: Snapshot, job: JobBuilder) -> float | None:
@@ -137,13 +156,15 @@ def _least_cost(snapshot: Snapshot, job: JobBuilder) -> float | None:
     later = _later(snapshot)
     able = [it for it in snapshot.running if it.priority < job.gang.priority]
     costs = [
-        sum(_cost(it.lost_work_s, len(it.chips)) for it in some)
+        sum(_cost(it) for it in some)
         for size in range(1, len(able) + 1)
         for some in combinations(able, size)
-        if seat_gang(replace(job.gang), release(later, some)) is not None
+        if seat_gang(replace(job.gang), later.give(some)) is not None
     ]
     return min(costs, default=None)
 
 
-def _cost(lost_work_s: float, chips: int) -> float:
-    return chips * (lost_work_s + POLICY.restart_cost_s)
+def _cost(gang: RunningGang) -> float:
+    assert gang.saved_at is not None
+    lost_work_s = (NOON - gang.saved_at).total_seconds()
+    return len(gang.chips) * (lost_work_s + PRIORITY_AGE.restart_cost_s)

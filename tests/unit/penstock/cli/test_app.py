@@ -1,45 +1,51 @@
-"""The command tree: the quick one says the same as the full one, and the guide is current."""
+"""The command tree: its table says what the commands say, and the guide is current."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import click
 import pytest
-import typer.main
+from click.shell_completion import BashComplete
 
-from penstock.cli.app import BRANCHES, build
-from penstock.cli.completing import candidates
+from penstock.cli.app import root
 from penstock.cli.config import Settings
-from penstock.cli.help import FILE, help_for
-from penstock.cli.reference import help_file, helps, reference
+from penstock.cli.reference import reference
 from penstock.cli.session import Session
 from penstock.cli.terminal.console import Console
 
 ROOT = Path(__file__).parents[4]
 
 
-def tree(wanted: str | None = None) -> Any:
-    return typer.main.get_command(build(wanted))
-
-
 def completed(*words: str) -> list[str]:
     nowhere = Settings(home=Path("/nonexistent"), server="nowhere")
-    return candidates(Session(nowhere, Console(color=False)), tree(), list(words))
+    session = Session(nowhere, Console(color=False))
+    asked = BashComplete(root(), {"obj": session}, "penstock", "_PENSTOCK_COMPLETE")
+    found = asked.get_completions(list(words[:-1]), words[-1])
+    return [item.value for item in found if item.type == "plain"]
 
 
-def test_a_branch_that_is_not_built_has_the_help_that_it_has_when_built() -> None:
-    full, quick = tree().commands, tree("nothing").commands
-    assert {name: one.get_short_help_str(200) for name, one in full.items() if not one.hidden} == {
-        name: one.get_short_help_str(200) for name, one in quick.items()
-    }
+def walk(group: click.Command, path: str = "penstock") -> Iterator[tuple[str, str, click.Command]]:
+    """Path, line of help in the table, command."""
+    if isinstance(group, click.Group):
+        context = click.Context(group)
+        formatter = click.HelpFormatter(width=1000)
+        group.format_commands(context, formatter)
+        lines = [line.split(maxsplit=1) for line in formatter.getvalue().splitlines()[1:]]
+        for name, about in lines:
+            inner = group.get_command(context, name)
+            assert inner is not None, name
+            yield f"{path} {name}", about, inner
+            yield from walk(inner, f"{path} {name}")
 
 
-@pytest.mark.parametrize("branch", [branch.name for branch in BRANCHES])
-def test_a_branch_built_alone_has_all_its_commands(branch: str) -> None:
-    full, alone = tree().commands[branch], tree(branch).commands[branch]
-    assert sorted(getattr(alone, "commands", {})) == sorted(getattr(full, "commands", {}))
-    assert [param.name for param in alone.params] == [param.name for param in full.params]
+def test_the_table_says_of_each_command_what_it_says_itself() -> None:
+    found = list(walk(root()))
+    assert len(found) > 40
+    for path, about, command in found:
+        assert about == command.get_short_help_str(200), path
 
 
 def test_the_guide_is_made_of_the_commands_own_help() -> None:
@@ -47,50 +53,12 @@ def test_the_guide_is_made_of_the_commands_own_help() -> None:
     assert guide == reference(), "python -m penstock.cli.reference > docs/guides/cli.md"
 
 
-def test_the_help_that_is_printed_from_a_file_is_the_commands_own() -> None:
-    how = "python -m penstock.cli.reference --help-file > penstock/cli/help.txt"
-    assert Path(FILE).read_text(encoding="utf-8") == help_file(), how
-
-
-@pytest.mark.parametrize(
-    "words,path",
-    [
-        (["--help"], "penstock"),
-        (["-h"], "penstock"),
-        (["job", "--help"], "penstock job"),
-        (["job", "submit", "-h", "x"], "penstock job submit"),
-        (["--home", "job", "job", "get", "some-name", "--no-color", "--help"], "penstock job get"),
-        (["--server=x", "job", "list", "--limit", "3", "--help"], "penstock job list"),
-        (["job", "submit", "--help", "--", "ls", "--help"], "penstock job submit"),
-    ],
-)
-def test_help_is_found_wherever_it_is_asked_for(words: list[str], path: str) -> None:
-    text = help_for(words)
-    assert text == helps()[path]
-
-
-@pytest.mark.parametrize(
-    "words", [[], ["job"], ["job", "nonsense", "--help"], ["job", "submit", "--", "ls", "--help"]]
-)
-def test_other_words_are_left_to_the_commands(words: list[str]) -> None:
-    assert help_for(words) is None
-
-
-def test_every_command_says_what_it_does() -> None:
-    def walk(command: Any) -> None:
-        assert command.get_short_help_str(200), command.name
-        for inner in getattr(command, "commands", {}).values():
-            walk(inner)
-
-    walk(tree())
-
-
 @pytest.mark.parametrize(
     "words,found",
     [
         (["j"], ["job"]),
         (["job", "ca"], ["cancel"]),
-        (["--home", "/tmp", "queue", ""], ["get", "list", "set"]),
+        (["--home", "/tmp", "queue", ""], ["list", "get", "set"]),
         (["job", "submit", "--max"], ["--max-duration"]),
         (["job", "submit", "--name", ""], []),
         (["job", "submit", "--", ""], []),
@@ -103,5 +71,12 @@ def test_completion_knows_commands_and_options(words: list[str], found: list[str
     assert completed(*words) == found
 
 
-def test_hidden_commands_are_not_completed() -> None:
-    assert "complete-words" not in completed("")
+def test_completion_imports_the_command_that_is_typed_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands = "penstock.cli.commands."
+    for name in [one for one in sys.modules if one.startswith(commands)]:
+        monkeypatch.delitem(sys.modules, name)
+    assert "cordon" in completed("node", "")
+    assert completed("queue", "set", "--he") == ["--help"]
+    assert {name for name in sys.modules if name.startswith(commands)} == {f"{commands}queue"}

@@ -10,8 +10,8 @@ from penstock.client.errors import api_error
 from penstock.client.requests import Failure, Request, RetryPolicy, retry_after_s
 
 POLICY = RetryPolicy(attempts=4, first_delay_s=0.1, longest_delay_s=0.3)
-READ = Request("GET", "/")
-MAKE = Request("POST", "/tokens", repeatable=False)
+READ: Request[None] = Request("GET", "/")
+MAKE: Request[None] = Request("POST", "/tokens", repeatable=False)
 LOST = Failure(sent=True)
 
 

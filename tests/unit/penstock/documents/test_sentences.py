@@ -119,7 +119,9 @@ def test_every_pattern_of_our_types_is_worded() -> None:
 
 
 def test_a_kind_that_nobody_thought_of_gets_no_words_of_the_library() -> None:
-    told = sentence({"type": "url_scheme", "msg": "URL scheme should be 'https'", "ctx": {}})
+    told = sentence(
+        {"type": "url_scheme", "msg": "URL scheme should be 'https'", "loc": (), "input": "http://"}
+    )
     assert told == UNKNOWN_KIND
 
 

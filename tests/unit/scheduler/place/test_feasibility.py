@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from scheduler.model import Closed, Code, MemberRequest, NodeId
-from scheduler.place.feasibility import binding, can_hold, obstacle, survey
-from scheduler.snapshot.overlays import Index
-from tests.builders import GIB, VENDORS, a_chip, a_job, a_pool
+from scheduler.model import Closed, Code, Gang, MemberRequest, NodeId
+from scheduler.place.feasibility import Survey, can_hold
+from scheduler.snapshot.columns import columns_of
+from tests.builders import GIB, VENDORS, PoolBuilder, a_chip, a_job, a_pool
 
 CHIP = a_chip(NodeId("node-a"), "nvidia-h200", 0)
 
@@ -36,35 +36,44 @@ def test_what_a_chip_can_hold(request_: MemberRequest, fits: bool) -> None:
 
 
 def test_the_first_constraint_of_the_pipeline_removes_a_chip() -> None:
-    node = a_pool().node("a", closed=Closed.CORDONED).snapshot.nodes[0]
-    ill = replace(CHIP, healthy=False)
-    demanding = MemberRequest(1, memory_bytes=900 * GIB, dtype="fp8")
-    assert obstacle(ill, node, replace(demanding, wish=("ascend",)), VENDORS) is Code.VENDOR
-    assert obstacle(ill, node, replace(demanding, wish=("x",)), VENDORS) is Code.TYPE
-    assert obstacle(ill, node, demanding, VENDORS) is Code.MEMORY
-    assert obstacle(ill, node, MemberRequest(1, dtype="fp8"), VENDORS) is Code.DTYPE
-    assert obstacle(ill, node, MemberRequest(1), VENDORS) is Code.HEALTH
-    assert obstacle(CHIP, node, MemberRequest(1), VENDORS) is Code.CORDONED
-    assert obstacle(CHIP, replace(node, closed=None), MemberRequest(1), VENDORS) is None
+    pool = a_pool().node("a", "nvidia-h200", 1, healthy=False, closed=Closed.CORDONED)
+    wants: dict[str, Any] = {"memory_bytes": 900 * GIB, "dtype": "fp8"}
+    assert _only(pool, a_job().asking(1, "ascend", **wants).gang) is Code.VENDOR
+    assert _only(pool, a_job().asking(1, "x", **wants).gang) is Code.TYPE
+    assert _only(pool, a_job().asking(1, **wants).gang) is Code.MEMORY
+    assert _only(pool, a_job().asking(1, dtype="fp8").gang) is Code.DTYPE
+    assert _only(pool, a_job().asking().gang) is Code.HEALTH
+    closed = a_pool().node("a", "nvidia-h200", 1, closed=Closed.CORDONED)
+    assert _only(closed, a_job().asking().gang) is Code.CORDONED
+    assert _only(a_pool().node("a", "nvidia-h200", 1), a_job().asking().gang) is None
 
 
 def test_every_chip_is_counted_once() -> None:
     pool = a_pool().node("a", "nvidia-h200", 2).chips("nvidia-h200", 1, healthy=False)
     pool = pool.node("b", "nvidia-h200", 3, closed=Closed.LOST).node("c", "ascend-910b", 4)
-    found = survey(MemberRequest(1, wish=("nvidia",)), Index(pool.snapshot))
+    found = _survey(pool, a_job().asking(1, "nvidia").gang)
     assert found.removed() == {
         Code.VENDOR: {"ascend-910b": 4},
         Code.HEALTH: {"nvidia-h200": 1},
         Code.LOST: {"nvidia-h200": 3},
     }
-    assert sum(found.groups[None].values()) == 2
+    assert found.left() == {"nvidia-h200": 2}
 
 
 def test_the_constraint_that_binds_is_the_first_without_which_it_would_fit() -> None:
     pool = a_pool().node("a", "nvidia-h200", 2).node("b", "nvidia-h200", 3, closed=Closed.LOST)
     pool = pool.node("c", "nvidia-h200", 1, closed=Closed.CORDONED)
-    found = survey(MemberRequest(1), Index(pool.snapshot))
-    assert binding(a_job().training(2).gang, found) is None
-    assert binding(a_job().training(3).gang, found) is Code.CORDONED
-    assert binding(a_job().training(4).gang, found) is Code.LOST
-    assert binding(a_job().training(7).gang, found) is Code.TOO_MANY_CHIPS
+    found = _survey(pool, a_job().asking().gang)
+    assert found.binding(a_job().training(2).gang) is None
+    assert found.binding(a_job().training(3).gang) is Code.CORDONED
+    assert found.binding(a_job().training(4).gang) is Code.LOST
+    assert found.binding(a_job().training(7).gang) is Code.TOO_MANY_CHIPS
+
+
+def _survey(pool: PoolBuilder, gang: Gang) -> Survey:
+    return Survey(gang, columns_of(pool.snapshot).layout, VENDORS)
+
+
+def _only(pool: PoolBuilder, gang: Gang) -> Code | None:
+    """The constraint that removes the only chip of the pool."""
+    return next(iter(_survey(pool, gang).removed()), None)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tests.builders import GIB, a_job, a_pool, plan_for
+from dataclasses import replace
+
+import pytest
+
+from scheduler.model import Closed
+from tests.builders import GIB, JobBuilder, PoolBuilder, a_job, a_pool, plan_for
 
 
 def test_a_gang_is_placed_whole_or_not_at_all() -> None:
@@ -57,13 +62,48 @@ def test_the_order_of_the_wish_goes_before_speed() -> None:
     assert plan.types("second") == {"ascend-910b": 1}
 
 
-def test_real_chips_go_before_emulated_ones_and_devices_before_processors() -> None:
+def test_real_chips_go_before_emulated_ones() -> None:
     pool = a_pool().laptop().node("b", "nvidia-h200", 1)
     jobs = [a_job(name).asking(1, milli=500).age(age) for age, name in ((3, "a"), (2, "b"))]
     plan = plan_for(pool, *jobs)
     assert plan.types("a") == plan.types("b") == {"nvidia-h200": 1}
-    plan = plan_for(a_pool().laptop(), a_job("c").asking(1))
-    assert plan.types("c") == {"cpu-x86": 1}
+
+
+def test_any_waits_for_an_accelerator_rather_than_take_a_host_processor() -> None:
+    jobs = [a_job(name).asking(1).age(age) for age, name in enumerate("edcba")]
+    plan = plan_for(a_pool().laptop(), *jobs)
+    assert plan.placed() == ["a", "b", "c", "d"]
+    assert "cpu-x86" not in {kind for job in "abcd" for kind in plan.types(job)}
+    assert plan.code("e") == "busy"
+    assert plan.explain("e").unblock[0] == "ask for cpu-x86, which `any` leaves out"
+    named = plan_for(a_pool().laptop(), a_job("named").asking(1, ("cpu", "any")))
+    assert named.types("named") == {"cpu-x86": 1}
+
+
+@pytest.mark.parametrize(
+    "job,pool",
+    [
+        (a_job().asking(1), a_pool().node("a", "cpu-x86", 1, cores_milli=8000)),
+        (a_job().asking(1, memory_bytes=9 * GIB), a_pool().laptop()),
+        (a_job().training(1), a_pool().laptop().node("b", "nvidia-h200", 1, trainable=False)),
+        (a_job().asking(1), a_pool().laptop().node("b", "nvidia-h200", 1, closed=Closed.RETIRED)),
+    ],
+    ids=["no accelerator", "too little memory", "not for the trainer", "retired"],
+)
+def test_any_takes_a_host_processor_where_no_accelerator_would_do(
+    job: JobBuilder, pool: PoolBuilder
+) -> None:
+    only_processors = [it for it in pool.snapshot.nodes[0].chips if not it.emulated]
+    first = replace(pool.snapshot.nodes[0], chips=tuple(only_processors))
+    few = PoolBuilder(replace(pool.snapshot, nodes=(first, *pool.snapshot.nodes[1:])))
+    whole = pool if job.gang.request.memory_bytes else few
+    assert "cpu-x86" in plan_for(whole, job).types("job-1")
+
+
+def test_any_waits_for_an_accelerator_on_a_node_that_is_away() -> None:
+    pool = a_pool().node("a", "cpu-x86", 1, cores_milli=8000)
+    pool = pool.node("b", "nvidia-h200", 1, closed=Closed.LOST)
+    assert plan_for(pool, a_job().asking()).code("job-1") == "lost"
 
 
 def test_an_emulated_chip_is_never_given_for_the_vendor_it_stands_for() -> None:
@@ -144,4 +184,4 @@ def test_host_cores_that_are_asked_for_are_given() -> None:
     first = a_job("first").asking(1, cores_milli=6000).age(1)
     plan = plan_for(pool, first, a_job("second").asking(1, cores_milli=6000))
     assert plan.placed() == ["first"]
-    assert plan.reason("second").code == "host_cores"
+    assert plan.code("second") == "host_cores"

@@ -5,7 +5,7 @@ CPU chips and emulated chips thereby draw on the same counters as everything els
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from scheduler.model import (
@@ -34,17 +34,21 @@ def member_share(
     return HostShare(cores_milli, memory_bytes)
 
 
-def chip_share(node: Node, chip: Chip) -> HostShare:
-    """What a whole chip takes of its host.
+def chip_shares(node: Node, chips: Iterable[Chip]) -> tuple[HostShare, ...]:
+    """What each whole chip of the node takes of its host.
 
     Cores: as the chip declares, else an even part of the node. Memory: an emulated chip's memory
     is host memory; every other chip takes memory in proportion to its cores.
     """
     undeclared = sum(1 for it in node.chips if not it.cores_milli)
-    cores_milli = chip.cores_milli or node.cores_milli // undeclared
-    if chip.emulated and chip.memory_bytes is not None:
-        return HostShare(cores_milli, chip.memory_bytes)
-    return HostShare(cores_milli, node.memory_bytes * cores_milli // max(1, node.cores_milli))
+    shares = []
+    for chip in chips:
+        cores_milli = chip.cores_milli or node.cores_milli // undeclared
+        memory_bytes = node.memory_bytes * cores_milli // max(1, node.cores_milli)
+        if chip.emulated and chip.memory_bytes is not None:
+            memory_bytes = chip.memory_bytes
+        shares.append(HostShare(cores_milli, memory_bytes))
+    return tuple(shares)
 
 
 def _part(share: HostShare, milli: int) -> HostShare:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from scheduler.model import HostShare, MemberRequest
-from scheduler.place.host import chip_share, member_share
+from scheduler.snapshot.host import chip_shares, member_share
 from tests.builders import GIB, a_pool
 
 NODE = a_pool().node("a", "nvidia-h200", 4, cores=96, memory=512 * GIB).snapshot.nodes[0]
@@ -13,19 +13,20 @@ WHOLE = HostShare(24_000, 128 * GIB)
 
 
 def test_a_device_takes_an_even_part_of_its_node() -> None:
-    assert chip_share(NODE, NODE.chips[0]) == WHOLE
+    assert chip_shares(NODE, NODE.chips) == (WHOLE,) * 4
 
 
 def test_a_processor_takes_the_cores_that_it_is_and_their_memory() -> None:
     cpu = replace(NODE.chips[0], cores_milli=48_000)
     node = replace(NODE, chips=(cpu, *NODE.chips[1:]))
-    assert chip_share(node, cpu) == HostShare(48_000, 256 * GIB)
-    assert chip_share(node, NODE.chips[1]) == HostShare(32_000, 512 * GIB // 3)
+    first, second, *_ = chip_shares(node, node.chips)
+    assert first == HostShare(48_000, 256 * GIB)
+    assert second == HostShare(32_000, 512 * GIB // 3)
 
 
 def test_an_emulated_chip_takes_its_own_memory_from_the_host() -> None:
     chip = replace(NODE.chips[0], emulated=True, cores_milli=500, memory_bytes=2 * GIB)
-    assert chip_share(NODE, chip) == HostShare(500, 2 * GIB)
+    assert chip_shares(NODE, [chip]) == (HostShare(500, 2 * GIB),)
 
 
 def test_a_member_takes_the_share_of_all_its_chips() -> None:

@@ -1,0 +1,24 @@
+"""The types of answers by name; imported only by clients that are typed."""
+
+from penstock.api.chips import Chip, ChipType
+from penstock.api.endpoints import Endpoint
+from penstock.api.health import Alive, Readiness
+from penstock.api.jobs import Checkpoint, Event, Job, LogLine, Replica
+from penstock.api.nodes import JoinToken, Node
+from penstock.api.plans import Cycle, Explanation, PlanAnswer
+from penstock.api.queues import Queue
+from penstock.api.specs import JobSpec
+from penstock.api.tokens import (
+    Identity,
+    JoinTokenRequest,
+    NewToken,
+    Project,
+    Token,
+    TokenRequest,
+)
+
+__all__ = [
+    "Alive", "Checkpoint", "Chip", "ChipType", "Cycle", "Endpoint", "Event", "Explanation",
+    "Identity", "Job", "JobSpec", "JoinToken", "JoinTokenRequest", "LogLine", "NewToken", "Node",
+    "PlanAnswer", "Project", "Queue", "Readiness", "Replica", "Token", "TokenRequest",
+]  # fmt: skip
