@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from control_plane.clock import Clock
-from control_plane.domain.leader_watch import LeaderWatch
 from control_plane.errors import Denied
 from control_plane.launchers.base import Launcher
+from control_plane.store.leader_watch import LeaderWatch
 from control_plane.store.snapshot.snapshot_reader import PoolReader, PoolReading
 from control_plane.store.storage_probe import StorageProbe
 from control_plane.store.unit_of_work import Store, Transaction

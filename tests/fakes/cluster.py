@@ -15,7 +15,6 @@ from unittest.mock import patch
 from sqlalchemy import select
 
 from control_plane.clock import ManualClock
-from control_plane.domain.leader_watch import LeaderWatch
 from control_plane.hints.hub import Hub
 from control_plane.services.accounts.projects import create_join_token
 from control_plane.services.deps import Caller, Deps
@@ -30,6 +29,7 @@ from control_plane.services.scheduling import cycle as cycle_module
 from control_plane.services.scheduling.cycle import run_cycle
 from control_plane.services.scheduling.lead import Candidate, try_to_lead
 from control_plane.services.scheduling.reconcile import reconcile
+from control_plane.store.leader_watch import LeaderWatch
 from control_plane.store.models import Endpoint, Gang, Job, Lease, Node, Replica
 from penstock.api.assignments import EnrolRequest, Inventory
 from penstock.api.chips import ChipReport

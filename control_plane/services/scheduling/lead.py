@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from control_plane.domain.leader_watch import LeaderWatch, Seen
 from control_plane.errors import Conflict
 from control_plane.services.deps import Deps
 from control_plane.store.database.engine import Lane
+from control_plane.store.leader_watch import LeaderWatch, Seen
 from control_plane.store.models import Leader
 from control_plane.store.unit_of_work import Transaction
 

@@ -14,12 +14,12 @@ from subprocess import PIPE
 import pytest
 
 from control_plane.clock import ManualClock
-from control_plane.domain.leader_watch import LeaderWatch
 from control_plane.errors import Conflict
 from control_plane.services.agents.heartbeat import record_heartbeat
 from control_plane.services.scheduling.cycle import run_cycle
 from control_plane.services.scheduling.lead import Candidate, check_leads, resign, try_to_lead
 from control_plane.store.database import sole_writer
+from control_plane.store.leader_watch import LeaderWatch
 from control_plane.store.models import Cycle
 from penstock.api.assignments import HeartbeatRequest
 from penstock.api.states import ExitReason, JobState, NodeIntent
