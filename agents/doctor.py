@@ -37,6 +37,7 @@ from penstock.api.states import ChipHealth
 from penstock.api.vendors import Vendor
 from penstock.documents.sentences import sentence
 from penstock.last_resort import SafeStream
+from penstock.words import thousandths
 
 OPEN_TIMEOUT_S: Final = 10.0
 MARKS: Final = {"ok": "ok  ", "info": "note", "warning": "WARN", "error": "FAIL"}
@@ -205,7 +206,7 @@ def overcommitted(reports: Sequence[ChipReport], capacity: Capacity) -> list[Fin
     memory = sum(it.memory_bytes or 0 for it in emulated)
     over = []
     if cores_milli > capacity.cores_milli:
-        over.append(f"{cores_milli / 1000:g} cores of {capacity.cores_milli / 1000:g}")
+        over.append(f"{thousandths(cores_milli)} cores of {thousandths(capacity.cores_milli)}")
     if capacity.memory_bytes is not None and memory > capacity.memory_bytes:
         over.append(f"{memory / 2**30:.1f} GiB of {capacity.memory_bytes / 2**30:.1f} GiB")
     what = f"the emulated chips declare {' and '.join(over)}"

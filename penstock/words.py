@@ -46,8 +46,8 @@ def size(num_bytes: float | None) -> str:
     return f"{value:.4g}TiB"
 
 
-def cores(milli: int | None) -> str:
-    """Thousandths of a core as cores."""
+def thousandths(milli: int | None) -> str:
+    """Thousandths of a chip or a core as what they are parts of: `0.5`."""
     return "-" if milli is None else f"{milli / 1000:g}"
 
 

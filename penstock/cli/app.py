@@ -40,11 +40,11 @@ TREE: Final = {
     "down": Entry("Stop the cloud on this machine.", "down:down"),
     "status": Entry("Show processes, address, nodes, chips and jobs by state.", "status:status"),
     "doctor": Entry("Say what was found, what is missing, what to do.", "doctor:doctor"),
-    "login": Entry("Save a server and a token for later commands.", "login:login"),
-    "logout": Entry("Forget a saved login.", "logout:logout"),
+    "login": Entry("Save a server and a token for later commands.", "logins:login"),
+    "logout": Entry("Forget a saved login.", "logins:logout"),
     "context": Entry("Saved logins.", commands={
-        "list": Entry("List saved logins; the current one has a star.", "contexts:list_contexts"),
-        "use": Entry("Make a saved login the current one.", "contexts:use_context"),
+        "list": Entry("List saved logins; the current one has a star.", "logins:list_contexts"),
+        "use": Entry("Make a saved login the current one.", "logins:use_context"),
     }),
     "job": Entry("Submit jobs, follow them, end them.", commands={
         "submit": Entry(

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from itertools import islice
+from typing import Final
 
 import click
 
+from penstock.cli.config import resolve
 from penstock.cli.failures import CliError
-from penstock.cli.session import Session
+from penstock.cli.session import Session, open_api
+from penstock.client.errors import ClientError
+from penstock.client.requests import Document
 
+MAX_NAMES: Final = 200
+COMPLETION_TIMEOUT_S: Final = 1.0
 Suggest = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
@@ -29,10 +36,8 @@ def names(noun: str, *fields: str) -> Suggest:
     """
 
     def suggest(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-        from penstock.cli.suggestions import documents  # opens a connection
-
         session = ctx.find_object(Session)
-        found = documents(session, noun) if session is not None else []
+        found = _documents(session, noun) if session is not None else []
         by_id = noun == "tokens" or incomplete.startswith(noun[:-1] + "_")
         wanted = fields or ("id" if by_id else "name",)
         words = {str(one.get(field) or one["id"]) for one in found for field in wanted}
@@ -81,3 +86,21 @@ def check_word(option: str, word: str, allowed: Sequence[str]) -> None:
     if word not in allowed:
         message = f"{option} must be one of {', '.join(allowed)}, not `{word}`"
         raise CliError("bad_option", message)
+
+
+def _documents(session: Session, noun: str) -> list[Document]:
+    """At most so many objects of the noun; none where the server does not answer at once."""
+    try:
+        with open_api(resolve(session.settings), timeout_s=COMPLETION_TIMEOUT_S) as api:
+            lists: Mapping[str, Callable[[], Iterator[Document]]] = {
+                "jobs": api.jobs.list,
+                "nodes": api.nodes.list,
+                "chips": api.chips.list,
+                "chip types": api.chips.types,
+                "queues": api.queues.list,
+                "endpoints": api.endpoints.list,
+                "tokens": api.tokens.list,
+            }
+            return list(islice(lists[noun](), MAX_NAMES))
+    except (ClientError, CliError):
+        return []

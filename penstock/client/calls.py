@@ -57,6 +57,9 @@ class Noun(Generic[ModeT]):
         self.typed = typed
 
 
+AnyNoun = Noun[Any]
+
+
 class Call(Generic[P, T]):
     """Base of what makes a method out of the description of a call."""
 
@@ -74,20 +77,20 @@ class Call(Generic[P, T]):
         hints = get_type_hints(self.describe, localns=vars(models))
         return TypeAdapter(get_args(hints["return"])[0])
 
-    def bind(self, noun: Noun[Any]) -> Callable[..., Any]:
+    def bind(self, noun: AnyNoun) -> Callable[P, object]:
         """The method of this noun."""
 
         @functools.wraps(self.describe)
-        def method(*args: P.args, **kwargs: P.kwargs) -> Any:
+        def method(*args: P.args, **kwargs: P.kwargs) -> object:
             return self.ask(noun, self.describe(noun, *args, **kwargs))
 
         return method
 
-    def ask(self, noun: Noun[Any], request: Request[T]) -> Any:
+    def ask(self, noun: AnyNoun, request: Request[T]) -> object:
         """Carries the call out."""
         raise NotImplementedError
 
-    def from_json(self, noun: Noun[Any]) -> Callable[[bytes | str], Any]:
+    def from_json(self, noun: AnyNoun) -> Callable[[bytes | str], object]:
         read = self.answer.validate_json if noun.typed else json.loads
         return lambda content: read(content) if content else None
 
@@ -103,17 +106,17 @@ class one(Call[P, T]):
     ) -> Callable[P, Coroutine[Any, Any, T]]: ...
     @overload
     def __get__(self, noun: Noun[Plain], owner: object = None) -> Callable[P, Document]: ...
-    def __get__(self, noun: Noun[Any], owner: object = None) -> Callable[P, Any]:
+    def __get__(self, noun: AnyNoun, owner: object = None) -> Callable[P, object]:
         return self.bind(noun)
 
-    def ask(self, noun: Noun[Any], request: Request[T]) -> Any:
+    def ask(self, noun: AnyNoun, request: Request[T]) -> object:
         return noun.http.one(request, self.from_json(noun))
 
 
 class ended(one[P, T]):
     """Answered by one object, once it has ended."""
 
-    def ask(self, noun: Noun[Any], request: Request[T]) -> Any:
+    def ask(self, noun: AnyNoun, request: Request[T]) -> object:
         return noun.http.when_ended(request, self.from_json(noun))
 
 
@@ -130,10 +133,10 @@ class many(Call[P, T]):
     def __get__(
         self, noun: Noun[Plain], owner: object = None
     ) -> Callable[P, Iterator[Document]]: ...
-    def __get__(self, noun: Noun[Any], owner: object = None) -> Callable[P, Any]:
+    def __get__(self, noun: AnyNoun, owner: object = None) -> Callable[P, object]:
         return self.bind(noun)
 
-    def ask(self, noun: Noun[Any], request: Request[T]) -> Any:
+    def ask(self, noun: AnyNoun, request: Request[T]) -> object:
         if noun.typed:
             return noun.http.many(request, self.answer.validate_python)
         return noun.http.items(request)
@@ -142,7 +145,7 @@ class many(Call[P, T]):
 class stream(many[P, T]):
     """Answered by events, until there are no more."""
 
-    def ask(self, noun: Noun[Any], request: Request[T]) -> Any:
+    def ask(self, noun: AnyNoun, request: Request[T]) -> object:
         return noun.http.events(request, self.from_json(noun))
 
 
@@ -157,10 +160,10 @@ class blocks(Call[P, bytes]):
     def __get__(
         self, noun: Noun[Awaited], owner: object = None
     ) -> Callable[P, AsyncIterator[bytes]]: ...
-    def __get__(self, noun: Noun[Any], owner: object = None) -> Callable[P, Any]:
+    def __get__(self, noun: AnyNoun, owner: object = None) -> Callable[P, object]:
         return self.bind(noun)
 
-    def ask(self, noun: Noun[Any], request: Request[bytes]) -> Any:
+    def ask(self, noun: AnyNoun, request: Request[bytes]) -> object:
         return noun.http.blocks(request)
 
 
@@ -173,8 +176,8 @@ class text(Call[P, str]):
     def __get__(
         self, noun: Noun[Awaited], owner: object = None
     ) -> Callable[P, Coroutine[Any, Any, str]]: ...
-    def __get__(self, noun: Noun[Any], owner: object = None) -> Callable[P, Any]:
+    def __get__(self, noun: AnyNoun, owner: object = None) -> Callable[P, object]:
         return self.bind(noun)
 
-    def ask(self, noun: Noun[Any], request: Request[str]) -> Any:
+    def ask(self, noun: AnyNoun, request: Request[str]) -> object:
         return noun.http.one(request, lambda content: content.decode("utf-8", "replace"))

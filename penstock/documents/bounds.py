@@ -7,6 +7,7 @@ JSON alike: depth, keys, duplicates, text and numbers that no field may have.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ class Duplicate:
     key: str
 
 
-def check_values(value: dict[str, Any], limits: Limits) -> None:
+def check_values(value: Mapping[str, object], limits: Limits) -> None:
     """Raises DocumentError; what is wrong with single values is told all at once."""
     faults: list[Fault] = []
     _check(value, None, 1, limits.num_keys, faults)
@@ -83,7 +84,9 @@ def _check(value: Any, trail: Trail, depth: int, num_keys: int, faults: list[Fau
             )
 
 
-def _check_keys(value: dict[str, Any], trail: Trail, num_keys: int, faults: list[Fault]) -> None:
+def _check_keys(
+    value: Mapping[str, object], trail: Trail, num_keys: int, faults: list[Fault]
+) -> None:
     if len(value) > num_keys:
         raise too_many_keys(num_keys, trail)
     for key in value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 from penstock.documents.bounds import (
     MAX_DEPTH,
@@ -22,7 +22,7 @@ _BRACKETS: Final = bytes.maketrans(b"{", b"[")
 _DROPPED: Final = bytes(set(range(256)) - set(b'"[{,'))
 
 
-def from_json(data: bytes, text: str, limits: Limits) -> Any:
+def from_json(data: bytes, text: str, limits: Limits) -> object:
     """The value in `text`, which is `data` decoded; raises DocumentError."""
     marks = _marks(data)
     if len(marks) >= limits.num_values:
@@ -55,7 +55,7 @@ def _marks(data: bytes) -> bytes:
     return b"".join(marks.split(b'"')[::2])
 
 
-def _object(pairs: list[tuple[str, Any]]) -> Any:
+def _object(pairs: list[tuple[str, object]]) -> object:
     made = dict(pairs)
     if len(made) < len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
@@ -63,7 +63,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Any:
     return made
 
 
-def _refuse_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> object:
     raise DocumentError("broken_json", f"is not JSON: {name} is no JSON number")
 
 

@@ -7,7 +7,7 @@ left to the types of `penstock.api`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from penstock.documents.bounds import Limits, check_values
 from penstock.documents.json_reader import from_json
@@ -30,7 +30,7 @@ def parse_document(data: bytes, *, syntax: str | None = None, limits: Limits = D
         raise DocumentError("empty_document", "is empty; a mapping is needed")
     places: Mapping[str, Place] = {}
     if (syntax or ("json" if text.lstrip()[0] == "{" else "yaml")) == "json":
-        found: Any = from_json(data, text, limits)
+        found: object = from_json(data, text, limits)
     else:
         from penstock.documents.yaml_reader import from_yaml  # PyYAML takes time to import
 

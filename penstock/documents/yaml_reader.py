@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import yaml
 
@@ -36,7 +36,7 @@ _WORDS: Final[Mapping[str, str]] = {
 }
 
 
-def from_yaml(text: str, limits: Limits) -> tuple[Any, Places]:
+def from_yaml(text: str, limits: Limits) -> tuple[object, Places]:
     """The value of the one document in `text`, and where everything in it stands.
 
     Raises DocumentError.
@@ -55,7 +55,7 @@ def from_yaml(text: str, limits: Limits) -> tuple[Any, Places]:
         raise too_deep() from error
 
 
-Built = tuple[Any, Spot]
+Built = tuple[object, Spot]
 
 
 class _Anchored(NamedTuple):
@@ -75,7 +75,7 @@ class _Builder:
         self._num_values = 0
         self._anchors: dict[str, _Anchored] = {}
 
-    def document(self) -> tuple[Any, Places]:
+    def document(self) -> tuple[object, Places]:
         next(self._events)  # the stream's start
         if isinstance(next(self._events), yaml.StreamEndEvent):
             return None, Places(Spot(Place(1, 1)))
@@ -144,7 +144,7 @@ class _Builder:
         )
 
     def _mapping(self, start: yaml.Event, trail: Trail, depth: int) -> Built:
-        made: dict[str, Any] = {}
+        made: dict[str, object] = {}
         spots: dict[str, Spot] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key, place = _key(event, trail), _place(event)
@@ -164,7 +164,7 @@ class _Builder:
         return made, Spot(_place(start), spots)
 
     def _sequence(self, start: yaml.Event, trail: Trail, depth: int) -> Built:
-        made: list[Any] = []
+        made: list[object] = []
         spots: dict[str, Spot] = {}
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             value, spot = self._node(event, (trail, len(made)), depth + 1)
@@ -204,14 +204,14 @@ def _key(event: yaml.Event, trail: Trail) -> str:
     )
 
 
-def _scalar(kind: str, event: yaml.ScalarEvent, trail: Trail) -> Any:
+def _scalar(kind: str, event: yaml.ScalarEvent, trail: Trail) -> object:
     text = str(event.value)
     if kind == "str":
         return text
     if len(text) > MAX_DIGITS:
         raise _out_of_range(event, trail)
     try:
-        value: Any = _READERS[kind](text)
+        value: object = _READERS[kind](text)
     except ValueError as error:
         raise DocumentError(
             "broken_yaml",
@@ -253,7 +253,7 @@ def _number(text: str) -> float:
     return float(text.replace(".inf", "inf").replace(".nan", "nan").lower())
 
 
-_READERS: Final[Mapping[str, Callable[[str], Any]]] = {
+_READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "null": lambda text: None,
     "bool": lambda text: text.lower() == "true",
     "int": _integer,

@@ -8,6 +8,7 @@ from typing import Final
 from control_plane.store.models import Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import JobType
+from penstock.words import thousandths
 
 _MOST_NAMED: Final = 4
 
@@ -36,7 +37,7 @@ def chips_of(replicas: Sequence[Replica]) -> str:
     for replica in replicas:
         for chip in replica.chips:
             held[chip["type"]] = held.get(chip["type"], 0) + chip["milli"]
-    words = [f"{milli / 1000:g} × {kind}" for kind, milli in sorted(held.items())]
+    words = [f"{thousandths(milli)} × {kind}" for kind, milli in sorted(held.items())]
     hosts = "host cores only" if len(replicas) == 1 else f"{len(replicas)} × host cores only"
     return ", ".join(words) or hosts
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from penstock.cli.failures import ExitCode
 from penstock.cli.options import Format, output_option
 from penstock.cli.output.show import data_text
+from penstock.cli.output.tables import Paint
 from penstock.cli.session import Session
 from penstock.cli.terminal.text import clean
 from penstock.client.requests import Document
@@ -40,7 +41,7 @@ def doctor(session: Session, output: Format) -> int:
     return ExitCode.FAILED if failed else ExitCode.DONE
 
 
-def render(findings: Sequence[Document], paint: Any = lambda text, color: text) -> str:
+def render(findings: Sequence[Document], paint: Paint = lambda text, color: text) -> str:
     """One line per finding, what to do below it."""
     lines = []
     for it in findings:

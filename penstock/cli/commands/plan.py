@@ -15,6 +15,7 @@ from penstock.cli.spec.file import SpecFlags, load_spec
 from penstock.cli.spec.options import TakesCommand, describing
 from penstock.cli.terminal.text import clean
 from penstock.client.requests import Document
+from penstock.words import thousandths
 
 
 @click.command(cls=TakesCommand)
@@ -43,7 +44,7 @@ def _lines(answer: Document) -> list[str]:
     lines = [clean(answer["sentence"])]
     for replica in answer.get("replicas") or []:
         chips = ", ".join(
-            f"{milli / 1000:g} {name}" for name, milli in sorted(replica["chips"].items())
+            f"{thousandths(milli)} {name}" for name, milli in sorted(replica["chips"].items())
         )
         lines.append(f"  rank {replica['rank']} on {clean(replica['node'])}: {chips or 'no chip'}")
     if answer.get("preempts"):

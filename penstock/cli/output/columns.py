@@ -95,7 +95,7 @@ NODES: Final = (
     Column(
         "CORES FREE",
         lambda node, now: (
-            f"{words.cores(node['free_cores_milli'])}/{words.cores(node['cores_milli'])}"
+            f"{words.thousandths(node['free_cores_milli'])}/{words.thousandths(node['cores_milli'])}"
         ),
     ),
     Column(
@@ -184,7 +184,7 @@ CHIP_TYPES: Final = (
     Column("STANDS FOR", _field("stands_for")),
     Column("TOTAL", _field("total")),
     Column("HEALTHY", _field("healthy")),
-    Column("FREE", lambda one, now: f"{one['free_milli'] / 1000:g}"),
+    Column("FREE", lambda one, now: words.thousandths(one["free_milli"])),
     Column("MEMORY", _size("memory_bytes")),
     Column("DTYPES", lambda one, now: ",".join(one.get("dtypes") or []), wide=True),
     Column(
