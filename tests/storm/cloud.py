@@ -48,6 +48,8 @@ QUICK: Final = {
     "PENSTOCK_SERVER_LEADER_TTL_S": "3",
 }  # fmt: skip
 RESTART_S: Final = 2.0
+JOIN_TOKEN: Final = "PENSTOCK_AGENT_JOIN_TOKEN"
+TOKEN_OVER: Final = b"the join token was not accepted"
 
 
 @dataclass(slots=True)
@@ -99,6 +101,10 @@ class Process:
                 if os.getpgid(child.pid) == group:
                     return child
         raise LookupError("it has no parent, or just ended")
+
+    def last_word(self, word: bytes) -> bool:
+        """Whether the last line of its log says so."""
+        return word in self.log.read_bytes().rstrip().rpartition(b"\n")[2]
 
     def tend(self) -> None:
         """Starts it again where it ended by itself, not at once."""
@@ -221,7 +227,7 @@ class Cloud:
         ]  # fmt: skip
         env = {
             "PENSTOCK_AGENT_FIRST_PORT": str(first), "PENSTOCK_AGENT_LAST_PORT": str(first + 999),
-            **({"PENSTOCK_AGENT_JOIN_TOKEN": token} if token else {}),
+            **({JOIN_TOKEN: token} if token else {}),
             **(BARELY if node.name == BARE else {}),
             **(node.clock.env if node.clock else {}),
         }  # fmt: skip
@@ -229,9 +235,15 @@ class Cloud:
         return Process(f"agent {node.name}", command, self._env(env), log, self._tree)
 
     def tend(self) -> None:
-        for process in (*self.servers.values(), *(it.agent for it in self.nodes.values())):
+        """An agent whose join token is over, by the server's stepped clock, gets another one."""
+        for server in self.servers.values():
             with suppress(OSError):
-                process.tend()
+                server.tend()
+        for agent in (it.agent for it in self.nodes.values()):
+            with suppress(OSError, LookupError, httpx.HTTPError):
+                if not agent.is_alive and JOIN_TOKEN in agent.env and agent.last_word(TOKEN_OVER):
+                    agent.env[JOIN_TOKEN] = self.join_token()
+                agent.tend()
 
     def supervisors(self, node: Node) -> list[psutil.Process]:
         """Of the node's present folder."""

@@ -74,7 +74,7 @@ FAULTS: Final = (
     Fault("step_server_clock", "clock", "clock", (2.0, 6.0), 0.0, (12.0, 40.0)),
     Fault("step_node_clock", "clock", "node clock", (2.0, 6.0), 0.0, (12.0, 40.0)),
     Fault("cut_under_step", "clock", "node", LONG_S, 0.0, weight=0.4),
-    Fault("kill_under_step", "clock", "clock", (0.5, 5.0), 0.0, weight=0.3),
+    Fault("kill_under_step", "clock", "clock", (12.0, 16.0), 0.0, weight=0.4),
     Fault("reuse_name", "identity", "node", (3.0, 8.0), 0.0),
     Fault("run_copy", "identity", "node", (3.0, 10.0), 0.2),
     Fault("swap_copy", "identity", "node", (2.0, 8.0), 0.2),

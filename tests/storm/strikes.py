@@ -28,8 +28,6 @@ RECOVER_S: Final = 15.0
 EVIL_S: Final = 60.0
 REPLACED_S: Final = FROZEN_S + 4.0
 """A server's parent needs no longer to end it where it is frozen."""
-MARKED_S: Final = 1.5
-"""A leader has renewed its row by then."""
 WRITES_WITHIN_S: Final = 2.0
 HELD_EVERY_S: Final = 0.005
 SILENCING: Final = (
@@ -101,8 +99,7 @@ class Striker:
         if fault in SILENCING:
             return [name]
         is_only_server = fault == "kill_server" and len(self.cloud.ports) == 1
-        is_all = is_only_server or fault == "kill_under_step"
-        return list(self.cloud.nodes) if is_all else []
+        return list(self.cloud.nodes) if is_only_server else []
 
     def _node(self, strike: Strike) -> Node:
         return self.cloud.nodes[strike.target.removeprefix("node ").removeprefix("clock ")]
@@ -215,21 +212,21 @@ class Striker:
         return heal
 
     def _kill_under_step(self, _strike: Strike) -> Heal:
-        """The servers' clock is set back as all of them die: nobody may wait for it to lead."""
-        clock = self.cloud.server_clock
+        """All servers begin anew under a clock far ahead, and later under one far behind: nobody
+        may wait for a time to come. No step comes there again.
+        """
+        self._restart_all(2 * max(STEPS_S))
+        return lambda: self._restart_all(min(STEPS_S))
+
+    def _restart_all(self, offset_s: float) -> None:
+        clock, servers = self.cloud.server_clock, self.cloud.servers.values()
         if clock is None:
             raise LookupError("no compiler, so no clock to step")
-        clock.step(2 * max(STEPS_S))  # no later step of the round comes there again
-        time.sleep(MARKED_S)
-        for server in self.cloud.servers.values():
+        for server in servers:
             server.kill()
-        clock.step(min(STEPS_S))
-
-        def heal() -> None:
-            for server in self.cloud.servers.values():
-                server.start()
-
-        return heal
+        clock.step(offset_s)
+        for server in servers:
+            server.start()
 
     def _reuse_name(self, strike: Strike) -> Heal:
         """The agent dies, its supervisors live; an empty folder enrols under the node's name."""
