@@ -125,7 +125,8 @@ def _chip_steps(gang: Gang, overlay: Overlay, places: Places) -> tuple[int, list
     """
     fit, steps, request = 0, list[int](), gang.request
     for site, positions in places.by_site():
-        free = [overlay.room(site).chips[it] for it in positions]
+        room = overlay.room(site)
+        free = [room.chips[it] for it in positions]
         if request.milli < WHOLE:
             fit += sum(it // request.milli for it in free)
             steps += [step for it in free for step in _steps(it, WHOLE, request.milli)]
