@@ -207,9 +207,12 @@ class Draft:
         limited = replace(self.empty, usage=usage) if gang.queue in usage.limits else None
         if limited is not None and seat_gang(gang, limited) is None:
             return Code.QUEUE_LIMIT
+        places = eligible(gang, self.layout)
+        if gang.least > 1 and not num_seats:  # all of it may have been ruled out without a search
+            ruled_out = self._outlooks[0].rules_out(gang, places, members=1)
+            num_seats = 0 if ruled_out else len(best_seats(gang, self.now, self.siblings(gang)))
         if gang.least > 1 and num_seats:
             return Code.GANG_PARTLY_FITS
-        places = eligible(gang, self.layout)
         if any(self._highest.get(it, -1) > gang.priority for it in places):
             return Code.BEHIND_HIGHER_PRIORITY
         return self._scarce(gang)

@@ -37,14 +37,18 @@ class Outlook:
         self._peaks: dict[Places, Peak] = {}
         self._host: tuple[int, int] | None = None
 
-    def rules_out(self, gang: Gang, eligible: Eligible, with_host: bool = True) -> bool:
-        """Whether so many members certainly do not fit, of their host `with_host` looked at."""
+    def rules_out(
+        self, gang: Gang, eligible: Eligible, *, members: int | None = None, with_host: bool = True
+    ) -> bool:
+        """Whether so many members, `least` of them if nothing is said, certainly do not fit; their
+        host is looked at or not.
+        """
         request = gang.request
         if not request.chips:
             need = member_share((), (), request)
             cores_milli, memory_bytes = self._most_of_host()
             return need.cores_milli > cores_milli or need.memory_bytes > memory_bytes
-        members = most = 0
+        total = most = 0
         for places in eligible.values():
             peak = self.peak(places)
             if peak.chip < request.milli or peak.together < request.chips > 1:
@@ -55,9 +59,9 @@ class Outlook:
             ):
                 continue
             here = peak.chips if request.milli == WHOLE else peak.total // request.milli
-            members += here // request.chips
+            total += here // request.chips
             most = max(most, here // request.chips)
-        return (members if gang.mix else most) < gang.least
+        return (total if gang.mix else most) < (gang.least if members is None else members)
 
     def peak(self, places: Places) -> Peak:
         if (known := self._peaks.get(places)) is None:

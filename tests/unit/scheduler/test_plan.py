@@ -120,6 +120,19 @@ def test_a_policy_may_forbid_preemption() -> None:
     assert made.preemptions == ()
 
 
+def test_the_code_of_a_wait_is_the_one_that_is_explained() -> None:
+    pool = a_pool().node("a", "nvidia-h200", 2).running("one", 1, "nvidia-h200")
+    jobs = [
+        a_job("pair").training(2),
+        a_job("two").asking(2),
+        a_job("cores").asking(0, cores_milli=64_001),
+    ]
+    made = plan_for(pool, *jobs)
+    codes = {name: made.code(name) for name in ("pair", "two", "cores")}
+    assert codes == {"pair": "gang_partly_fits", "two": "busy", "cores": "host_cores"}
+    assert codes == {name: made.explain(name).code for name in codes}
+
+
 def test_an_empty_snapshot_makes_an_empty_plan() -> None:
     made = plan_for(a_pool())
     assert (made.plan.placements, made.plan.deferrals) == ((), {})
