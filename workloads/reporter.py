@@ -61,7 +61,8 @@ class Reporter:
         self._put("progress", {"progress": progress.model_dump(exclude_none=True)})
 
     def speed(self, speed: SpeedReport) -> None:
-        self._put("speed", {"speed": speed.model_dump()})
+        document = speed.model_dump(exclude_defaults=True)
+        self._put("speed", {"speed": document}, key=f"speed {speed.work_class}")
 
     def ready(self) -> None:
         self._put("ready", {"ready": True})
@@ -115,10 +116,11 @@ class Reporter:
             self._changed.notify_all()
         return drained
 
-    def _put(self, op: str, message: Message) -> None:
+    def _put(self, op: str, message: Message, key: str = "") -> None:
+        """A later message takes the place of one of the same key (by default the op)."""
         if self._enabled:
             with self._changed:
-                self._shared.latest[op] = {"op": op, **message}
+                self._shared.latest[key or op] = {"op": op, **message}
                 self._changed.notify_all()
 
     def _is_drained(self) -> bool:
@@ -169,8 +171,9 @@ class Reporter:
         shared = self._shared
         if message["op"] == "commit_checkpoint":
             shared.commits.remove(message)
-        elif shared.latest.get(message["op"]) is message:
-            del shared.latest[message["op"]]
+            return
+        for key in [key for key, latest in shared.latest.items() if latest is message]:
+            del shared.latest[key]
 
     def _note_refusal(self, message: Message, code: str, explanation: str) -> None:
         if code == "stale_epoch":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, Protocol
 
 from penstock.api.assignments import SpeedReport
 from penstock.api.jobs import Progress
+from penstock.api.work import Phase, WorkClass
 from workloads.engine.speed import Totals
 
 INTERVAL_S: Final = 2.0
@@ -26,18 +27,21 @@ class Teller(Protocol):
 class AgentReports:
     """Turns the engine's running totals into reports."""
 
-    def __init__(self, teller: Teller, work_class: str, totals: Callable[[], Totals]) -> None:
+    def __init__(
+        self, teller: Teller, classes: Mapping[Phase, WorkClass], totals: Callable[[], Totals]
+    ) -> None:
         self._teller = teller
-        self._work_class = work_class
+        self._classes = classes
         self._totals = totals
         self._told = totals()
-        self._speed_from = self._told
+        self._speeds_from = dict(self._told.phases)
         self._was_busy = False
 
-    def ready(self, tokens_per_s: float) -> None:
+    def ready(self, tokens_per_s: Mapping[Phase, float]) -> None:
         """The replica serves, this fast as measured at start."""
         self._teller.ready()
-        self._tell_speed(tokens_per_s)
+        for phase, value in tokens_per_s.items():
+            self._tell_speed(phase, value, "profile")
 
     async def run(self) -> None:
         """Reports for as long as it is not cancelled."""
@@ -53,9 +57,13 @@ class AgentReports:
             rate = num_new / seconds
             self._teller.progress(Progress(tokens=now.num_tokens, tokens_per_s=rate))
         self._told, self._was_busy = now, num_new > 0
-        if (speed := now.speed_since(self._speed_from)) is not None:
-            self._speed_from = now
-            self._tell_speed(speed)
+        for phase, totals in now.phases.items():
+            if (speed := totals.speed_since(self._speeds_from[phase])) is not None:
+                self._speeds_from[phase] = totals
+                self._tell_speed(phase, speed, "observed")
 
-    def _tell_speed(self, tokens_per_s: float) -> None:
-        self._teller.speed(SpeedReport(work_class=self._work_class, value=tokens_per_s))
+    def _tell_speed(
+        self, phase: Phase, tokens_per_s: float, origin: Literal["profile", "observed"]
+    ) -> None:
+        work_class = str(self._classes[phase])
+        self._teller.speed(SpeedReport(work_class=work_class, value=tokens_per_s, origin=origin))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, TextIO, cast
 import structlog
 import uvicorn
 
+from penstock.api.work import Phase
 from penstock.last_resort import SafeStream
 from workloads.checkpoints.model_files import ModelAway, ModelRefused
 from workloads.engine.api.routes import ChipIdentity, build_app
@@ -128,13 +129,14 @@ class ServingProcess:
         seconds = time.monotonic() - self._began
         self.service.ready(built.served)
         self._metrics.ready(seconds)
-        reports = AgentReports(self._reporter, built.work_class, lambda: built.engine.totals)
+        reports = AgentReports(self._reporter, built.classes, lambda: built.engine.totals)
         reports.ready(built.tokens_per_s)
         self._spawn(reports.run)
         log.info(
             "serve_ready", model=self._work.model_name, seconds=round(seconds, 2),
             manifest_sha256=built.served.manifest_sha256, context=built.served.context,
-            tokens_per_s=round(built.tokens_per_s, 1), chip_type=self._settings.chip_type,
+            tokens_per_s=round(built.tokens_per_s[Phase.DECODE], 1),
+            chip_type=self._settings.chip_type,
         )  # fmt: skip
 
     def _on_failed(self) -> None:

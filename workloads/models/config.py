@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.api.specs import ModelShape
+from penstock.api.work import ModelSize
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,19 @@ def config_of_shape(shape: ModelShape) -> LlamaConfig:
         num_key_value_heads=shape.num_kv_heads,
         head_dim=shape.hidden_size // shape.num_heads,
         max_position_embeddings=shape.max_seq_len,
+    )
+
+
+def size_of(config: LlamaConfig) -> ModelSize:
+    """What the model's speeds are filed under."""
+    return ModelSize(
+        num_layers=config.num_hidden_layers,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_heads=config.num_attention_heads,
+        num_kv_heads=config.num_key_value_heads,
+        vocab_size=config.vocab_size,
+        max_seq_len=config.max_position_embeddings,
     )
 
 

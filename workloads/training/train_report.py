@@ -13,6 +13,7 @@ from typing import Any, Final
 from penstock.api.assignments import SpeedReport
 from penstock.api.jobs import Progress
 from penstock.api.specs import ShareStep, TrainSpec
+from penstock.api.work import ModelSize, train_class
 from workloads.checkpoints.manifest import DataPosition
 from workloads.failures import told_os_error
 from workloads.reporter import Reporter
@@ -178,9 +179,10 @@ class Voice:
         self._reporter.progress(progress)
 
     def _speed(self, tokens_per_s: float) -> SpeedReport:
-        model = self._spec.model
-        work_class = f"train/llama-{model.num_layers}x{model.hidden_size}"
-        return SpeedReport(work_class=work_class, value=tokens_per_s)
+        spec = self._spec
+        size, world = ModelSize.of(dict(spec.model)), self._settings.world_size
+        work = train_class(size, spec.batch_size, spec.micro_batch, world)
+        return SpeedReport(work_class=str(work), value=tokens_per_s)
 
     def _curve_line(self, done: StepDone, now_s: float) -> dict[str, Any]:
         spec = self._spec
