@@ -12,7 +12,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from penstock.api.assignments import SpeedReport
 from penstock.api.jobs import Progress
@@ -20,10 +20,10 @@ from penstock.api.jobs import Progress
 CALL_TIMEOUT_S: Final = 10.0
 MAX_MESSAGE: Final = 4000
 RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
-TRIED_AGAIN: Final = frozenset({"result", "failed", "ready", "commit_checkpoint"})
-TRY_AGAIN: Final = frozenset({"unavailable", "timeout"})
+RETRIED_OPS: Final = frozenset({"result", "failed", "ready", "commit_checkpoint"})
+RETRIED_CODES: Final = frozenset({"unavailable", "timeout"})
 
-Message = dict[str, Any]
+Message = dict[str, object]
 
 
 class StaleEpoch(Exception):
@@ -79,9 +79,8 @@ class Reporter:
 
     def commit(self, step: int, uri: str, manifest_sha256: str) -> None:
         """Makes a written checkpoint real, in the background; later commits wait for earlier."""
-        message = {
-            "op": "commit_checkpoint", "step": step, "uri": uri, "manifest_sha256": manifest_sha256,
-        }  # fmt: skip
+        checkpoint: Message = {"step": step, "uri": uri, "manifest_sha256": manifest_sha256}
+        message = {"op": "commit_checkpoint", **checkpoint}
         if self._enabled:
             with self._changed:
                 self._shared.commits.append(message)
@@ -160,8 +159,8 @@ class Reporter:
     def _settle(self, message: Message, reply: Message) -> bool:
         """Takes what has arrived, or need not, off the list. False where it was not answered."""
         code = reply.get("code")
-        arrived = bool(reply.get("ok")) or code not in TRY_AGAIN
-        if arrived or message["op"] not in TRIED_AGAIN:
+        arrived = bool(reply.get("ok")) or code not in RETRIED_CODES
+        if arrived or message["op"] not in RETRIED_OPS:
             self._take_off(message)
         if arrived and not reply.get("ok"):
             self._note_refusal(message, str(code), str(reply.get("message", "")))

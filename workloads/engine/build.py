@@ -12,7 +12,7 @@ from typing import Final
 import torch
 
 from penstock.api.assignments import AssignedChip
-from penstock.api.vendors import vendor_table
+from penstock.api.vendors import Vendor, vendor_table
 from penstock.api.work import DECODE_BATCH, Phase, WorkClass, folder_name, serve_class
 from workloads.engine.api.service import Served
 from workloads.engine.batcher import Batcher, Chunk, Limits
@@ -64,12 +64,12 @@ def build_engine(
 ) -> Built:
     """Loads the model onto the chips and measures it; raises ModelRefused."""
     torch.set_num_threads(max(sum(chip.cores_milli for chip in chips) // 1000, 1))
-    device = torch_device(chips)
-    loaded = load_model(work, device)
+    vendor = vendor_of(chips)
+    loaded = load_model(work, vendor.torch_device)
     classes = work_classes(work, loaded.model, len(chips))
     size = cache_size(loaded.model.config, loaded.model.unembedding().itemsize, chips, work)
     limit_context(loaded.model, size.context)
-    runner = Runner(loaded.model, load_ops(device), size.num_pages, work.page_size)
+    runner = Runner(loaded.model, load_ops(vendor.backend), size.num_pages, work.page_size)
     pool = PagePool(size.num_pages, work.page_size)
     batcher = Batcher(pool, Limits(work.max_running, work.step_tokens))
     decode = loaded.tokenizer.decode
@@ -82,10 +82,11 @@ def build_engine(
     )
 
 
-def torch_device(chips: Sequence[AssignedChip]) -> str:
-    """The torch device type of the chips' vendor; the host where none is held."""
-    row = vendor_table().get(chips[0].vendor) if chips else None
-    return (row.torch_device if row else "") or "cpu"
+def vendor_of(chips: Sequence[AssignedChip]) -> Vendor:
+    """The row of the chips' vendor; that of the host where none is held."""
+    table = vendor_table()
+    row = table.get(chips[0].vendor) if chips else None
+    return row if row and row.torch_device else table["cpu"]
 
 
 def cache_size(

@@ -1,7 +1,7 @@
 """How fast this engine works on its chip, measured so that replicas can be compared.
 
 Tokens per second depend on how many sequences share a step, so a figure that followed the load
-would say more about the traffic than about the chip: only steps of about `DECODE_BATCH` decoding
+would report more about the traffic than about the chip: only steps of about `DECODE_BATCH` decoding
 sequences count, and steps that do nothing but take in prompts.
 """
 

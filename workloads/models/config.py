@@ -104,9 +104,9 @@ def config_from_hf(document: Mapping[str, Any]) -> LlamaConfig:
     )
 
 
-def config_to_hf(config: LlamaConfig) -> dict[str, Any]:
+def config_to_hf(config: LlamaConfig) -> dict[str, object]:
     """The `config.json` document that Hugging Face's Llama classes read."""
-    document: dict[str, Any] = {
+    document: dict[str, object] = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "hidden_act": "silu",

@@ -10,7 +10,7 @@ from penstock.api.assignments import AssignedChip
 from penstock.api.specs import ModelShape
 from penstock.api.work import Phase
 from workloads.checkpoints.model_files import ModelRefused
-from workloads.engine.build import cache_size, torch_device, work_classes
+from workloads.engine.build import cache_size, vendor_of, work_classes
 from workloads.engine.loader import read_config, special_ids
 from workloads.engine.options import ServeWork
 from workloads.models.config import config_of_shape, config_to_hf
@@ -45,11 +45,17 @@ def test_a_context_longer_than_the_cache_is_cut_to_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "chips,device",
-    [([], "cpu"), ([a_chip()], "cpu"), ([a_chip("nvidia")], "cuda"), ([a_chip("ascend")], "npu")],
-)
-def test_the_device_is_the_vendors(chips: list[AssignedChip], device: str) -> None:
-    assert torch_device(chips) == device
+    "chips,device,backend",
+    [
+        ([], "cpu", "cpu"), ([a_chip()], "cpu", "cpu"), ([a_chip("nvidia")], "cuda", "cuda"),
+        ([a_chip("amd")], "cuda", "rocm"), ([a_chip("ascend")], "npu", "cann"),
+    ],
+)  # fmt: skip
+def test_device_and_backend_are_the_vendors(
+    chips: list[AssignedChip], device: str, backend: str
+) -> None:
+    row = vendor_of(chips)
+    assert (row.torch_device, row.backend) == (device, backend)
 
 
 def test_a_checkpoint_is_known_by_its_shape_and_a_folder_by_its_name() -> None:

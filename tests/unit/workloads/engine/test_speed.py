@@ -43,7 +43,7 @@ def test_the_speed_at_start_counts_wall_time_after_the_first_step() -> None:
 
 
 @dataclass
-class FakeTeller:
+class FakeReports:
     told: list[Progress] = field(default_factory=list)
     speeds: list[SpeedReport] = field(default_factory=list)
     num_ready: int = 0
@@ -60,7 +60,7 @@ class FakeTeller:
 
 @dataclass
 class Reported:
-    teller: FakeTeller
+    teller: FakeReports
     totals: Totals = field(default_factory=Totals)
 
     def reports(self) -> AgentReports:
@@ -68,7 +68,7 @@ class Reported:
 
 
 def test_ready_comes_with_the_speed_measured_at_start() -> None:
-    reported = Reported(FakeTeller())
+    reported = Reported(FakeReports())
     reported.reports().ready({Phase.DECODE: 120.0, Phase.PREFILL: 900.0})
     assert reported.teller.num_ready == 1
     assert [(s.work_class, s.value, s.unit, s.origin) for s in reported.teller.speeds] == [
@@ -78,7 +78,7 @@ def test_ready_comes_with_the_speed_measured_at_start() -> None:
 
 
 def test_an_idle_replica_falls_silent_after_saying_so_once() -> None:
-    reported = Reported(FakeTeller())
+    reported = Reported(FakeReports())
     reports = reported.reports()
     reports.report(2.0)
     reported.totals = reported.totals.plus([10], 1.0)
@@ -88,7 +88,7 @@ def test_an_idle_replica_falls_silent_after_saying_so_once() -> None:
 
 
 def test_a_speed_seen_in_service_is_reported_once() -> None:
-    reported = Reported(FakeTeller())
+    reported = Reported(FakeReports())
     reports = reported.reports()
     reported.totals = reported.totals.plus([1] * DECODE_BATCH, 2.0)
     reports.report(2.0)
