@@ -20,14 +20,15 @@ _DTYPES: Final = ("bf16", "fp16", "fp32")
 def expected_speed(work: Work, chip_type: str, speeds: Speeds) -> Rate | None:
     """Tokens/s of one whole chip; None where nothing is known.
 
-    Without FLOPs per token and without any measured type the value is only relative: right for
-    comparing chip types, not a rate.
+    Of a server that takes in as many tokens as it generates; where only its decoding is known,
+    that counts for both. Without FLOPs per token and without any measured type the value is only
+    relative: right for comparing chip types, not a rate.
     """
-    measured = speeds.measured.get((work.work_class, chip_type))
-    if measured is not None:
-        return measured
-    bound = _roofline(work, speeds.rates.get(chip_type, {}))
-    return None if bound is None else Rate(bound * _efficiency(work, speeds), COMPUTED)
+    found = _phase_speed(work, chip_type, speeds)
+    before = work.prefill and _phase_speed(work.prefill, chip_type, speeds)
+    if not found or not before or not found.value or not before.value:
+        return found
+    return Rate(2 / (1 / before.value + 1 / found.value), found.origin)
 
 
 def batch_shares(batch_size: int, speeds: Sequence[float]) -> tuple[int, ...]:
@@ -44,8 +45,17 @@ def batch_shares(batch_size: int, speeds: Sequence[float]) -> tuple[int, ...]:
     return tuple(shares)
 
 
+def _phase_speed(work: Work, chip_type: str, speeds: Speeds) -> Rate | None:
+    measured = speeds.measured.get(work.work_class, {}).get(chip_type)
+    if measured is not None:
+        return measured
+    bound = _roofline(work, speeds.rates.get(chip_type, {}))
+    return None if bound is None else Rate(bound * _efficiency(work, speeds), COMPUTED)
+
+
 def _roofline(work: Work, rates: Mapping[str, Rate]) -> float | None:
-    flops = next((rates[key] for it in _DTYPES if (key := f"flops.{it}") in rates), None)
+    dtypes = (work.dtype, *_DTYPES)
+    flops = next((rates[key] for it in dtypes if (key := f"flops.{it}") in rates), None)
     if flops is None:
         return None
     bound = flops.value / (work.flops_per_token or 1.0)
@@ -59,8 +69,7 @@ def _efficiency(work: Work, speeds: Speeds) -> float:
     """The part of its roofline that this work reached on the types where it was measured."""
     parts = [
         rate.value / bound
-        for (work_class, chip_type), rate in sorted(speeds.measured.items())
-        if work_class == work.work_class
-        and (bound := _roofline(work, speeds.rates.get(chip_type, {})))
+        for chip_type, rate in sorted(speeds.measured.get(work.work_class, {}).items())
+        if (bound := _roofline(work, speeds.rates.get(chip_type, {})))
     ]
     return median(parts) if parts else 1.0

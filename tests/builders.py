@@ -93,10 +93,9 @@ class PoolBuilder:
     def speeds(self, work_class: str, **tokens_per_s: float) -> PoolBuilder:
         """Observed speeds by chip type, dashes written as underscores."""
         measured = {
-            (work_class, name.replace("_", "-")): Rate(value, "observed")
-            for name, value in tokens_per_s.items()
+            name.replace("_", "-"): Rate(value, "observed") for name, value in tokens_per_s.items()
         }
-        known = {**self.snapshot.speeds.measured, **measured}
+        known = {**self.snapshot.speeds.measured, work_class: measured}
         return replace(self, snapshot=replace(self.snapshot, speeds=Speeds(known)))
 
     def running(

@@ -32,7 +32,7 @@ kubernetes_resources = ["tidewater.example/chip"]
 visibility_variable = "TIDEWATER_VISIBLE"
 torch_device = "cpu"
 collective_backend = "gloo"
-image = "cpu"
+backend = "cpu"
 """
 DEVICES: Final = """[
   {"serial": "TW-001", "memory_mib": 4096, "used_mib": 512, "busy_percent": 25, "celsius": 50},

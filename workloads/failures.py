@@ -19,11 +19,11 @@ def failure_of(error: BaseException) -> tuple[str, str]:
     if _is_out_of_memory(error):
         return OUT_OF_MEMORY, f"out of memory: {_first_line(error)}"
     if isinstance(error, OSError):
-        return FILES, told_os_error(error)
+        return FILES, os_error_message(error)
     return CRASHED, f"{type(error).__name__}: {_first_line(error)}"
 
 
-def told_os_error(error: OSError) -> str:
+def os_error_message(error: OSError) -> str:
     """For example `/data/a.txt: permission denied`."""
     why = (error.strerror or str(error) or type(error).__name__).lower()
     return f"{error.filename}: {why}" if error.filename else why

@@ -12,7 +12,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from penstock.api.assignments import SpeedReport
 from penstock.api.jobs import Progress
@@ -20,10 +20,10 @@ from penstock.api.jobs import Progress
 CALL_TIMEOUT_S: Final = 10.0
 MAX_MESSAGE: Final = 4000
 RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
-TRIED_AGAIN: Final = frozenset({"result", "failed", "ready", "commit_checkpoint"})
-TRY_AGAIN: Final = frozenset({"unavailable", "timeout"})
+RETRIED_OPS: Final = frozenset({"result", "failed", "ready", "commit_checkpoint"})
+RETRIED_CODES: Final = frozenset({"unavailable", "timeout"})
 
-Message = dict[str, Any]
+Message = dict[str, object]
 
 
 class StaleEpoch(Exception):
@@ -61,7 +61,8 @@ class Reporter:
         self._put("progress", {"progress": progress.model_dump(exclude_none=True)})
 
     def speed(self, speed: SpeedReport) -> None:
-        self._put("speed", {"speed": speed.model_dump()})
+        document = speed.model_dump(exclude_defaults=True)
+        self._put("speed", {"speed": document}, key=f"speed {speed.work_class}")
 
     def ready(self) -> None:
         self._put("ready", {"ready": True})
@@ -78,9 +79,8 @@ class Reporter:
 
     def commit(self, step: int, uri: str, manifest_sha256: str) -> None:
         """Makes a written checkpoint real, in the background; later commits wait for earlier."""
-        message = {
-            "op": "commit_checkpoint", "step": step, "uri": uri, "manifest_sha256": manifest_sha256,
-        }  # fmt: skip
+        checkpoint: Message = {"step": step, "uri": uri, "manifest_sha256": manifest_sha256}
+        message = {"op": "commit_checkpoint", **checkpoint}
         if self._enabled:
             with self._changed:
                 self._shared.commits.append(message)
@@ -115,10 +115,11 @@ class Reporter:
             self._changed.notify_all()
         return drained
 
-    def _put(self, op: str, message: Message) -> None:
+    def _put(self, op: str, message: Message, key: str = "") -> None:
+        """A later message takes the place of one of the same key (by default the op)."""
         if self._enabled:
             with self._changed:
-                self._shared.latest[op] = {"op": op, **message}
+                self._shared.latest[key or op] = {"op": op, **message}
                 self._changed.notify_all()
 
     def _is_drained(self) -> bool:
@@ -158,8 +159,8 @@ class Reporter:
     def _settle(self, message: Message, reply: Message) -> bool:
         """Takes what has arrived, or need not, off the list. False where it was not answered."""
         code = reply.get("code")
-        arrived = bool(reply.get("ok")) or code not in TRY_AGAIN
-        if arrived or message["op"] not in TRIED_AGAIN:
+        arrived = bool(reply.get("ok")) or code not in RETRIED_CODES
+        if arrived or message["op"] not in RETRIED_OPS:
             self._take_off(message)
         if arrived and not reply.get("ok"):
             self._note_refusal(message, str(code), str(reply.get("message", "")))
@@ -169,8 +170,9 @@ class Reporter:
         shared = self._shared
         if message["op"] == "commit_checkpoint":
             shared.commits.remove(message)
-        elif shared.latest.get(message["op"]) is message:
-            del shared.latest[message["op"]]
+            return
+        for key in [key for key, latest in shared.latest.items() if latest is message]:
+            del shared.latest[key]
 
     def _note_refusal(self, message: Message, code: str, explanation: str) -> None:
         if code == "stale_epoch":

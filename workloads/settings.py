@@ -43,7 +43,7 @@ class Settings(BaseModel):
 
     @field_validator("chips", mode="before")
     @classmethod
-    def _json(cls, value: Any) -> Any:
+    def _json(cls, value: object) -> object:
         return json.loads(value) if isinstance(value, str) else value
 
     @property
@@ -68,7 +68,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
     The work document is read from the file that PENSTOCK_WORK names.
     """
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         name: environ[variable]
         for name, variable in _VARIABLES.items()
         if environ.get(variable, "") != ""

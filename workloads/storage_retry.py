@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from workloads.failures import told_os_error
+from workloads.failures import os_error_message
 from workloads.storage import StorageFault
 
-PATIENCE_S: Final = 60.0
+GIVE_UP_AFTER_S: Final = 60.0
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 30.0
 
@@ -43,19 +43,19 @@ class Backoff:
         return self.num_refused > 0 and now_s >= self.again_at_s
 
 
-def patiently(
+def retry_storage(
     work: Callable[[], ResultT],
     what: str,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     *,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.monotonic,
 ) -> ResultT:
     """The result of `work`, tried again while the storage refuses it.
 
-    Raises the last StorageFault once another wait would end after PATIENCE_S.
+    Raises the last StorageFault once another wait would end after GIVE_UP_AFTER_S.
     """
-    backoff, until_s = Backoff(), now() + PATIENCE_S
+    backoff, until_s = Backoff(), now() + GIVE_UP_AFTER_S
     while True:
         try:
             return work()
@@ -63,5 +63,5 @@ def patiently(
             wait_s = backoff.refused(now())
             if backoff.again_at_s > until_s:
                 raise
-            tell(f"{what}: the storage failed ({told_os_error(error)}); again in {wait_s:g} s")
+            report(f"{what}: the storage failed ({os_error_message(error)}); again in {wait_s:g} s")
         sleep(wait_s)

@@ -60,6 +60,8 @@ def merged(older: Observation, newer: Observation) -> Observation:
     said = {name: value for name, value in newer if value is not None and value != ""}
     if older.result is not None and newer.result is not None:
         said["result"] = {**older.result, **newer.result}
+    if older.speeds is not None and newer.speeds is not None:
+        said["speeds"] = {**older.speeds, **newer.speeds}
     return older.model_copy(update=said)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from penstock.api.assignments import SpeedReport
 from penstock.api.jobs import Progress
 
 INTERVAL_NS: Final = 500_000_000
+MOST_SPEEDS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,8 @@ class Note:
     """The latest word of one replica; None where it said nothing new."""
 
     progress: Progress | None = None
-    speed: SpeedReport | None = None
+    speeds: Mapping[str, SpeedReport] = field(default_factory=dict)
+    """By class of work."""
 
 
 class Notes:
@@ -29,8 +31,10 @@ class Notes:
 
     def put(self, replica_id: str, note: Note) -> None:
         before = self._pending.get(replica_id, Note())
+        speeds = {**before.speeds, **note.speeds}
         self._pending[replica_id] = Note(
-            progress=note.progress or before.progress, speed=note.speed or before.speed
+            progress=note.progress or before.progress,
+            speeds=dict(list(speeds.items())[-MOST_SPEEDS:]),
         )
 
     def due(self, now_ns: int) -> Iterator[tuple[str, Note]]:

@@ -114,7 +114,8 @@ class WorkloadSocket:
         return self._note(held, Note(progress=progress))
 
     async def _speed(self, held: Held, message: Message) -> Message:
-        return self._note(held, Note(speed=SpeedReport.model_validate(message.get("speed"))))
+        speed = SpeedReport.model_validate(message.get("speed"))
+        return self._note(held, Note(speeds={speed.work_class: speed}))
 
     async def _result(self, held: Held, message: Message) -> Message:
         """Kept on disk before it is acknowledged: the workload may end right after."""
@@ -184,7 +185,7 @@ class WorkloadSocket:
     def _tell(self, replica_id: str, note: Note) -> None:
         held = self.controller.replicas.get(replica_id)
         if held is not None:
-            self.controller.tell(held, progress=note.progress, speed=note.speed)
+            self.controller.tell(held, progress=note.progress, speeds=note.speeds or None)
 
 
 def _no(code: str, message: str) -> Message:

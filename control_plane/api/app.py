@@ -23,6 +23,7 @@ from control_plane.api import (
     nodes,
     queues,
     replicas,
+    speeds,
 )
 from control_plane.api.address import Listening
 from control_plane.api.error_handlers import add_error_handlers
@@ -47,6 +48,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     replicas.router,
     nodes.router,
     chips.router,
+    speeds.router,
     queues.router,
     endpoints.router,
     cycles.router,

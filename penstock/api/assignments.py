@@ -248,9 +248,12 @@ class ExitRecord(Strict):
 class SpeedReport(Strict):
     """A measured speed of this replica, for the throughput model."""
 
-    work_class: str = Field(max_length=128, description="for example train/llama-2x128")
+    work_class: str = Field(max_length=128, description="as penstock.api.work spells it")
     value: float = Field(ge=0)
     unit: str = Field(default="tokens/s", max_length=32)
+    origin: Literal["profile", "observed"] = Field(
+        default="observed", description="measured before it serves, or at work"
+    )
 
 
 class Observation(Strict):
@@ -264,7 +267,10 @@ class Observation(Strict):
     ready: bool | None = None
     message: str = Field(default="", max_length=4096)
     progress: Progress | None = None
-    speed: SpeedReport | None = None
+    speed: SpeedReport | None = Field(default=None, description="of agents before `speeds`")
+    speeds: dict[str, SpeedReport] | None = Field(
+        default=None, max_length=16, description="by class of work"
+    )
     result: dict[str, Any] | None = Field(
         default=None, description="merged into the job's result; at most 64 KiB"
     )

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from penstock.api.base import Stateful, Strict, View
 from penstock.api.states import ChipHealth
+from penstock.api.work import Phase
 from penstock.safe_text import one_line
 
 Origin = Literal["datasheet", "declared", "conformance", "profile", "observed"]
@@ -71,6 +72,24 @@ class ChipSample(Strict):
     health: ChipHealth = ChipHealth.UNKNOWN
 
 
+class Speed(View):
+    """How fast one whole chip of a type does one class of work, and who says so."""
+
+    id: str
+    chip_type: str
+    work_class: str = Field(
+        description="kind/phase/model/dtype/configuration/members/batch; `-`, m0, b0: not known"
+    )
+    phase: Phase | None = Field(default=None, description="null: a class that is not one of ours")
+    model: str = ""
+    configuration: str = Field(description="chips that one replica held when it was measured")
+    value: float
+    unit: str
+    origin: Origin
+    num_samples: int
+    updated_at: datetime
+
+
 class Chip(View):
     """A chip as the API shows it."""
 
@@ -96,6 +115,9 @@ class Chip(View):
     free_milli: int = Field(description="thousandths of the chip that no lease holds")
     held_by: list[str] = Field(default_factory=list, description="names of the jobs holding it")
     sample: ChipSample | None = None
+    speeds: list[Speed] = Field(
+        default_factory=list, description="of its type; only where one chip is asked for"
+    )
 
 
 class ChipType(View):
@@ -114,4 +136,4 @@ class ChipType(View):
     verified: bool = Field(description="false: never run on its hardware by Penstock's makers")
 
 
-__all__ = ["Chip", "ChipReport", "ChipSample", "ChipType", "Origin", "Rate", "Stateful"]
+__all__ = ["Chip", "ChipReport", "ChipSample", "ChipType", "Origin", "Rate", "Speed", "Stateful"]

@@ -42,7 +42,9 @@ class Vendor(Strict):
     )
     torch_device: str = ""
     collective_backend: str = ""
-    image: str = Field(default="", description="key of the workload image")
+    backend: str = Field(
+        default="", description="its folder in workloads/engine/kernels and key of its image"
+    )
     tools: tuple[str, ...] = Field(default=(), description="command-line tools to look for")
     libraries: tuple[str, ...] = ()
     verified: bool = Field(default=False, description="run on its hardware by Penstock's makers")

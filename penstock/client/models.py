@@ -1,6 +1,6 @@
 """The types of answers by name; imported only by clients that are typed."""
 
-from penstock.api.chips import Chip, ChipType
+from penstock.api.chips import Chip, ChipType, Speed
 from penstock.api.endpoints import Endpoint
 from penstock.api.health import Alive, Readiness
 from penstock.api.jobs import Checkpoint, Event, Job, LogLine, Replica
@@ -20,5 +20,5 @@ from penstock.api.tokens import (
 __all__ = [
     "Alive", "Checkpoint", "Chip", "ChipType", "Cycle", "Endpoint", "Event", "Explanation",
     "Identity", "Job", "JobSpec", "JoinToken", "JoinTokenRequest", "LogLine", "NewToken", "Node",
-    "PlanAnswer", "Project", "Queue", "Readiness", "Replica", "Token", "TokenRequest",
+    "PlanAnswer", "Project", "Queue", "Readiness", "Replica", "Speed", "Token", "TokenRequest",
 ]  # fmt: skip

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Queue,
         Readiness,
         Replica,
+        Speed,
         Token,
         TokenRequest,
     )
@@ -175,6 +176,11 @@ class Chips(Noun[ModeT]):
     @one
     def get(self, chip_id: str) -> Request[Chip]:
         return routes.read("chips", chip_id)
+
+    @many
+    def speeds(self, /, **filters: object) -> Request[Speed]:
+        """Measured speeds by class of work, each with its origin; of one `chip_type`."""
+        return routes.read("speeds", params=filters)
 
     @many
     def types(self) -> Request[ChipType]:

@@ -46,13 +46,17 @@ class MemberRequest:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the throughput model needs to know of a gang's work."""
+    """What the throughput model needs to know of a gang's work, or of one phase of it."""
 
     work_class: str = ""
-    """Key of measured speeds, for example `train/llama-2x128`; empty: unknown."""
+    """Key of measured speeds; empty: unknown."""
     flops_per_token: float | None = None
     bytes_per_token: float | None = None
     """Device memory traffic; with the line above, the roofline of an unmeasured chip type."""
+    dtype: str = ""
+    """What it computes in; empty: unknown."""
+    prefill: Work | None = None
+    """The phase before it, where it is a server's decoding."""
 
 
 @dataclass(frozen=True, slots=True)

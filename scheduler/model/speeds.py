@@ -18,7 +18,7 @@ class Rate:
 class Speeds:
     """The throughput model as the cycle reads it."""
 
-    measured: Mapping[tuple[str, str], Rate] = field(default_factory=dict)
-    """(work class, chip type) → tokens/s of one whole chip."""
+    measured: Mapping[str, Mapping[str, Rate]] = field(default_factory=dict)
+    """Work class → chip type → tokens/s of one whole chip, of that class or of the nearest."""
     rates: Mapping[str, Mapping[str, Rate]] = field(default_factory=dict)
     """Chip type → `flops.<dtype>` in FLOP/s, `memory` in B/s, `speed` as declared."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -93,7 +92,7 @@ def read_config(manifest: Manifest) -> LlamaConfig:
     return config_from_hf(manifest.model)
 
 
-def model_document(config: LlamaConfig) -> dict[str, Any]:
+def model_document(config: LlamaConfig) -> dict[str, object]:
     """What a manifest's `model` and the checkpoint's config.json hold."""
     return config_to_hf(config)
 

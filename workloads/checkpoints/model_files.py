@@ -37,7 +37,7 @@ class ModelRefused(ValueError):
     """The model cannot or must not be served; the message says which file, why, what to do."""
 
 
-class ModelAway(ModelRefused):
+class ModelUnreachable(ModelRefused):
     """This node does not reach the model now; another may, or this one later."""
 
 
@@ -61,7 +61,7 @@ def open_model(
     if not filesystem.isdir(root):
         if not filesystem.exists(root):
             where = " on this node" if "file" in filesystem.protocol else ""
-            raise ModelAway(f"the model folder {uri} does not exist{where}")
+            raise ModelUnreachable(f"the model folder {uri} does not exist{where}")
         raise ModelRefused(f"the model {uri} is a file: the folder that it lies in is wanted")
     names = {PurePosixPath(path).name for path in filesystem.ls(root, detail=False)}
     with tempfile.TemporaryDirectory(prefix="penstock-model-") as scratch:
@@ -76,7 +76,7 @@ def _locate(uri: str) -> tuple[Any, str]:
     try:
         filesystem, root = fsspec.core.url_to_fs(uri)
     except (ValueError, ImportError) as error:
-        raise ModelAway(f"the model {uri} is out of reach of this node: {error}") from error
+        raise ModelUnreachable(f"the model {uri} is out of reach of this node: {error}") from error
     return filesystem, str(root)
 
 

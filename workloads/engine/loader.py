@@ -6,7 +6,7 @@ Which files may be read is `model_files.py`'s rule; the shape of a Llama is `mod
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,10 +16,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from workloads.checkpoints.model_files import ModelAway, ModelFiles, ModelRefused, open_model
+from workloads.checkpoints.model_files import ModelFiles, ModelRefused, ModelUnreachable, open_model
 from workloads.engine.options import ServeWork
 from workloads.engine.text.tokenizer import TextTokenizer, load_tokenizer
-from workloads.failures import told_os_error
+from workloads.failures import os_error_message
 from workloads.models.config import LlamaConfig, config_from_hf
 from workloads.models.llama import Llama
 
@@ -45,7 +45,9 @@ def load_model(work: ServeWork, device: str) -> LoadedModel:
     try:
         return _load(work, device)
     except OSError as error:
-        raise ModelAway(f"{work.model_uri} cannot be read: {told_os_error(error)}") from error
+        raise ModelUnreachable(
+            f"{work.model_uri} cannot be read: {os_error_message(error)}"
+        ) from error
 
 
 def _load(work: ServeWork, device: str) -> LoadedModel:
@@ -124,8 +126,12 @@ class _NoInit(TorchFunctionMode):
     """Skips the initialisers: weights are read, and even on `meta` they cost a second of CPU."""
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
         named = kwargs or {}
         if getattr(func, "__module__", "") == "torch.nn.init":
             return args[0] if args else named["tensor"]

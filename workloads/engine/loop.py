@@ -1,4 +1,4 @@
-"""The engine's loop: orders in, steps, pieces of text out. One thread owns everything in it.
+"""The engine's loop: commands in, steps, pieces of text out. One thread owns everything in it.
 
 Knows no HTTP and no event loop: what it produced goes to `publish`, called from its thread.
 """
@@ -58,23 +58,23 @@ class Engine:
         self._metrics = metrics
         self._clock = clock
         self._live: dict[str, _Live] = {}
-        self._orders: queue.SimpleQueue[Sequence | str | None] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[Sequence | str | None] = queue.SimpleQueue()
 
     def submit(self, sequence: Sequence) -> None:
         """Accepts a sequence that fits in the cache; its pieces go to `publish`."""
-        self._orders.put(sequence)
+        self._commands.put(sequence)
 
     def abort(self, sequence_id: str) -> None:
         """Forgets a sequence and frees its pages; an ended or unknown one is no error."""
-        self._orders.put(sequence_id)
+        self._commands.put(sequence_id)
 
     def stop(self) -> None:
         """Makes `run` return after the current step, whatever is still running."""
-        self._orders.put(None)
+        self._commands.put(None)
 
     def run(self) -> None:
         """Steps while there is work, waits while there is none, until stopped."""
-        while self._take_orders():
+        while self._take_commands():
             self.step()
 
     def step(self) -> None:
@@ -93,27 +93,27 @@ class Engine:
         self._metrics.stepped(seconds, self._batcher.num_preemptions - preempted_before)
         self._show()
 
-    def _take_orders(self) -> bool:
-        """Carries out all orders; waits for one while idle. False once told to stop."""
+    def _take_commands(self) -> bool:
+        """Executes all commands; waits for one while idle. False once told to stop."""
         wait = not self._live
         while True:
             try:
-                order = self._orders.get(block=wait)
+                command = self._commands.get(block=wait)
             except queue.Empty:
                 return True
             wait = False
-            if order is None:
+            if command is None:
                 return False
-            self._carry_out(order)
+            self._execute(command)
 
-    def _carry_out(self, order: Sequence | str) -> None:
-        if isinstance(order, Sequence):
-            detokenizer = Detokenizer(self._decode, order.prompt)
-            self._live[order.id] = _Live(order, detokenizer, StopFinder(order.params.stop))
-            self._batcher.add(order)
-            self._metrics.arrived(order)
-        elif order in self._live:
-            self._end(self._live[order].sequence, FinishReason.ABORT)
+    def _execute(self, command: Sequence | str) -> None:
+        if isinstance(command, Sequence):
+            detokenizer = Detokenizer(self._decode, command.prompt)
+            self._live[command.id] = _Live(command, detokenizer, StopFinder(command.params.stop))
+            self._batcher.add(command)
+            self._metrics.arrived(command)
+        elif command in self._live:
+            self._end(self._live[command].sequence, FinishReason.ABORT)
         self._show()
 
     def _sample(self, chunks: list[Chunk], sampled: list[Sequence]) -> list[Choice]:

@@ -38,13 +38,18 @@ class EngineMetrics:
         self._ttft = self._histogram("vllm:time_to_first_token_seconds", "Until the first token.")
         self._e2e = self._histogram("vllm:e2e_request_latency_seconds", "Until the last token.")
         self._gap = Histogram(
-            "vllm:inter_token_latency_seconds", "Between tokens.", list(self._labels),
-            registry=self.registry, buckets=_TOKEN_SECONDS,
-        ).labels(**self._labels)  # fmt: skip
-        self._finished = Counter(
-            "vllm:request_success", "Requests ended.", [*self._labels, "finished_reason"],
+            "vllm:inter_token_latency_seconds",
+            "Between tokens.",
+            list(self._labels),
             registry=self.registry,
-        )  # fmt: skip
+            buckets=_TOKEN_SECONDS,
+        ).labels(**self._labels)
+        self._finished = Counter(
+            "vllm:request_success",
+            "Requests ended.",
+            [*self._labels, "finished_reason"],
+            registry=self.registry,
+        )
         self._step = self._histogram("penstock_engine_step_seconds", "Time of one engine step.")
         self._ready = self._gauge("penstock_engine_load_seconds", "From start to ready.")
 

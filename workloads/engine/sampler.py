@@ -21,12 +21,12 @@ def sample(
 ) -> list[Choice]:
     """One token per row. `draws` are uniform in [0, 1), used where the row is not greedy."""
     tokens = logits_BV.argmax(dim=-1).tolist()
-    for row, (wish, draw) in enumerate(zip(params, draws, strict=True)):
-        if wish.temperature >= GREEDY_BELOW:
-            tokens[row] = _draw(logits_BV[row], wish, draw)
+    for row, (wanted, draw) in enumerate(zip(params, draws, strict=True)):
+        if wanted.temperature >= GREEDY_BELOW:
+            tokens[row] = _draw(logits_BV[row], wanted, draw)
     return [
-        Choice(token) if wish.num_logprobs is None else _scored(row_V, token, wish.num_logprobs)
-        for row_V, token, wish in zip(logits_BV, tokens, params, strict=True)
+        Choice(token) if wanted.num_logprobs is None else _scored(row_V, token, wanted.num_logprobs)
+        for row_V, token, wanted in zip(logits_BV, tokens, params, strict=True)
     ]
 
 

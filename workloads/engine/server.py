@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Final, TextIO, cast
 import structlog
 import uvicorn
 
+from penstock.api.work import Phase
 from penstock.last_resort import SafeStream
-from workloads.checkpoints.model_files import ModelAway, ModelRefused
+from workloads.checkpoints.model_files import ModelRefused, ModelUnreachable
 from workloads.engine.api.routes import ChipIdentity, build_app
 from workloads.engine.api.service import Service, State
 from workloads.engine.metrics import EngineMetrics
@@ -82,10 +83,16 @@ class ServingProcess:
         )
         return uvicorn.Config(
             build_app(self.service, self._metrics, identity),
-            host=self._settings.host, port=self._settings.port, loop="asyncio", ws="none",
-            lifespan="off", log_config=None, access_log=False, timeout_keep_alive=75,
+            host=self._settings.host,
+            port=self._settings.port,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=75,
             timeout_graceful_shutdown=CLOSE_S,
-        )  # fmt: skip
+        )
 
     def _run_engine(self) -> None:
         """The engine's thread: loads, which imports torch, then steps until stopped."""
@@ -105,7 +112,7 @@ class ServingProcess:
             built.engine.run()
         except ModelRefused as error:
             log.error("model_refused", model_uri=self._work.model_uri, reason=str(error))
-            final = not isinstance(error, ModelAway)
+            final = not isinstance(error, ModelUnreachable)
             self._reporter.failed("model_refused", str(error), final=final)
             self._post(self._on_failed)
         except Exception as error:  # process loop: nothing is left to serve, it ends and says why
@@ -128,14 +135,18 @@ class ServingProcess:
         seconds = time.monotonic() - self._began
         self.service.ready(built.served)
         self._metrics.ready(seconds)
-        reports = AgentReports(self._reporter, built.work_class, lambda: built.engine.totals)
+        reports = AgentReports(self._reporter, built.classes, lambda: built.engine.totals)
         reports.ready(built.tokens_per_s)
         self._spawn(reports.run)
         log.info(
-            "serve_ready", model=self._work.model_name, seconds=round(seconds, 2),
-            manifest_sha256=built.served.manifest_sha256, context=built.served.context,
-            tokens_per_s=round(built.tokens_per_s, 1), chip_type=self._settings.chip_type,
-        )  # fmt: skip
+            "serve_ready",
+            model=self._work.model_name,
+            seconds=round(seconds, 2),
+            manifest_sha256=built.served.manifest_sha256,
+            context=built.served.context,
+            tokens_per_s=round(built.tokens_per_s[Phase.DECODE], 1),
+            chip_type=self._settings.chip_type,
+        )
 
     def _on_failed(self) -> None:
         self.service.stop_admitting(State.FAILED)

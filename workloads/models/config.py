@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.api.specs import ModelShape
+from penstock.api.work import ModelSize
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,19 @@ def config_of_shape(shape: ModelShape) -> LlamaConfig:
     )
 
 
+def size_of(config: LlamaConfig) -> ModelSize:
+    """What the model's speeds are filed under."""
+    return ModelSize(
+        num_layers=config.num_hidden_layers,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_heads=config.num_attention_heads,
+        num_kv_heads=config.num_key_value_heads,
+        vocab_size=config.vocab_size,
+        max_seq_len=config.max_position_embeddings,
+    )
+
+
 def config_from_hf(document: Mapping[str, Any]) -> LlamaConfig:
     """Reads `config.json`; raises ValueError for an architecture or a variant not supported."""
     if (kind := document.get("model_type")) != "llama":
@@ -90,9 +104,9 @@ def config_from_hf(document: Mapping[str, Any]) -> LlamaConfig:
     )
 
 
-def config_to_hf(config: LlamaConfig) -> dict[str, Any]:
+def config_to_hf(config: LlamaConfig) -> dict[str, object]:
     """The `config.json` document that Hugging Face's Llama classes read."""
-    document: dict[str, Any] = {
+    document: dict[str, object] = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "hidden_act": "silu",

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
-from workloads.failures import told_os_error
+from workloads.failures import os_error_message
 from workloads.storage import StorageFault, join_uri, local_path, storage_faults, write_file
 
 WRITE_EVERY_BYTES: Final = 8192
@@ -25,19 +25,19 @@ def curve_uri(storage: str, epoch: int) -> str:
 class LossCurve:
     """Appends on a local file system; elsewhere the whole file is put again at every flush.
 
-    A storage that takes nothing ends no training: `tell` hears of it once, and the lines are kept
+    A storage that takes nothing ends no training: `report` hears of it once, and the lines are kept
     until a later flush writes them.
     """
 
-    def __init__(self, storage: str, epoch: int, tell: Callable[[str], None]) -> None:
+    def __init__(self, storage: str, epoch: int, report: Callable[[str], None]) -> None:
         self._uri = curve_uri(storage, epoch)
         self._path = local_path(self._uri)
         self._file: IO[bytes] | None = None
-        self._tell = tell
+        self._report = report
         self._lines = bytearray()
         self._refused = False
 
-    def add(self, line: dict[str, Any], loss: float) -> None:
+    def add(self, line: dict[str, object], loss: float) -> None:
         """Adds a step's line."""
         text = json.dumps({**line, "loss": loss, "loss_hex": loss.hex()}) + "\n"
         self._lines += text.encode()
@@ -51,7 +51,7 @@ class LossCurve:
             self._write()
         except StorageFault as error:
             if not self._refused:
-                self._tell(f"the loss curve waits for the storage: {told_os_error(error)}")
+                self._report(f"the loss curve waits for the storage: {os_error_message(error)}")
             self._refused = True
         else:
             self._refused = False

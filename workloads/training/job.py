@@ -14,16 +14,16 @@ import torch
 from penstock.api.jobs import Progress
 from penstock.api.specs import TrainSpec
 from workloads.checkpoints.manifest import CheckpointError
-from workloads.failures import STORAGE, failure_of, told_os_error
+from workloads.failures import STORAGE, failure_of, os_error_message
 from workloads.reporter import CommitRefused, Reporter, StaleEpoch
 from workloads.settings import Settings
 from workloads.storage import StorageFault
-from workloads.storage_retry import patiently
+from workloads.storage_retry import retry_storage
 from workloads.training.evaluate import held_out_losses
 from workloads.training.parallel.balancer import Balancer
-from workloads.training.start import Start, find_start, parse_work, tell_start
+from workloads.training.start import Start, find_start, parse_work, share_start
 from workloads.training.state import TrainState
-from workloads.training.train_report import Voice, say
+from workloads.training.train_report import TrainReport, report
 from workloads.training.trainer import Hooks, Trainer
 from workloads.transport.gloo import PeerLost, Rendezvous, Transport, connect
 
@@ -52,23 +52,23 @@ def run_training(settings: Settings) -> int:
     try:
         code = _attempt(settings, reporter)
     except PeerLost as error:
-        say(f"rank {settings.rank} lost contact with the gang: {error}")
+        report(f"rank {settings.rank} lost contact with the gang: {error}")
         reporter.failed("peer_lost", f"lost contact with the gang: {error}")
         code = EXIT_TEMPORARY
     except StorageFault as error:
-        message = f"the job's storage failed: {told_os_error(error)}"
-        say(f"rank {settings.rank} ends: {message}")
+        message = f"the job's storage failed: {os_error_message(error)}"
+        report(f"rank {settings.rank} ends: {message}")
         reporter.failed(STORAGE, message)
         code = EXIT_TEMPORARY
     except (CheckpointError, StaleEpoch, CommitRefused, ValueError) as error:
-        say(f"rank {settings.rank} cannot go on: {error}")
+        report(f"rank {settings.rank} cannot go on: {error}")
         reporter.failed(_CODES.get(type(error), "bad_input"), str(error))
         code = EXIT_FAILED
     except (OSError, MemoryError, RuntimeError) as error:
         traceback.print_exc()
-        told, message = failure_of(error)
-        say(f"rank {settings.rank} cannot go on: {message}")
-        reporter.failed(told, message)
+        failure, message = failure_of(error)
+        report(f"rank {settings.rank} cannot go on: {message}")
+        reporter.failed(failure, message)
         code = EXIT_FAILED
     return _end(reporter, code)
 
@@ -80,11 +80,11 @@ def _attempt(settings: Settings, reporter: Reporter) -> int:
     if settings.rank == 0:
         reporter.progress(Progress(total_steps=spec.steps, message="preparing data"))
         find = partial(find_start, settings, spec, resume)
-        start = patiently(find, "data and checkpoint", say)
-        _tell_data(start)
+        start = retry_storage(find, "data and checkpoint", report)
+        _report_data(start)
     transport = connect(_rendezvous(settings))
     try:
-        start = tell_start(transport, settings.storage, start, say)
+        start = share_start(transport, settings.storage, start, report)
         return _train(settings, spec, reporter, start, transport)
     finally:
         transport.close()
@@ -98,33 +98,39 @@ def _train(
     state = TrainState(spec, transport.world_size)
     if start.resumed is not None and start.manifest is not None:
         restore = partial(state.restore, start.resumed.uri, start.manifest)
-        patiently(restore, "the checkpoint to resume", say)
-        say(f"resumed from step {start.first_step}: {start.resumed.uri}")
+        retry_storage(restore, "the checkpoint to resume", report)
+        report(f"resumed from step {start.first_step}: {start.resumed.uri}")
     balancer = Balancer(spec, transport, start.first_step, start.past_shares)
     trainer = Trainer(spec, start.dataset, state, transport, balancer, start.first_step)
-    voice = Voice(settings, spec, reporter, start, state)
+    progress = TrainReport(settings, spec, reporter, start, state)
     stop = _StopFlag(reporter)
     reporter.ready()
-    if not trainer.run(_hooks(voice, stop)):
+    if not trainer.run(_hooks(progress, stop)):
         reporter.check()
-        say(f"rank {settings.rank} stopped as asked")
+        report(f"rank {settings.rank} stopped as asked")
         return EXIT_STOPPED
     if settings.rank == 0:
         gang = {"world_size": transport.world_size, "chip_types": chip_types}
         shares = [entry.model_dump(mode="json") for entry in balancer.log]
-        _finish(spec, start, state, voice, reporter, {**gang, "shares": shares})
+        _finish(spec, start, state, progress, reporter, {**gang, "shares": shares})
     return EXIT_DONE
 
 
-def _hooks(voice: Voice, stop: _StopFlag) -> Hooks:
-    return Hooks(voice.begin, voice.done, voice.save, voice.wants_save, stop.is_up)
+def _hooks(progress: TrainReport, stop: _StopFlag) -> Hooks:
+    return Hooks(
+        progress.begin,
+        progress.done,
+        progress.save,
+        progress.wants_save,
+        stop.is_up,
+    )
 
 
 def _finish(
     spec: TrainSpec,
     start: Start,
     state: TrainState,
-    voice: Voice,
+    progress: TrainReport,
     reporter: Reporter,
     about: dict[str, Any],
 ) -> None:
@@ -133,23 +139,23 @@ def _finish(
     held_out, unigram = held_out_losses(
         state.model, start.dataset, model.max_seq_len, model.vocab_size, spec.micro_batch
     )
-    written = voice.written
+    written = progress.written
     result = {
         "held_out_loss": held_out,
         "unigram_loss": unigram,
         "checkpoint_sha256": written.manifest_sha256 if written else None,
         "checkpoint_uri": written.uri if written else None,
         "tokens": spec.steps * spec.batch_size * model.max_seq_len,
-        "tokens_per_s": round(voice.tokens_per_s, 1),
+        "tokens_per_s": round(progress.tokens_per_s, 1),
         **about,
     }
     reporter.result(result)
-    say(
+    report(
         f"held-out loss {held_out:.4f} nats per token on unseen files; "
         f"a unigram model gets {unigram:.4f}"
     )
-    say(
-        f"trained {result['tokens']:,} tokens at {voice.tokens_per_s:,.0f} tokens/s on "
+    report(
+        f"trained {result['tokens']:,} tokens at {progress.tokens_per_s:,.0f} tokens/s on "
         f"{', '.join(about['chip_types'])}; checkpoint {result['checkpoint_sha256']}"
     )
 
@@ -161,10 +167,10 @@ def _end(reporter: Reporter, code: int) -> int:
         try:
             reporter.check()
         except (StaleEpoch, CommitRefused) as error:
-            say(f"the last checkpoint was not committed: {error}")
+            report(f"the last checkpoint was not committed: {error}")
             return EXIT_FAILED
         if not drained:
-            say("the agent did not take the last reports in time")
+            report("the agent did not take the last reports in time")
             return EXIT_FAILED
     return code
 
@@ -194,16 +200,16 @@ def _use_cores(settings: Settings, spec: TrainSpec) -> None:
     wide = spec.model.hidden_size >= LEAST_SIZE_FOR_THREADS
     torch.set_num_threads(max(1, num_cores) if wide else 1)
     chips = ", ".join(_chip_text(settings)) or "cpu"
-    say(f"rank {settings.rank} of {settings.world_size} on {chips}, attempt {settings.epoch}")
+    report(f"rank {settings.rank} of {settings.world_size} on {chips}, attempt {settings.epoch}")
 
 
 def _chip_text(settings: Settings) -> list[str]:
     return [chip.type + (" (emulated)" if chip.emulated else "") for chip in settings.chips]
 
 
-def _tell_data(start: Start) -> None:
+def _report_data(start: Start) -> None:
     data = start.dataset
-    say(f"data: {len(data.train_N):,} tokens to learn from, {len(data.held_out_N):,} held out")
+    report(f"data: {len(data.train_N):,} tokens to learn from, {len(data.held_out_N):,} held out")
 
 
 def _rendezvous(settings: Settings) -> Rendezvous:

@@ -1,4 +1,4 @@
-"""Where an attempt begins: which step, which data, which state. Rank 0 finds out, all are told."""
+"""Where an attempt begins: which step, which data, which state. Rank 0 finds out for all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from penstock.api.specs import ShareStep, TrainSpec
 from workloads.checkpoints.files import Written, read_manifest
 from workloads.checkpoints.manifest import CheckpointError, Manifest, render_manifest, sha256_hex
 from workloads.settings import Settings
-from workloads.storage_retry import patiently
+from workloads.storage_retry import retry_storage
 from workloads.training.data.dataset import (
     Dataset,
     check_size,
@@ -73,23 +73,27 @@ def find_start(settings: Settings, spec: TrainSpec, resume: Resume | None) -> St
     return Start(manifest.data.next_step, dataset, manifest.shares, resumed, manifest)
 
 
-def tell_start(
-    transport: Transport, storage: str, start: Start | None, tell: Callable[[str], None]
+def share_start(
+    transport: Transport, storage: str, start: Start | None, report: Callable[[str], None]
 ) -> Start:
-    """Gives every rank rank 0's start; the others read the same data from storage, and `tell`
+    """Gives every rank rank 0's start; the others read the same data from storage, and `report`
     where they wait for it.
     """
-    document = None if start is None else {
-        "first_step": start.first_step,
-        "dataset": start.dataset.sha256,
-        "past_shares": [entry.model_dump() for entry in start.past_shares],
-    }  # fmt: skip
-    told = transport.agree("start", document)
+    document = (
+        None
+        if start is None
+        else {
+            "first_step": start.first_step,
+            "dataset": start.dataset.sha256,
+            "past_shares": [entry.model_dump() for entry in start.past_shares],
+        }
+    )
+    shared = transport.agree("start", document)
     if start is not None:
         return start
-    past = tuple(ShareStep.model_validate(entry) for entry in told["past_shares"])
-    dataset = patiently(partial(load_dataset, storage, told["dataset"]), "the data", tell)
-    return Start(told["first_step"], dataset, past)
+    past = tuple(ShareStep.model_validate(entry) for entry in shared["past_shares"])
+    dataset = retry_storage(partial(load_dataset, storage, shared["dataset"]), "the data", report)
+    return Start(shared["first_step"], dataset, past)
 
 
 def _check_same_job(uri: str, manifest: Manifest, spec: TrainSpec) -> None:

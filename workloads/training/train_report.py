@@ -8,17 +8,18 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from penstock.api.assignments import SpeedReport
 from penstock.api.jobs import Progress
 from penstock.api.specs import ShareStep, TrainSpec
+from penstock.api.work import ModelSize, train_class
 from workloads.checkpoints.manifest import DataPosition
-from workloads.failures import told_os_error
+from workloads.failures import os_error_message
 from workloads.reporter import Reporter
 from workloads.settings import Settings
 from workloads.storage import StorageFault
-from workloads.storage_retry import Backoff, patiently
+from workloads.storage_retry import Backoff, retry_storage
 from workloads.training.curve import LossCurve
 from workloads.training.data.dataset import num_samples
 from workloads.training.data.order import samples_of_step
@@ -31,7 +32,7 @@ SPEED_EVERY_S: Final = 5.0
 SAMPLES_SHOWN: Final = 256
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     """One line on standard output, at once: it is the replica's log."""
     print(text, flush=True)
 
@@ -59,7 +60,7 @@ class _OwnWork:
         self.work_s += done.own_s
 
 
-class Voice:
+class TrainReport:
     """Speaks for one rank of one attempt."""
 
     def __init__(
@@ -80,15 +81,15 @@ class Voice:
         self._begun_s = time.monotonic()
         self._attempt = _Meter(self._begun_s)
         self._recent = _Meter(self._begun_s)
-        self._told_speed_s = self._begun_s
+        self._speed_reported_s = self._begun_s
         self._own = _OwnWork()
         self._overdue = Backoff()
         speaks = settings.rank == 0
-        self._curve = LossCurve(settings.storage, settings.epoch, say) if speaks else None
+        self._curve = LossCurve(settings.storage, settings.epoch, report) if speaks else None
 
     def begin(self) -> None:
         """Starts the clock of the attempt's speed: what came before is start-up."""
-        self._begun_s = self._told_speed_s = time.monotonic()
+        self._begun_s = self._speed_reported_s = time.monotonic()
         self._attempt, self._recent = _Meter(self._begun_s), _Meter(self._begun_s)
 
     @property
@@ -101,16 +102,16 @@ class Voice:
         now_s = time.monotonic()
         last = done.step + 1 == self._spec.steps
         self._own.add(done)
-        if last or now_s - self._told_speed_s >= SPEED_EVERY_S:
+        if last or now_s - self._speed_reported_s >= SPEED_EVERY_S:
             self._reporter.speed(self._speed(self._own.tokens / self._own.work_s))
-            self._told_speed_s, self._own = now_s, _OwnWork()
+            self._speed_reported_s, self._own = now_s, _OwnWork()
         if self._curve is None:
             return
         self._attempt.tokens += done.sums.num_tokens
         self._recent.tokens += done.sums.num_tokens
         self._curve.add(self._curve_line(done, now_s), done.loss)
         if done.step == 0 or last or now_s - self._recent.since_s >= REPORT_EVERY_S:
-            self._tell_step(done, self._recent.rate(now_s))
+            self._report_step(done, self._recent.rate(now_s))
             self._recent = _Meter(now_s)
 
     def save(self, step: int, log: list[ShareStep], is_last: bool) -> bool:
@@ -124,12 +125,14 @@ class Voice:
         write = partial(self._save, step, log)
         what = f"checkpoint of step {step}"
         try:
-            patiently(write, what, say) if is_last else write()
+            retry_storage(write, what, report) if is_last else write()
         except StorageFault as error:
             if is_last:
                 raise
             wait_s = self._overdue.refused(time.monotonic())
-            say(f"{what}: the storage failed ({told_os_error(error)}); another in {wait_s:g} s")
+            report(
+                f"{what}: the storage failed ({os_error_message(error)}); another in {wait_s:g} s"
+            )
             return False
         self._overdue = Backoff()
         return True
@@ -157,13 +160,15 @@ class Voice:
         self.written = written
         self._reporter.commit(step, written.uri, written.manifest_sha256)
         took_s = time.monotonic() - began_s
-        say(f"checkpoint of step {step} written in {took_s:.2f} s: {written.manifest_sha256[:12]}")
+        report(
+            f"checkpoint of step {step} written in {took_s:.2f} s: {written.manifest_sha256[:12]}"
+        )
 
-    def _tell_step(self, done: StepDone, rate: float) -> None:
+    def _report_step(self, done: StepDone, rate: float) -> None:
         total = self._spec.steps
         per_step = self._spec.batch_size * self._spec.model.max_seq_len
         shares = ",".join(str(share) for share in done.shares)
-        say(
+        report(
             f"step {done.step + 1}/{total}  loss {done.loss:.4f}  {rate:,.0f} tokens/s  "
             f"shares {shares}"
         )
@@ -178,11 +183,12 @@ class Voice:
         self._reporter.progress(progress)
 
     def _speed(self, tokens_per_s: float) -> SpeedReport:
-        model = self._spec.model
-        work_class = f"train/llama-{model.num_layers}x{model.hidden_size}"
-        return SpeedReport(work_class=work_class, value=tokens_per_s)
+        spec = self._spec
+        size, world = ModelSize.of(dict(spec.model)), self._settings.world_size
+        work = train_class(size, spec.batch_size, spec.micro_batch, world)
+        return SpeedReport(work_class=str(work), value=tokens_per_s)
 
-    def _curve_line(self, done: StepDone, now_s: float) -> dict[str, Any]:
+    def _curve_line(self, done: StepDone, now_s: float) -> dict[str, object]:
         spec = self._spec
         shown = range(min(spec.batch_size, SAMPLES_SHOWN))
         samples = samples_of_step(spec.seed, done.step, spec.batch_size, self._num_samples, shown)

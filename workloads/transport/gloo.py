@@ -43,10 +43,10 @@ class Transport(Protocol):
     def broadcast(self, tensor_N: Tensor) -> None:
         """Gives every rank the values of rank 0, in place; raises PeerLost."""
 
-    def agree(self, key: str, document: Any) -> Any:
+    def agree(self, key: str, document: object) -> Any:
         """Gives every rank rank 0's JSON document; a key is used once. Raises PeerLost."""
 
-    def gather(self, key: str, document: Any) -> list[Any]:
+    def gather(self, key: str, document: object) -> list[Any]:
         """Every rank's JSON document, by rank; a key is used once. Raises PeerLost."""
 
     def close(self) -> None:
@@ -86,10 +86,10 @@ class SoloTransport:
     def broadcast(self, tensor_N: Tensor) -> None:
         """Rank 0 has it already."""
 
-    def agree(self, key: str, document: Any) -> Any:
+    def agree(self, key: str, document: object) -> Any:
         return json.loads(json.dumps(document))
 
-    def gather(self, key: str, document: Any) -> list[Any]:
+    def gather(self, key: str, document: object) -> list[Any]:
         return [json.loads(json.dumps(document))]
 
     def close(self) -> None:
@@ -122,13 +122,13 @@ class GlooTransport:
             with self._waiting("broadcast", chunk_N.nbytes):
                 self._group.broadcast(chunk_N, 0).wait()
 
-    def agree(self, key: str, document: Any) -> Any:
+    def agree(self, key: str, document: object) -> Any:
         with self._waiting(f"agreement on {key}"):
             if self.rank == 0:
                 self._store.set(key, json.dumps(document))
             return json.loads(self._store.get(key))
 
-    def gather(self, key: str, document: Any) -> list[Any]:
+    def gather(self, key: str, document: object) -> list[Any]:
         with self._waiting(f"gathering of {key}"):
             self._store.set(f"{key}/{self.rank}", json.dumps(document))
             keys = [f"{key}/{rank}" for rank in range(self.world_size)]
@@ -175,9 +175,11 @@ def _listener(rendezvous: Rendezvous) -> socket.socket:
 
 
 def _open_group(rendezvous: Rendezvous, store: Any) -> Any:
-    options = dist.ProcessGroupGloo._Options()
-    options._devices = [dist.ProcessGroupGloo.create_device(hostname=rendezvous.host)]
-    options._timeout = timedelta(seconds=rendezvous.timeout_s)
+    # torch has no other names for them, and without them gloo listens on any interface.
+    device = dist.ProcessGroupGloo.create_device(hostname=rendezvous.host)
+    options = dist.ProcessGroupGloo._Options()  # noqa: SLF001
+    options._devices = [device]  # noqa: SLF001
+    options._timeout = timedelta(seconds=rendezvous.timeout_s)  # noqa: SLF001
     prefixed = dist.PrefixStore("gloo", store)
     group = dist.ProcessGroupGloo(prefixed, rendezvous.rank, rendezvous.world_size, options)
     group.allreduce([torch.zeros(1)]).wait()

@@ -14,8 +14,15 @@ from control_plane.services.gangs.settle import settle
 from control_plane.services.usage.learn_speed import learn_speed
 from control_plane.store.models import Job, Replica
 from control_plane.store.unit_of_work import Transaction
-from penstock.api.assignments import Observation, Refusal, ReportReply, ReportRequest
+from penstock.api.assignments import (
+    Observation,
+    Refusal,
+    ReportReply,
+    ReportRequest,
+    SpeedReport,
+)
 from penstock.api.states import ExitReason, JobState, JobType, LeaseState, ReplicaState
+from penstock.api.work import Phase, parse_work_class
 
 MAX_RESULT_BYTES = 64 * 1024
 
@@ -113,9 +120,9 @@ def _apply_readiness(tx: Transaction, replica: Replica, seen: Observation, now: 
 
 
 def _apply_progress(tx: Transaction, replica: Replica, seen: Observation, now: datetime) -> None:
-    if seen.speed is not None:
-        replica.speed = seen.speed.model_dump(mode="json")
-        learn_speed(tx, replica, seen.speed, now)
+    for speed in (*(seen.speeds or {}).values(), seen.speed):
+        if speed is not None:
+            _apply_speed(tx, replica, speed, now)
     if seen.progress is None and seen.result is None:
         return
     if seen.progress is not None:
@@ -128,6 +135,14 @@ def _apply_progress(tx: Transaction, replica: Replica, seen: Observation, now: d
         job.progress = replica.progress
     if seen.result is not None:
         job.result = _merged(job, seen.result)
+
+
+def _apply_speed(tx: Transaction, replica: Replica, speed: SpeedReport, now: datetime) -> None:
+    """A replica is shown, and gets requests, by its decoding; how fast it reads is no rival."""
+    work = parse_work_class(speed.work_class)
+    if work is None or work.phase is not Phase.PREFILL:
+        replica.speed = speed.model_dump(mode="json")
+    learn_speed(tx, replica, speed, now)
 
 
 def _merged(job: Job, result: dict[str, Any]) -> dict[str, Any]:

@@ -29,11 +29,18 @@ def _model(tx: Transaction, job: Job, model: str, name: str) -> dict[str, Any]:
         checkpoint = _checkpoint(tx, job, ref, "/serve/model", kind)
         return {
             "model_uri": checkpoint.uri, "manifest_sha256": checkpoint.manifest_sha256,
-            "model_name": name, "kind": "checkpoint",
+            "model_name": name, "kind": "checkpoint", "shape": _shape(tx, checkpoint),
         }  # fmt: skip
     return {
         "model_uri": model, "manifest_sha256": None, "model_name": name, "kind": "huggingface",
     }  # fmt: skip
+
+
+def _shape(tx: Transaction, checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """The sizes of the model, as the job that trained it gave them."""
+    source = tx.jobs.get(checkpoint.job_id)
+    train = source.spec.get("train") if source is not None else None
+    return train and train["model"]
 
 
 def _checkpoint(

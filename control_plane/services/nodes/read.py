@@ -10,6 +10,7 @@ from control_plane.services.nodes.views import (
     node_views,
 )
 from control_plane.services.references import not_found
+from control_plane.services.usage.speeds import speeds_of
 from control_plane.store.models import Node as NodeRow
 from control_plane.store.repositories.listing import chips_page, nodes_page
 from control_plane.store.unit_of_work import Transaction
@@ -39,7 +40,8 @@ def get_chip(deps: Deps, caller: Caller, chip_id: str) -> Chip:
         row = tx.nodes.chip(chip_id)
         if row is None or not row.present:
             raise not_found("chip", chip_id, hint="list them: penstock chip list")
-        return chip_views(tx, [row], caller.sees)[0]
+        (shown,) = chip_views(tx, [row], caller.sees)
+        return shown.model_copy(update={"speeds": speeds_of(tx, row.type)})
 
 
 def list_chips(

@@ -58,13 +58,14 @@ class QueuedGang:
     created_at: datetime
     type: str
     spec: dict[str, Any]
+    resolved: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, job: Job, gang: Gang) -> QueuedGang:
         """Of rows that need not be in the database."""
         return cls(
             gang.id, job.id, 0, job.name, job.project, job.queue, job.priority, job.created_at,
-            job.type, job.spec,
+            job.type, job.spec, job.resolved,
         )  # fmt: skip
 
 
@@ -166,7 +167,7 @@ class Jobs:
         """What these ask for."""
         columns: tuple[Any, ...] = (
             Gang.id, Gang.job_id, Gang.version, Job.name, Job.project, Job.queue, Job.priority,
-            Job.created_at, Job.type, Job.spec,
+            Job.created_at, Job.type, Job.spec, Job.resolved,
         )  # fmt: skip
         query = select(*columns).join(Job, Job.id == Gang.job_id)
         rows = self._session.execute(query.where(Gang.id.in_(tuple(gang_ids))))

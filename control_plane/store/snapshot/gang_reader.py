@@ -7,10 +7,20 @@ over a deep queue has no time to do that again.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from control_plane.store.repositories.jobs import QueuedGang
 from penstock.api.states import JobType
+from penstock.api.work import (
+    TRAIN_DTYPE,
+    ModelSize,
+    Phase,
+    WorkClass,
+    folder_name,
+    serve_class,
+    train_class,
+)
 from scheduler import model as plan
 
 Document = Mapping[str, Any]
@@ -26,16 +36,36 @@ def gang_of(gang: QueuedGang) -> plan.Gang:
         project=gang.project, queue=gang.queue, priority=gang.priority,
         created_at=gang.created_at, type=plan.JobType(gang.type), least=least, most=most,
         request=_request(gang.spec), mix=mix, spread=gang.type == JobType.SERVE and mix,
-        work=plan.Work(work_class=work_class(gang.spec)), version=gang.version,
+        work=work_of(gang.spec, gang.resolved), version=gang.version,
     )  # fmt: skip
 
 
-def work_class(spec: Document) -> str:
-    """Jobs of one class run at one speed on one chip type; empty where that is not known."""
-    if spec["type"] != JobType.TRAIN:
-        return ""
-    shape = spec["train"]["model"]
-    return f"train/llama-{shape['num_layers']}x{shape['hidden_size']}"
+def work_of(spec: Document, resolved: Document) -> plan.Work:
+    """The classes of work of a job, and what a token costs; empty where that is not known."""
+    if train := spec.get("train"):
+        size = ModelSize.of(train["model"])
+        ranks = max(1, spec["resources"]["chips"]["most"])
+        return _work(train_class(size, train["batch_size"], train["micro_batch"], ranks), size)
+    if (serve := spec.get("serve")) and serve.get("command") is None:
+        return _serving(serve["model"], resolved.get("shape"), _chips_per_replica(spec))
+    return plan.Work()
+
+
+def _serving(model: str, shape: Document | None, chips: int) -> plan.Work:
+    size = None if shape is None else ModelSize.of(shape)
+    name, dtype = (folder_name(model), "") if size is None else (size.name, TRAIN_DTYPE)
+    prefill, decode = (
+        _work(serve_class(phase, name, chips, dtype, size), size)
+        for phase in (Phase.PREFILL, Phase.DECODE)
+    )
+    return replace(decode, prefill=prefill)
+
+
+def _work(work: WorkClass, size: ModelSize | None) -> plan.Work:
+    if size is None:
+        return plan.Work(str(work), dtype=work.dtype)
+    cost = size.cost(work)
+    return plan.Work(str(work), cost.flops, cost.bytes, work.dtype)
 
 
 def _members(spec: Document) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from control_plane.store.repositories.batches import in_batches
 from control_plane.store.repositories.jobs import PlacedGang, WaitingGang
 from control_plane.store.repositories.leases import HeldLease
 from control_plane.store.repositories.nodes import Host
+from control_plane.store.repositories.speeds import nearest_speeds
 from control_plane.store.snapshot.chip_facts import ChipFacts, NodeFacts
 from control_plane.store.snapshot.gang_reader import gang_of
 from control_plane.store.unit_of_work import Transaction
@@ -86,12 +87,13 @@ class PoolReader:
             for host in hosts
         )
         seen.columns = Columns(nodes, before.columns)
+        gangs = tuple(_queued(tx, waiting, holds, ahead, before, seen))
         snapshot = plan.Snapshot(
             nodes=nodes,
-            queued=tuple(_queued(tx, waiting, holds, ahead, before, seen)),
+            queued=gangs,
             running=tuple(_running(tx, holds, before, seen)),
             queues=tuple(_queue(row, holds) for row in tx.queues.all()),
-            speeds=_speeds(tx, facts.values()),
+            speeds=_speeds(tx, facts.values(), gangs),
             vendors=frozenset(vendor_table()),
             columns=seen.columns,
         )
@@ -196,15 +198,13 @@ def _queue(row: models.Queue, holds: Iterable[Hold]) -> plan.Queue:
     return plan.Queue(row.name, dict(row.limits), dict(used), dict(releasing))
 
 
-def _speeds(tx: Transaction, facts: Iterable[NodeFacts]) -> plan.Speeds:
+def _speeds(tx: Transaction, facts: Iterable[NodeFacts], gangs: Iterable[plan.Gang]) -> plan.Speeds:
     rates: dict[str, dict[str, plan.Rate]] = defaultdict(dict)
     for node in facts:
         for chip_type, known in node.rates.items():
             rates[chip_type].update(known)
-    measured = {
-        (row.work_class, row.chip_type): plan.Rate(row.value, row.origin) for row in tx.speeds.all()
-    }
-    return plan.Speeds(measured=measured, rates=rates)
+    phases = {it.work_class for gang in gangs for it in (gang.work, gang.work.prefill) if it}
+    return plan.Speeds(measured=nearest_speeds(tx.speeds.all(), phases), rates=rates)
 
 
 def _placed_types(holds: Iterable[Hold], jobs: set[JobId]) -> Mapping[str, dict[str, int]]:

@@ -25,7 +25,7 @@ VIEWERS_DO = {
     "whoami", "plan_job", "list_jobs", "get_job", "explain_job", "list_job_replicas",
     "list_checkpoints", "get_job_logs", "list_events", "list_job_events", "list_replicas",
     "get_replica", "list_nodes", "get_node", "list_chips", "get_chip", "list_chip_types",
-    "list_queues", "get_queue", "list_endpoints", "get_endpoint", "list_projects",
+    "list_queues", "get_queue", "list_speeds", "list_endpoints", "get_endpoint", "list_projects",
     "revoke_token",
 }  # fmt: skip
 MEMBERS_DO = {"submit_job", "cancel_job", "retry_job"}

@@ -149,6 +149,7 @@ def test_an_endpoint_lists_who_can_answer(api_client: TestClient, deps: Deps) ->
 def test_long_lists_take_as_many_queries_as_short_ones(api_client: TestClient, deps: Deps) -> None:
     paths = [
         "jobs", "nodes", "chips", "queues", "replicas", "endpoints", "events", "chip-types",
+        "speeds",
         "tokens", "projects", "cycles",
     ]  # fmt: skip
     spec: dict[str, Any] = {"type": "serve", "task": None, "serve": {"model": "folder"}}

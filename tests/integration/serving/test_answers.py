@@ -10,6 +10,7 @@ import httpx
 import pytest
 from tokenizers import Tokenizer
 
+from penstock.api.work import Phase, parse_work_class
 from tests.integration.serving.conftest import LongCheckpoint
 from tests.integration.serving.model_folders import greedy
 from tests.integration.serving.replica import Replica, stream_events
@@ -229,7 +230,9 @@ def test_the_agent_hears_of_readiness_speed_and_tokens(replica: Replica) -> None
     replica.wait_for(lambda: len(replica.agent.ops("progress")) > 0)
     assert replica.agent.ops("ready")[0]["ready"] is True
     assert {message["token"] for message in replica.agent.heard} == {"secret"}
-    speed = replica.agent.ops("speed")[0]["speed"]
-    assert (speed["work_class"], speed["unit"]) == ("serve/llama-2x64", "tokens/s")
-    assert speed["value"] > 0
+    replica.wait_for(lambda: len(replica.agent.ops("speed")) >= 2)
+    speeds = {it["speed"]["work_class"]: it["speed"] for it in replica.agent.ops("speed")}
+    phases = {work.phase for text in speeds if (work := parse_work_class(text))}
+    assert phases == {Phase.PREFILL, Phase.DECODE}
+    assert all(it["value"] > 0 and it["origin"] == "profile" for it in speeds.values())
     assert replica.agent.ops("progress")[-1]["progress"]["tokens"] > 0

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from penstock.api.jobs import Progress
+from penstock.api.specs import ModelShape
+from penstock.api.work import ModelSize, train_class
 from tests.fakes.agent_socket import FakeAgent, Message
 from tests.gang import Seat, running_gang
 from workloads.reporter import CommitRefused, Reporter, StaleEpoch
@@ -143,3 +145,6 @@ def test_a_job_reports_progress_speed_and_its_own_result(
     progress = agent.messages("progress")[-1]["progress"]
     assert (progress["step"], progress["total_steps"]) == (12, 12)
     assert agent.messages("ready")
+    speed = agent.messages("speed")[-1]["speed"]
+    size = ModelSize.of({**dict(ModelShape()), **work["model"]})
+    assert speed["work_class"] == str(train_class(size, 6, 2, 1))

@@ -64,7 +64,7 @@ def test_a_storage_that_stays_away_ends_the_attempt_as_no_fault_of_its_own(
     agent: FakeAgent,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(storage_retry, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(storage_retry, "GIVE_UP_AFTER_S", 0.0)
     (tmp_path / "data").write_text("no folder")
     settings = Settings(
         storage=tmp_path.as_uri(), work=work, cache_dir=cache, agent_socket=agent.path

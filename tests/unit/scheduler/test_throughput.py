@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +19,8 @@ def _speeds(measured: dict[str, float] | None = None, **flops: float) -> Speeds:
         name: {"flops.bf16": Rate(value, "datasheet"), "memory": Rate(1e6, "datasheet")}
         for name, value in flops.items()
     }
-    known = {("train/x", name): Rate(value, "observed") for name, value in (measured or {}).items()}
-    return Speeds(known, rates)
+    known = {name: Rate(value, "observed") for name, value in (measured or {}).items()}
+    return Speeds({"train/x": known}, rates)
 
 
 def test_a_measured_speed_comes_first() -> None:
@@ -45,6 +47,26 @@ def test_nothing_is_guessed_where_nothing_is_known() -> None:
 
 def test_another_class_of_work_says_nothing() -> None:
     assert expected_speed(Work("train/y"), "old", _speeds({"old": 20.0})) is None
+
+
+def test_the_roofline_goes_by_the_type_that_is_computed_in() -> None:
+    rates = {"flops.bf16": Rate(8e4, "datasheet"), "flops.fp32": Rate(1e4, "datasheet")}
+    speeds = Speeds(rates={"new": rates})
+    assert expected_speed(WORK, "new", speeds) == Rate(8e4 / 100, "roofline")
+    assert expected_speed(replace(WORK, dtype="fp32"), "new", speeds) == Rate(100.0, "roofline")
+
+
+def test_a_server_reads_as_many_tokens_as_it_writes() -> None:
+    speeds = Speeds(
+        {"decode": {"both": Rate(10.0, "observed"), "one": Rate(10.0, "profile")},
+         "prefill": {"both": Rate(90.0, "observed")}}
+    )  # fmt: skip
+    work = Work("decode", prefill=Work("prefill"))
+    both = expected_speed(work, "both", speeds)
+    assert both is not None
+    assert (round(both.value, 6), both.origin) == (18.0, "observed")
+    assert expected_speed(work, "one", speeds) == Rate(10.0, "profile")
+    assert expected_speed(work, "none", speeds) is None
 
 
 def test_shares_follow_speed() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from workloads.storage import StorageFault
-from workloads.storage_retry import LONGEST_WAIT_S, PATIENCE_S, Backoff, patiently
+from workloads.storage_retry import GIVE_UP_AFTER_S, LONGEST_WAIT_S, Backoff, retry_storage
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class _Storage:
         self.now_s += wait_s
 
     def try_it(self) -> str:
-        return patiently(
+        return retry_storage(
             self.write, "it", self.told.append, sleep=self.sleep, now=lambda: self.now_s
         )
 
@@ -44,7 +44,7 @@ def test_a_fault_that_lasts_is_raised_in_time() -> None:
     storage = _Storage(well_at_s=10**6)
     with pytest.raises(StorageFault):
         storage.try_it()
-    assert PATIENCE_S / 2 <= storage.now_s <= PATIENCE_S
+    assert GIVE_UP_AFTER_S / 2 <= storage.now_s <= GIVE_UP_AFTER_S
 
 
 def test_nothing_is_overdue_before_a_refusal_and_waits_are_bounded() -> None:

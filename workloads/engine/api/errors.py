@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+Document = dict[str, Any]
+"""An answer, or a part of one, on its way to JSON."""
+
 
 class ApiError(Exception):
     """An answer other than 200: HTTP status and the fields of OpenAI's error object."""
@@ -28,7 +31,7 @@ class ApiError(Exception):
     def headers(self) -> Mapping[str, str]:
         return {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Document:
         kind = _TYPES.get(self.status, "invalid_request_error")
         fields = {"message": str(self), "type": kind, "param": self.param, "code": self.code}
         return {"error": fields}

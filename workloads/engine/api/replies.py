@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from workloads.engine.api.errors import Document
 from workloads.engine.sequence import Choice, Piece
 
 
@@ -22,11 +22,11 @@ class ReplyHead:
     token_text: Callable[[int], str]
     logprobs: bool
 
-    def whole(self, pieces: Iterable[Piece]) -> dict[str, Any]:
+    def whole(self, pieces: Iterable[Piece]) -> Document:
         """The answer to a request without `stream`."""
         pieces = list(pieces)
         text = "".join(piece.text for piece in pieces)
-        choice: dict[str, Any] = {"index": 0, "finish_reason": pieces[-1].finish}
+        choice: Document = {"index": 0, "finish_reason": pieces[-1].finish}
         if self.is_chat:
             choice["message"] = {"role": "assistant", "content": text, "refusal": None}
         else:
@@ -35,19 +35,19 @@ class ReplyHead:
         kind = "chat.completion" if self.is_chat else "text_completion"
         return {**self._head(kind), "choices": [choice], "usage": self.usage(len(pieces))}
 
-    def first(self) -> dict[str, Any] | None:
+    def first(self) -> Document | None:
         """What a stream opens with: a chat's names the role."""
         delta = {"role": "assistant", "content": ""}
         return self._chunk({"delta": delta}, None, None) if self.is_chat else None
 
-    def part(self, piece: Piece) -> dict[str, Any]:
+    def part(self, piece: Piece) -> Document:
         """One event of a stream."""
-        body: dict[str, Any] = {"text": piece.text}
+        body: Document = {"text": piece.text}
         if self.is_chat:
             body = {"delta": {"content": piece.text} if piece.text else {}}
         return self._chunk(body, piece.finish, self._logprobs([piece]))
 
-    def last(self, num_output: int) -> dict[str, Any]:
+    def last(self, num_output: int) -> Document:
         """The event with the usage, sent where `include_usage` asked for it."""
         chunk = self._chunk({}, None, None)
         return {**chunk, "choices": [], "usage": self.usage(num_output)}
@@ -59,12 +59,12 @@ class ReplyHead:
             "total_tokens": self.num_prompt + num_output,
         }
 
-    def _chunk(self, body: dict[str, Any], finish: str | None, logprobs: Any) -> dict[str, Any]:
+    def _chunk(self, body: Document, finish: str | None, logprobs: object) -> Document:
         kind = "chat.completion.chunk" if self.is_chat else "text_completion"
         choice = {"index": 0, **body, "logprobs": logprobs, "finish_reason": finish}
         return {**self._head(kind), "choices": [choice]}
 
-    def _head(self, kind: str) -> dict[str, Any]:
+    def _head(self, kind: str) -> Document:
         return {
             "id": self.id,
             "object": kind,
@@ -73,13 +73,13 @@ class ReplyHead:
             "system_fingerprint": self.fingerprint,
         }
 
-    def _logprobs(self, pieces: list[Piece]) -> dict[str, Any] | None:
+    def _logprobs(self, pieces: list[Piece]) -> Document | None:
         if not self.logprobs:
             return None
         choices = [piece.choice for piece in pieces if piece.choice is not None]
         return self._chat_logprobs(choices) if self.is_chat else self._text_logprobs(choices)
 
-    def _chat_logprobs(self, choices: list[Choice]) -> dict[str, Any]:
+    def _chat_logprobs(self, choices: list[Choice]) -> Document:
         entries = [
             {
                 **self._scored(choice.token, choice.logprob),
@@ -89,7 +89,7 @@ class ReplyHead:
         ]
         return {"content": entries, "refusal": None}
 
-    def _text_logprobs(self, choices: list[Choice]) -> dict[str, Any]:
+    def _text_logprobs(self, choices: list[Choice]) -> Document:
         top = [{self.token_text(token): value for token, value in item.top} for item in choices]
         return {
             "tokens": [self.token_text(choice.token) for choice in choices],
@@ -98,6 +98,6 @@ class ReplyHead:
             "text_offset": None,
         }
 
-    def _scored(self, token: int, logprob: float | None) -> dict[str, Any]:
+    def _scored(self, token: int, logprob: float | None) -> Document:
         text = self.token_text(token)
         return {"token": text, "logprob": logprob, "bytes": list(text.encode())}

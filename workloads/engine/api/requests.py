@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
+from typing import Annotated, Final, Literal, NoReturn, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -23,7 +23,7 @@ HARMLESS: Final = frozenset(
     "user metadata store service_tier safety_identifier prompt_cache_key "
     "prompt_cache_retention parallel_tool_calls".split()
 )
-NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
+NEUTRAL: Final[Mapping[str, tuple[object, ...]]] = {
     "n": (1,),
     "best_of": (1,),
     "echo": (False,),
@@ -47,11 +47,11 @@ NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
 }
 
 
-def _one_or_many(value: Any) -> Any:
+def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _text_of(value: Any) -> Any:
+def _text_of(value: object) -> object:
     """A message's content as one string; lists of parts may hold text only."""
     if not isinstance(value, list):
         return value
@@ -63,7 +63,7 @@ def _text_of(value: Any) -> Any:
     return "".join(part["text"] for part in value)
 
 
-def _single_prompt(value: Any) -> Any:
+def _single_prompt(value: object) -> object:
     """A string or a list of token ids; OpenAI's lists of prompts may hold one."""
     if isinstance(value, list) and value and isinstance(value[0], str | list):
         if len(value) > 1:
@@ -74,7 +74,7 @@ def _single_prompt(value: Any) -> Any:
     raise ValueError("must be a string or a list of token ids")
 
 
-def _is_tokens(value: Any) -> bool:
+def _is_tokens(value: object) -> bool:
     return isinstance(value, list) and all(type(item) is int for item in value)
 
 
@@ -172,7 +172,7 @@ def parse_request(body: bytes, kind: type[RequestT]) -> RequestT:
         _refuse(error, kind)
 
 
-def _passed_over(name: str, value: Any) -> bool:
+def _passed_over(name: str, value: object) -> bool:
     """Whether the parameter changes nothing; raises ApiError where it would."""
     if name in HARMLESS:
         return True

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,7 +18,14 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from workloads.engine.api.errors import ApiError, client_gone, internal, not_offered, unknown_model
+from workloads.engine.api.errors import (
+    ApiError,
+    Document,
+    client_gone,
+    internal,
+    not_offered,
+    unknown_model,
+)
 from workloads.engine.api.replies import ReplyHead
 from workloads.engine.api.requests import LIMITS, ChatRequest, CompletionRequest, parse_request
 from workloads.engine.api.service import (
@@ -123,18 +130,18 @@ class Api:
         return self._json(internal().document(), 500)
 
     async def _answer(
-        self, request: Request, wish: CompletionRequest | ChatRequest, num_bytes: int
+        self, request: Request, wanted: CompletionRequest | ChatRequest, num_bytes: int
     ) -> Response:
-        self._check_model(wish.model)
-        served, is_chat = self._service.served, isinstance(wish, ChatRequest)
-        prompt = await _tokenised(wish, served, num_bytes)
-        params = sampling_params(wish, len(prompt), served, secrets.randbits(63))
+        self._check_model(wanted.model)
+        served, is_chat = self._service.served, isinstance(wanted, ChatRequest)
+        prompt = await _tokenised(wanted, served, num_bytes)
+        params = sampling_params(wanted, len(prompt), served, secrets.randbits(63))
         name = f"{'chatcmpl' if is_chat else 'cmpl'}-{uuid.uuid4().hex}"
         sequence = Sequence(name, tuple(prompt), params, time.monotonic())
         head = self._head(sequence, served, is_chat)
         stream = self._service.open(sequence)
-        if wish.stream:
-            events = _events(stream, head, wish.stream_options.include_usage)
+        if wanted.stream:
+            events = _events(stream, head, wanted.stream_options.include_usage)
             return _EventStream(stream, events, self._headers())
         return self._json(head.whole(await _collected(request, stream)))
 
@@ -154,7 +161,7 @@ class Api:
         if name != self._service.work.model_name:
             raise unknown_model(name, self._service.work.model_name)
 
-    def _card(self, served: Served) -> dict[str, Any]:
+    def _card(self, served: Served) -> Document:
         """The model with what OpenAI lacks: which checkpoint this is and where it runs."""
         return {
             "id": self._service.work.model_name,
@@ -171,7 +178,7 @@ class Api:
         }
 
     def _json(
-        self, document: Any, status: int = 200, headers: Mapping[str, str] | None = None
+        self, document: object, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> Response:
         return Response(
             json.dumps(document),
@@ -216,11 +223,11 @@ async def _read_body(request: Request) -> bytes:
 
 
 async def _tokenised(
-    wish: CompletionRequest | ChatRequest, served: Served, num_bytes: int
+    wanted: CompletionRequest | ChatRequest, served: Served, num_bytes: int
 ) -> list[int]:
     if num_bytes <= LONG_PROMPT_BYTES:
-        return prompt_tokens(wish, served)
-    return await asyncio.to_thread(prompt_tokens, wish, served)
+        return prompt_tokens(wanted, served)
+    return await asyncio.to_thread(prompt_tokens, wanted, served)
 
 
 async def _collected(request: Request, stream: Stream) -> list[Piece]:
@@ -230,22 +237,22 @@ async def _collected(request: Request, stream: Stream) -> list[Piece]:
         return [piece async for piece in stream.pieces()]
 
     reading = asyncio.ensure_future(read())
-    leaving = asyncio.ensure_future(_left(request))
+    disconnecting = asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({reading, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
             raise client_gone()
         pieces = reading.result()
     finally:
         reading.cancel()
-        leaving.cancel()
+        disconnecting.cancel()
         stream.close()
     if pieces[-1].finish is FinishReason.ERROR:
         raise stream.failure()
     return pieces
 
 
-async def _left(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     """Returns when the client has closed the connection; its body was read before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
@@ -268,5 +275,5 @@ async def _events(stream: Stream, head: ReplyHead, include_usage: bool) -> Async
     yield "data: [DONE]\n\n"
 
 
-def _event(document: Mapping[str, Any]) -> str:
+def _event(document: Mapping[str, object]) -> str:
     return f"data: {json.dumps(document)}\n\n"

@@ -33,7 +33,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-class Orders(Protocol):
+class EngineCommands(Protocol):
     """The engine as the service sees it."""
 
     def submit(self, sequence: Sequence) -> None: ...
@@ -55,7 +55,7 @@ class Text(Protocol):
 class Served:
     """What is served once the model is loaded. `context` bounds prompt plus completion."""
 
-    engine: Orders
+    engine: EngineCommands
     text: Text
     context: int
     vocab_size: int

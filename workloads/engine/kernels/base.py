@@ -8,12 +8,14 @@ B sequences, M pages per sequence, S = M·P.
 from __future__ import annotations
 
 import importlib
-import importlib.util
-from typing import Protocol
+import pkgutil
+from typing import Final, Protocol
 
 from torch import Tensor
 
-REFERENCE = "reference"
+from workloads.engine import kernels
+
+REFERENCE: Final = "reference"
 
 
 class Ops(Protocol):
@@ -26,10 +28,9 @@ class Ops(Protocol):
         """The tokens of each row's pages, in order: (B,S,K,D)."""
 
 
-def load_ops(device_type: str) -> Ops:
-    """The backend in the folder named like the torch device, else the plain-torch reference."""
-    package = f"workloads.engine.kernels.{device_type}"
-    if importlib.util.find_spec(package) is None:
-        package = f"workloads.engine.kernels.{REFERENCE}"
-    ops: Ops = importlib.import_module(package).ops()
+def load_ops(backend: str) -> Ops:
+    """The kernels in the backend's folder, or plain torch where there is none of that name."""
+    folders = {found.name for found in pkgutil.iter_modules(kernels.__path__) if found.ispkg}
+    name = backend if backend in folders else REFERENCE
+    ops: Ops = importlib.import_module(f"{kernels.__name__}.{name}").ops()
     return ops

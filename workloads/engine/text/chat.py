@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from workloads.checkpoints.model_files import ModelRefused
 
-ChatTemplate = Callable[[Sequence[Mapping[str, Any]]], str]
+ChatTemplate = Callable[[Sequence[Mapping[str, object]]], str]
 
 
 class ChatRefused(ValueError):
     """The model's template does not accept this conversation."""
 
 
-def plain_template(messages: Sequence[Mapping[str, Any]]) -> str:
+def plain_template(messages: Sequence[Mapping[str, object]]) -> str:
     """For models without a template: a line `role: content` per message, then `assistant:`."""
     lines = [f"{message['role']}: {message['content']}" for message in messages]
     return "\n".join([*lines, "assistant:"])
@@ -41,7 +40,7 @@ def jinja_template(source: str, special_tokens: Mapping[str, str]) -> ChatTempla
     except TemplateError as error:
         raise ModelRefused(f"chat_template: {error}") from error
 
-    def render(messages: Sequence[Mapping[str, Any]]) -> str:
+    def render(messages: Sequence[Mapping[str, object]]) -> str:
         try:
             return template.render(messages=messages, add_generation_prompt=True, **special_tokens)
         except (TemplateError, TypeError, ArithmeticError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -33,7 +32,7 @@ class TextTokenizer:
         text.encode()
         return list(self.raw.encode(text).ids)
 
-    def encode_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    def encode_chat(self, messages: Sequence[Mapping[str, object]]) -> list[int]:
         """Tokens of a conversation, up to where the assistant speaks.
 
         Raises ChatRefused, and UnicodeEncodeError for half a surrogate pair.
@@ -68,7 +67,7 @@ def load_tokenizer(files: ModelFiles) -> TextTokenizer:
     return TextTokenizer(raw, jinja_template(template, special), adds_special=False)
 
 
-def _named_template(value: Any) -> str | None:
+def _named_template(value: object) -> str | None:
     """A template, or the one called `default` in a list of named ones."""
     if isinstance(value, list):
         named = {item.get("name"): item.get("template") for item in value}
@@ -76,7 +75,7 @@ def _named_template(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _token_text(value: Any) -> str:
+def _token_text(value: object) -> str:
     """tokenizer_config.json writes a special token as a string or as an object."""
     text = value.get("content") if isinstance(value, dict) else value
     return text if isinstance(text, str) else ""

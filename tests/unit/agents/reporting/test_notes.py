@@ -21,9 +21,12 @@ def test_the_first_word_leaves_at_once_and_the_next_waits_its_turn() -> None:
 def test_the_latest_words_win_and_speed_does_not_hide_progress() -> None:
     notes = Notes()
     speed = SpeedReport(work_class="train/x", value=3.0)
-    for note in (Note(Progress(step=1)), Note(speed=speed), Note(Progress(step=2))):
-        notes.put("a", note)
-    assert list(notes.due(0)) == [("a", Note(Progress(step=2), speed))]
+    other = SpeedReport(work_class="y", value=4.0)
+    notes.put("a", Note(Progress(step=1)))
+    for said in (speed.model_copy(update={"value": 2.0}), other, speed):
+        notes.put("a", Note(speeds={said.work_class: said}))
+    notes.put("a", Note(Progress(step=2)))
+    assert list(notes.due(0)) == [("a", Note(Progress(step=2), {"train/x": speed, "y": other}))]
 
 
 def test_the_last_word_of_an_ended_replica_is_not_lost() -> None:

@@ -50,8 +50,8 @@ BOUNDS = {
     "ge": "greater_than_equal", "gt": "greater_than", "le": "less_than_equal", "lt": "less_than",
     "pattern": "string_pattern_mismatch",
 }  # fmt: skip
-HARMLESS = {"any", "default", "is-instance", "json-or-python", "lax-or-strict", "model-field",
-            "no-info", "nullable", "union"}  # fmt: skip
+HARMLESS = {"any", "default", "definition-ref", "definitions", "is-instance", "json-or-python",
+            "lax-or-strict", "model-field", "no-info", "nullable", "union"}  # fmt: skip
 
 
 def _types() -> Iterator[type[BaseModel]]:

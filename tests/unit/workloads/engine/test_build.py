@@ -1,4 +1,4 @@
-"""How big the cache gets, on which device it stands and what the model's shape is called."""
+"""How big the cache gets, on which device it stands and what its work is called."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import pytest
 
 from penstock.api.assignments import AssignedChip
 from penstock.api.specs import ModelShape
+from penstock.api.work import Phase
 from workloads.checkpoints.model_files import ModelRefused
-from workloads.engine.build import cache_size, shape_name, torch_device
+from workloads.engine.build import cache_size, vendor_of, work_classes
 from workloads.engine.loader import read_config, special_ids
 from workloads.engine.options import ServeWork
 from workloads.models.config import config_of_shape, config_to_hf
+from workloads.models.llama import Llama
 
 CONFIG = config_of_shape(ModelShape())  # 2 layers, 2 kv heads of 32: 256 values per token
 WORK = ServeWork(model_uri="x", model_name="m", kind="checkpoint")
@@ -43,15 +45,29 @@ def test_a_context_longer_than_the_cache_is_cut_to_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "chips,device",
-    [([], "cpu"), ([a_chip()], "cpu"), ([a_chip("nvidia")], "cuda"), ([a_chip("ascend")], "npu")],
-)
-def test_the_device_is_the_vendors(chips: list[AssignedChip], device: str) -> None:
-    assert torch_device(chips) == device
+    "chips,device,backend",
+    [
+        ([], "cpu", "cpu"), ([a_chip()], "cpu", "cpu"), ([a_chip("nvidia")], "cuda", "cuda"),
+        ([a_chip("amd")], "cuda", "rocm"), ([a_chip("ascend")], "npu", "cann"),
+    ],
+)  # fmt: skip
+def test_device_and_backend_are_the_vendors(
+    chips: list[AssignedChip], device: str, backend: str
+) -> None:
+    row = vendor_of(chips)
+    assert (row.torch_device, row.backend) == (device, backend)
 
 
-def test_the_shape_has_a_name() -> None:
-    assert shape_name(CONFIG) == "llama-2x128"
+def test_a_checkpoint_is_known_by_its_shape_and_a_folder_by_its_name() -> None:
+    model = Llama(CONFIG)
+    shape = "i352,q4,k2,v1024,t128"
+    decode, prefill = Phase.DECODE, Phase.PREFILL
+    assert {phase: str(it) for phase, it in work_classes(WORK, model, 0).items()} == {
+        prefill: f"serve/prefill/llama-2x128/fp32/{shape}/m1/b1",
+        decode: f"serve/decode/llama-2x128/fp32/{shape}/m1/b8",
+    }
+    folder = WORK.model_copy(update={"kind": "huggingface", "model_uri": "/models/Tiny"})
+    assert str(work_classes(folder, model, 2)[decode]) == f"serve/decode/tiny/fp32/{shape}/m2/b8"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The reported speed: full decoding steps only; what the agent is told and when."""
+"""The reported speeds by phase; what the agent is told and when."""
 
 from __future__ import annotations
 
@@ -8,31 +8,42 @@ import pytest
 
 from penstock.api.assignments import SpeedReport
 from penstock.api.jobs import Progress
+from penstock.api.work import DECODE_BATCH, Phase, serve_class
 from workloads.engine.reporting import AgentReports
-from workloads.engine.speed import FULL_STEP, Totals, decoding_speed
+from workloads.engine.speed import Totals, measured_speed
+
+CLASSES = {
+    phase: serve_class(phase, "llama-2x128", 1, "fp32") for phase in (Phase.PREFILL, Phase.DECODE)
+}
 
 
-def test_only_full_decoding_steps_count_towards_the_speed() -> None:
-    totals = Totals().plus([1] * FULL_STEP, 2.0).plus([1] * 2, 9.0).plus([64] + [1] * 8, 9.0)
-    assert totals.num_tokens == FULL_STEP + 2 + 72
-    assert totals.speed_since(Totals()) == FULL_STEP / 2.0
+def test_only_full_decoding_steps_and_steps_of_prompts_alone_count() -> None:
+    totals = Totals().plus([1] * DECODE_BATCH, 2.0).plus([1] * 2, 9.0).plus([64] + [1] * 8, 9.0)
+    totals = totals.plus([64, 16], 1.0)
+    assert totals.num_tokens == DECODE_BATCH + 2 + 72 + 80
+    none = Totals().phases
+    assert {phase: it.speed_since(none[phase]) for phase, it in totals.phases.items()} == {
+        Phase.DECODE: DECODE_BATCH / 2.0, Phase.PREFILL: 80.0
+    }  # fmt: skip
 
 
 def test_too_short_a_time_gives_no_speed() -> None:
-    assert Totals().plus([1] * FULL_STEP, 0.5).speed_since(Totals()) is None
+    totals = Totals().plus([1] * DECODE_BATCH, 0.5).phases[Phase.DECODE]
+    assert totals.speed_since(Totals().phases[Phase.DECODE]) is None
 
 
 def test_the_speed_at_start_counts_wall_time_after_the_first_step() -> None:
     now = [0.0]
 
-    def step() -> None:
+    def step() -> int:
         now[0] += 0.25
+        return 8
 
-    assert decoding_speed(step, lambda: now[0], least_s=1.0) == pytest.approx(FULL_STEP / 0.25)
+    assert measured_speed(step, lambda: now[0], 1.0, 3) == pytest.approx(8 / 0.25)
 
 
 @dataclass
-class FakeTeller:
+class FakeReports:
     told: list[Progress] = field(default_factory=list)
     speeds: list[SpeedReport] = field(default_factory=list)
     num_ready: int = 0
@@ -49,24 +60,25 @@ class FakeTeller:
 
 @dataclass
 class Reported:
-    teller: FakeTeller
+    teller: FakeReports
     totals: Totals = field(default_factory=Totals)
 
     def reports(self) -> AgentReports:
-        return AgentReports(self.teller, "serve/llama-2x128", lambda: self.totals)
+        return AgentReports(self.teller, CLASSES, lambda: self.totals)
 
 
 def test_ready_comes_with_the_speed_measured_at_start() -> None:
-    reported = Reported(FakeTeller())
-    reported.reports().ready(120.0)
+    reported = Reported(FakeReports())
+    reported.reports().ready({Phase.DECODE: 120.0, Phase.PREFILL: 900.0})
     assert reported.teller.num_ready == 1
-    assert [(s.work_class, s.value, s.unit) for s in reported.teller.speeds] == [
-        ("serve/llama-2x128", 120.0, "tokens/s")
+    assert [(s.work_class, s.value, s.unit, s.origin) for s in reported.teller.speeds] == [
+        ("serve/decode/llama-2x128/fp32/-/m1/b8", 120.0, "tokens/s", "profile"),
+        ("serve/prefill/llama-2x128/fp32/-/m1/b1", 900.0, "tokens/s", "profile"),
     ]
 
 
 def test_an_idle_replica_falls_silent_after_saying_so_once() -> None:
-    reported = Reported(FakeTeller())
+    reported = Reported(FakeReports())
     reports = reported.reports()
     reports.report(2.0)
     reported.totals = reported.totals.plus([10], 1.0)
@@ -76,9 +88,9 @@ def test_an_idle_replica_falls_silent_after_saying_so_once() -> None:
 
 
 def test_a_speed_seen_in_service_is_reported_once() -> None:
-    reported = Reported(FakeTeller())
+    reported = Reported(FakeReports())
     reports = reported.reports()
-    reported.totals = reported.totals.plus([1] * FULL_STEP, 2.0)
+    reported.totals = reported.totals.plus([1] * DECODE_BATCH, 2.0)
     reports.report(2.0)
     reports.report(2.0)
-    assert [speed.value for speed in reported.teller.speeds] == [FULL_STEP / 2.0]
+    assert [speed.value for speed in reported.teller.speeds] == [DECODE_BATCH / 2.0]
