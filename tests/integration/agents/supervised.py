@@ -41,8 +41,9 @@ class Supervised:
         )
 
     def tell(self, line: str) -> None:
-        """A line as the agent sends it, once the supervisor listens."""
-        wait_for(lambda: files.send_line(str(self.folder / files.CONTROL), line))
+        """A line as the agent sends it, once the supervisor listens, unless all is over."""
+        control = str(self.folder / files.CONTROL)
+        wait_for(lambda: files.send_line(control, line) or self.exit_record() is not None)
 
     def started(self) -> dict[str, Any]:
         """started.json, once it is there."""

@@ -275,7 +275,7 @@ def test_beats_come_as_long_as_the_loop_answers(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_server_whose_parent_is_gone_ends_with_its_next_beat() -> None:
     program = (
-        "import asyncio, os; from control_plane import beats; told, to_beat = os.pipe();"
+        "import asyncio, os; from control_plane.server import beats; told, to_beat = os.pipe();"
         "os.close(told); loop = asyncio.new_event_loop(); beats.beat(to_beat, loop);"
         "loop.run_forever()"
     )
