@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from control_plane.store.models import Cycle, Delivery, Event, Leader, TokenUsage, Usage
@@ -93,11 +93,6 @@ class History:
             select(Usage).where(Usage.job_id.in_(tuple(job_ids)), Usage.hour.in_(tuple(hours)))
         )
         return {(row.job_id, row.chip_type, row.hour): row for row in rows}
-
-    def usage_of_job(self, job_id: str) -> float:
-        """Chip-seconds of the job so far, as rolled up."""
-        total = select(func.coalesce(func.sum(Usage.chip_seconds), 0.0))
-        return float(self._session.scalar(total.where(Usage.job_id == job_id)) or 0.0)
 
     def count_tokens(
         self, token_id: str, endpoint_id: str, chip_type: str, hour: datetime, prompt: int,
