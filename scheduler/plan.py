@@ -36,7 +36,7 @@ from scheduler.place.gang import (
     empty_supply,
     seat_gang,
 )
-from scheduler.place.obstacle import fits_but_for_its_host, host_code, obstacle_when_empty
+from scheduler.place.obstacle import fits_but_for_its_host, host_code, state_code
 from scheduler.place.outlook import Outlook
 from scheduler.policies.base import Policy
 from scheduler.preempt import Rescue, Runners, rescue
@@ -81,6 +81,8 @@ class Draft:
         self._siblings: dict[JobId, Mapping[str, int]] = {}
         self._known: dict[object, Code] = {}
         """Shape of a gang → why no such gang fits: what is free only shrinks."""
+        self._states: dict[object, Code | None] = {}
+        """Shape of a gang → what keeps it off an empty pool, but for its hosts."""
         self._ceilings: dict[object, Outlook] = {}
         """What there could be for gangs of one project and priority if all gave way that must."""
         self._highest = _highest_holders(snapshot.running, self.layout)
@@ -221,12 +223,21 @@ class Draft:
         """What keeps the gang off an empty pool."""
         if not self.snapshot.nodes:
             return Code.NO_NODES
-        survey = Survey(gang, self.layout, self.snapshot.vendors)
-        code = obstacle_when_empty(gang, self.empty, survey)
+        code = self._state_code(gang) or host_code(gang, self.empty)
         partly = gang.type is JobType.TASK and code in TOO_SMALL
         if partly and best_seats(gang, self.empty, {}):
             return Code.GANG_PARTLY_FITS
         return code
+
+    def _state_code(self, gang: Gang) -> Code | None:
+        request = gang.request
+        if request.chips:  # then what it takes of its host is not looked at
+            request = replace(request, cores_milli=None, host_memory_bytes=None)
+        key = (request, gang.least, gang.mix, gang.type)
+        if key not in self._states:
+            survey = Survey(gang, self.layout, self.snapshot.vendors)
+            self._states[key] = state_code(gang, self.layout, survey)
+        return self._states[key]
 
     def _scarce(self, gang: Gang) -> Code:
         """What there is too little of beside what runs: chips, or what they need of the host."""

@@ -7,20 +7,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from scheduler.explain.reason import Blocker
-from scheduler.model import WHOLE, ChipId, Code, Gang, HostShare, RunningGang
+from scheduler.model import WHOLE, Code, Gang, HostShare, MemberRequest, RunningGang
 from scheduler.place.feasibility import eligible
-from scheduler.place.fits import sites_with_room
+from scheduler.place.fits import nodes_with_room
 from scheduler.place.gang import Supply
 from scheduler.snapshot.columns import Layout
 from scheduler.snapshot.host import member_share
-from scheduler.snapshot.overlays import Overlay, Room
+from scheduler.snapshot.overlays import Ints, Overlay
 from scheduler.snapshot.places import Places
 
 _ORDER = (
     Code.QUEUE_LIMIT, Code.BUSY, Code.WAITING_FOR_RELEASE, Code.SHARE, Code.HOST_CORES,
     Code.HOST_MEMORY, Code.TOO_MANY_CHIPS,
 )  # fmt: skip
+_FITS = len(_ORDER)
 
 
 def removed_now(gang: Gang, now: Supply, later: Supply) -> dict[Code, Mapping[str, int]]:
@@ -28,51 +32,50 @@ def removed_now(gang: Gang, now: Supply, later: Supply) -> dict[Code, Mapping[st
 
     `too_many_chips` here: free, but not enough of them on one node for a member.
     """
-    counts: dict[Code, Counter[str]] = {}
+    counts: dict[Code, dict[str, int]] = {}
     for chip_type, places in _by_type(gang, now.layout):
         left = now.usage.left(gang.queue, chip_type)
-        limited = left is not None and left < gang.request.chips * gang.request.milli
-        roomy = sites_with_room(now.overlay, places, gang.request)
-        for site, positions in places.by_site():
-            rooms = (now.overlay.room(site), later.overlay.room(site))
-            for position in positions:
-                code = Code.QUEUE_LIMIT if limited else _taken(gang, position, *rooms)
-                if code is None and site not in roomy:
-                    code = _crowded(gang, now.overlay, site, positions)
-                if code is not None:
-                    counts.setdefault(code, Counter())[chip_type] += 1
-    return {code: dict(counts[code]) for code in _ORDER if code in counts}
+        if left is not None and left < gang.request.chips * gang.request.milli:
+            counts.setdefault(Code.QUEUE_LIMIT, {})[chip_type] = len(places.rows)
+            continue
+        if not len(places.rows):
+            continue
+        obstacles = _obstacles(gang.request, places, now.overlay, later.overlay)
+        for at, count in enumerate(np.bincount(obstacles, minlength=_FITS)[:_FITS].tolist()):
+            if count:
+                counts.setdefault(_ORDER[at], {})[chip_type] = count
+    return {code: counts[code] for code in _ORDER if code in counts}
 
 
 def short_chips(gang: Gang, overlay: Overlay) -> dict[str, int]:
     """Chip type → thousandths of its chips that would have to come free, alone, for `least`
     members.
     """
-    per_type = {
-        chip_type: _chip_steps(gang, overlay, places)
-        for chip_type, places in _by_type(gang, overlay.layout)
+    fits, steps = {}, {}
+    for chip_type, places in _by_type(gang, overlay.layout):
+        free, have, need = _in_units(gang.request, overlay.chips[places.rows], places)
+        fits[chip_type] = int((np.maximum(free, 0) // need).sum())
+        unit = WHOLE if gang.request.milli == WHOLE else 1
+        steps[chip_type] = [it * unit for it in _steps(free, have, need, gang.least)]
+    missing = {it: gang.least - (sum(fits.values()) if gang.mix else fits[it]) for it in fits}
+    return {
+        chip_type: sum(found[: missing[chip_type]])
+        for chip_type, found in steps.items()
+        if 0 < missing[chip_type] <= len(found)
     }
-    fit_anywhere = sum(fit for fit, _ in per_type.values())
-    short = {}
-    for chip_type, (fit, steps) in per_type.items():
-        missing = gang.least - (fit_anywhere if gang.mix else fit)
-        if 0 < missing <= len(steps):
-            short[chip_type] = sum(steps[:missing])
-    return short
 
 
 def host_short(gang: Gang, overlay: Overlay, fit: int) -> tuple[int, int]:
     """Host core thousandths and bytes that would have to come free for `least` members, each
     taken by itself.
     """
-    cores: list[int] = []
-    memory: list[int] = []
-    for site, need in _needs(gang, overlay.layout):
-        room = overlay.room(site)
-        node = overlay.layout.sites[site].node
-        cores += _steps(room.cores_milli, node.cores_milli, need.cores_milli)
-        memory += _steps(room.memory_bytes, node.memory_bytes, need.memory_bytes)
-    missing = max(0, gang.least - fit)
+    missing, empty = max(0, gang.least - fit), overlay.layout.empty
+    cores, memory = list[int](), list[int]()
+    for places in eligible(gang, overlay.layout).values():
+        at = places.sites[places.chips_at >= gang.request.chips]
+        need_cores, need_memory = _needs(gang.request, places)
+        cores += _steps(overlay.cores[at], empty.cores[at], need_cores, missing)
+        memory += _steps(overlay.memory[at], empty.memory[at], need_memory, missing)
     return sum(sorted(cores)[:missing]), sum(sorted(memory)[:missing])
 
 
@@ -82,14 +85,12 @@ def blockers_of(gang: Gang, layout: Layout, holders: Iterable[RunningGang]) -> t
     """
     chips, nodes = _useful(gang, layout)
     names: dict[str, tuple[str, int]] = {}
-    held: dict[str, dict[str, int]] = {}
+    held: dict[str, Counter[str]] = {}
     for holder in holders:
-        kinds = [chips[it] for it in holder.chips if it in chips]
-        if kinds or any(node in nodes for node in holder.hosts):
+        rows = [row for it in holder.chips if chips[row := layout.row_of.get(it, -1)]]
+        if rows or any(nodes[layout.site_of.get(node, -1)] for node in holder.hosts):
             names[holder.job_id] = holder.job_name, holder.priority
-            counts = held.setdefault(holder.job_id, {})
-            for kind in kinds:
-                counts[kind] = counts.get(kind, 0) + 1
+            held.setdefault(holder.job_id, Counter()).update(layout.chips[it].type for it in rows)
     found = [Blocker(*names[job], dict(sorted(counts.items()))) for job, counts in held.items()]
     most = [it for it in found if it.chips] or found
     return tuple(sorted(most, key=lambda it: (-it.priority, it.job_name)))
@@ -100,70 +101,75 @@ def _by_type(gang: Gang, layout: Layout) -> list[tuple[str, Places]]:
     return [(kind, it) for kind, it in eligible(gang, layout).items() if kind is not None]
 
 
-def _taken(gang: Gang, position: int, now: Room, later: Room) -> Code | None:
-    free = now.chips[position]
-    if free >= gang.request.milli:
-        return None
-    if later.chips[position] >= gang.request.milli:
-        return Code.WAITING_FOR_RELEASE
-    return Code.SHARE if free > 0 and gang.request.milli < WHOLE else Code.BUSY
+def _obstacles(request: MemberRequest, places: Places, now: Overlay, later: Overlay) -> Ints:
+    """The place in `_ORDER` of what keeps a member off each of these chips; _FITS: nothing does."""
+    free = now.chips[places.rows]
+    busy = Code.SHARE if request.milli < WHOLE else Code.BUSY
+    taken = np.where(free > 0, _ORDER.index(busy), _ORDER.index(Code.BUSY))
+    back = later.chips[places.rows] >= request.milli
+    taken[back] = _ORDER.index(Code.WAITING_FOR_RELEASE)
+    crowded = np.full_like(places.sites, _FITS)
+    some_free = np.maximum.reduceat(free, places.starts) >= request.milli
+    for number in np.flatnonzero(some_free & ~nodes_with_room(now, places, request)).tolist():
+        crowded[number] = _ORDER.index(_crowded(request, places, number, now))
+    return np.where(free < request.milli, taken, np.repeat(crowded, places.chips_at))
 
 
-def _crowded(gang: Gang, overlay: Overlay, site: int, positions: Sequence[int]) -> Code:
-    """Why no member fits on a node that has free chips."""
-    room, request = overlay.room(site), gang.request
-    free = [it for it in positions if room.chips[it] >= request.milli]
+def _crowded(request: MemberRequest, places: Places, number: int, overlay: Overlay) -> Code:
+    """Why no member fits beside the free chips of a node."""
+    site, rows = int(places.sites[number]), places.rows_at(number)
+    free = [row for row in rows if overlay.chips[row] >= request.milli]
     if len(free) < request.chips:
         return Code.TOO_MANY_CHIPS
-    need = member_share(overlay.layout.sites[site].shares, free[: request.chips], request)
-    return Code.HOST_CORES if need.cores_milli > room.cores_milli else Code.HOST_MEMORY
+    need = _share(places, site, free[: request.chips], request)
+    return Code.HOST_CORES if need.cores_milli > overlay.cores[site] else Code.HOST_MEMORY
 
 
-def _chip_steps(gang: Gang, overlay: Overlay, places: Places) -> tuple[int, list[int]]:
-    """(members that the free chips hold, thousandths of chips to free for each further member,
-    least first).
+def _in_units(request: MemberRequest, free: Ints, places: Places) -> tuple[Ints, Ints, int]:
+    """(free, all there is, what a member needs) of each place where members are counted: whole
+    chips by node, or thousandths by chip.
     """
-    fit, steps, request = 0, list[int](), gang.request
-    for site, positions in places.by_site():
-        room = overlay.room(site)
-        free = [room.chips[it] for it in positions]
-        if request.milli < WHOLE:
-            fit += sum(it // request.milli for it in free)
-            steps += [step for it in free for step in _steps(it, WHOLE, request.milli)]
-            continue
-        whole = sum(it // WHOLE for it in free)
-        fit += whole // request.chips
-        further = _steps(whole, len(positions), request.chips)
-        steps += [chips * WHOLE for chips in further]
-    return fit, sorted(steps)
+    if request.milli < WHOLE:
+        return free, np.full_like(free, WHOLE), request.milli
+    if not len(free):
+        return free, free, request.chips
+    return np.add.reduceat(free // WHOLE, places.starts), places.chips_at, request.chips
 
 
-def _steps(free: int, total: int, need: int) -> list[int]:
-    """What must come free for each further member that the total would hold."""
-    if need <= 0:
-        return []
-    further = total // need - max(0, free) // need
-    return [need - free % need if first else need for first in [True] + [False] * (further - 1)][
-        : max(0, further)
-    ]
+def _steps(free: Ints, total: Ints, need: Ints | int, most: int) -> list[int]:
+    """What must come free for each further member that the total would hold: the `most` least."""
+    need = np.broadcast_to(need, total.shape)
+    free, total, need = free[need > 0], total[need > 0], need[need > 0]
+    further = total // need - np.maximum(free, 0) // need
+    first = (need - free % need)[further > 0]
+    rest = np.repeat(need, np.clip(further - 1, 0, most))
+    found: list[int] = np.sort(np.concatenate([first, rest]))[:most].tolist()
+    return found
 
 
-def _needs(gang: Gang, layout: Layout) -> Iterable[tuple[int, HostShare]]:
-    """(site, what a member takes of the host there), for the sites where one could sit."""
+def _needs(request: MemberRequest, places: Places) -> tuple[Ints, Ints]:
+    """Host cores and memory of a member on each node that has chips enough for one."""
+    enough = places.chips_at >= request.chips
+    cores, memory = (np.broadcast_to(it, enough.shape).copy() for it in places.needs(request))
+    for number in places.uneven:
+        chosen = places.rows_at(number)[: request.chips]
+        share = _share(places, int(places.sites[number]), chosen, request)
+        cores[number], memory[number] = share.cores_milli, share.memory_bytes
+    return cores[enough], memory[enough]
+
+
+def _share(places: Places, site: int, rows: Sequence[int], request: MemberRequest) -> HostShare:
+    """What a member at these chips of a node takes of it."""
+    home = places.layout.sites[site]
+    return member_share(home.shares, [row - home.first for row in rows], request)
+
+
+def _useful(gang: Gang, layout: Layout) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Rows of chips that could hold a member, and nodes where members could sit; the last of each
+    stands for what is not in the layout.
+    """
+    chips = np.zeros(len(layout.chips) + 1, dtype=bool)
+    nodes = np.zeros(len(layout.sites) + 1, dtype=bool)
     for places in eligible(gang, layout).values():
-        for site, positions in places.by_site():
-            if len(positions) >= gang.request.chips:
-                chosen = positions[: gang.request.chips]
-                yield site, member_share(layout.sites[site].shares, chosen, gang.request)
-
-
-def _useful(gang: Gang, layout: Layout) -> tuple[Mapping[ChipId, str], set[str]]:
-    """Chips that could hold a member, with their types, and the nodes where members could sit."""
-    chips: dict[ChipId, str] = {}
-    nodes: set[str] = set()
-    for places in eligible(gang, layout).values():
-        for site, positions in places.by_site():
-            home = layout.sites[site]
-            nodes.add(home.node.id)
-            chips.update((home.chips[it].id, home.chips[it].type) for it in positions)
+        chips[places.rows], nodes[places.sites] = True, True
     return chips, nodes

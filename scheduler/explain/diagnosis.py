@@ -69,15 +69,15 @@ def _waiting(
     partly = gang.least > 1 and fit > 0
     blockers = blockers_of(gang, now.layout, higher if behind else holders)
     fit_later = len(best_seats(gang, later, gang.sibling_types))
-    cores_milli, memory_bytes = host_short(gang, later.overlay, fit_later)
+    of_host = host_short(gang, later.overlay, fit_later) if cause in _HOST else (0, 0)
     return Reason(
         Code.GANG_PARTLY_FITS if partly else cause,
         cause=cause if partly else None,
         removed=removed,
         members_fit=fit,
         short={} if cause in _HOST else short_chips(gang, later.overlay),
-        short_cores_milli=cores_milli if cause is Code.HOST_CORES else 0,
-        short_memory_bytes=memory_bytes if cause is Code.HOST_MEMORY else 0,
+        short_cores_milli=of_host[0] if cause is Code.HOST_CORES else 0,
+        short_memory_bytes=of_host[1] if cause is Code.HOST_MEMORY else 0,
         blockers=blockers[:MOST_BLOCKERS],
         num_blockers=len(blockers),
     )

@@ -77,9 +77,11 @@ def _beside_others(gang: Gang, reason: Reason, facts: Facts) -> str:
 def _top_ups(gang: Gang, chip_type: str, facts: Facts) -> Iterator[_TopUp]:
     chips = gang.request.chips
     places = eligible(gang, facts.layout).get(chip_type)
-    for site, positions in places.by_site() if places is not None else ():
+    if places is None:
+        return
+    for site, count in zip(places.sites, places.chips_at.tolist(), strict=True):
         node = facts.layout.sites[site].node
-        if over := len(positions) % chips:
+        if over := count % chips:
             yield _TopUp(chips - over, node.name, node.id)
 
 

@@ -6,14 +6,14 @@ Whether it fits beside what runs now is left to `gang`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
 
-from scheduler.model import ANY, WHOLE, Chip, Code, Gang, JobType, MemberRequest
+from scheduler.model import ANY, WHOLE, Chip, Closed, Code, Gang, JobType, MemberRequest
 from scheduler.snapshot.columns import Layout
+from scheduler.snapshot.overlays import Ints
 from scheduler.snapshot.places import Places
 
 PIPELINE: Final = (
@@ -23,6 +23,10 @@ PIPELINE: Final = (
 """The order in which constraints remove chips; a chip counts at the first that removes it."""
 _AT: Final = {code: place for place, code in enumerate(PIPELINE)}
 _LEFT: Final = len(PIPELINE)
+STATE_AT: Final = np.array(
+    [_LEFT, *(_AT[Code(it.value)] for it in Closed), _AT[Code.HEALTH]], dtype=np.int64
+)
+"""State (`Layout.state`, `Kinds.state`) → the place in the pipeline of the constraint it is."""
 
 MOST_REMEMBERED: Final = 100_000
 """Requests of which a layout knows where they could sit; it may be kept for weeks."""
@@ -92,12 +96,8 @@ class Survey:
         self._layout = layout
         over = _passes_processors_over(gang, layout)
         of_make = [_obstacle(chip, gang, vendors, over) for chip in layout.makes]
-        self._codes = np.minimum(
-            np.array([_LEFT if code is None else _AT[code] for code in of_make], dtype=np.int64)[
-                layout.make_of_row
-            ],
-            _state_of_rows(layout),
-        )
+        by_make = np.array([_LEFT if it is None else _AT[it] for it in of_make], dtype=np.int64)
+        self._codes = np.minimum(by_make[layout.kinds.make], STATE_AT[layout.kinds.state])
 
     def removed(self) -> dict[Code, Mapping[str, int]]:
         """Constraint → chip type → chips, in pipeline order."""
@@ -107,17 +107,22 @@ class Survey:
         """Chip type → chips that nothing removes."""
         return self._by_type(_LEFT)
 
-    def after(self, last: Code) -> Mapping[str, list[int]]:
+    def after(self, last: Code) -> Mapping[str, Ints]:
         """Chip type → chips on each node, once the pipeline has run up to and with `last`."""
-        found: dict[str, Counter[int]] = {}
-        for row in np.flatnonzero(self._codes > _AT[last]):
-            site = int(self._layout.site_of_row[row])
-            found.setdefault(self._layout.chips[row].type, Counter())[site] += 1
-        return {kind: list(counts.values()) for kind, counts in found.items()}
+        kinds, there = self._layout.kinds, self._codes > _AT[last]
+        found = {}
+        for number in np.unique(kinds.type[there]).tolist():
+            mine = there & (kinds.type == number)
+            counts = np.bincount(kinds.site[mine], kinds.count[mine]).astype(np.int64)
+            found[self._layout.types[number]] = counts[counts > 0]
+        return found
 
     def rows(self, code: Code) -> list[int]:
         """The chips that a constraint removes."""
-        return [int(row) for row in np.flatnonzero(self._codes == _AT[code])]
+        found: list[int] = np.flatnonzero(
+            (self._codes == _AT[code])[self._layout.kinds.of_row]
+        ).tolist()
+        return found
 
     def binding(self, gang: Gang) -> Code | None:
         """The first constraint without which the gang's chips would be there, if all were free.
@@ -136,19 +141,16 @@ class Survey:
         return None
 
     def _by_type(self, at: int) -> dict[str, int]:
-        makes = np.bincount(self._layout.make_of_row[self._codes == at])
-        total: Counter[str] = Counter()
-        for number in np.flatnonzero(makes):
-            total[self._layout.makes[number].type] += int(makes[number])
-        return dict(sorted(total.items()))
+        kinds, mine = self._layout.kinds, self._codes == at
+        counts = np.bincount(kinds.type[mine], kinds.count[mine]).astype(np.int64)
+        return {self._layout.types[it]: int(counts[it]) for it in np.flatnonzero(counts)}
 
 
-def members_possible(gang: Gang, chips: Mapping[str, list[int]]) -> int:
+def members_possible(gang: Gang, chips: Mapping[str, Ints]) -> int:
     """Members that these chips could hold if all were free; host cores are not looked at."""
     request = gang.request
     by_type = [
-        sum(count // request.chips for count in counts) * (WHOLE // request.milli)
-        for counts in chips.values()
+        int((counts // request.chips).sum()) * (WHOLE // request.milli) for counts in chips.values()
     ]
     return sum(by_type) if gang.mix else max(by_type, default=0)
 
@@ -181,14 +183,6 @@ def _obstacle(chip: Chip, gang: Gang, vendors: frozenset[str], over: bool) -> Co
     if not _has_memory(chip, request):
         return Code.MEMORY
     return Code.DTYPE if request.dtype is not None and request.dtype not in chip.dtypes else None
-
-
-def _state_of_rows(layout: Layout) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Which constraint the state of each chip, or else of its node, is."""
-    closed = [it.node.closed for it in layout.sites]
-    of_site = np.array([_LEFT if it is None else _AT[Code(it.value)] for it in closed], np.int64)
-    healthy = np.array([chip.healthy for chip in layout.chips], dtype=bool)
-    return np.where(healthy, of_site[layout.site_of_row], _AT[Code.HEALTH])
 
 
 def _has_memory(chip: Chip, request: MemberRequest) -> bool:

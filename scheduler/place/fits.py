@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from scheduler.model import WHOLE, ChipId, MemberRequest
 from scheduler.snapshot.host import member_share
@@ -45,10 +46,12 @@ def takes(
     return found
 
 
-def sites_with_room(overlay: Overlay, places: Places, request: MemberRequest) -> frozenset[int]:
-    """The nodes where at least one member fits."""
+def nodes_with_room(
+    overlay: Overlay, places: Places, request: MemberRequest
+) -> npt.NDArray[np.bool_]:
+    """On which of the nodes at least one member fits."""
     counts, _ = _fitting(overlay, places, request, 1)
-    return frozenset(places.sites[np.flatnonzero(counts)].tolist())
+    return counts > 0
 
 
 def _fitting(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from scheduler.model import Code, Gang, Node
-from scheduler.place.feasibility import PIPELINE, Survey
+import numpy as np
+
+from scheduler.model import Code, Gang
+from scheduler.place.feasibility import PIPELINE, STATE_AT, Survey
 from scheduler.place.gang import Supply, seat_gang
 from scheduler.snapshot.columns import Layout
 from scheduler.snapshot.host import member_share
@@ -14,8 +15,14 @@ from scheduler.snapshot.host import member_share
 
 def obstacle_when_empty(gang: Gang, empty: Supply, survey: Survey) -> Code:
     """The constraint without which an empty pool would do."""
-    code = survey.binding(gang) if gang.request.chips else _closed(gang, empty.layout)
-    return code or host_code(gang, empty)
+    return state_code(gang, empty.layout, survey) or host_code(gang, empty)
+
+
+def state_code(gang: Gang, layout: Layout, survey: Survey) -> Code | None:
+    """The first constraint of the pipeline without which there would be room; None: the hosts are
+    too small. What a member takes of its host is looked at only where it asks for no chip.
+    """
+    return survey.binding(gang) if gang.request.chips else _closed(gang, layout)
 
 
 def host_code(gang: Gang, supply: Supply) -> Code:
@@ -33,23 +40,14 @@ def fits_but_for_its_host(gang: Gang, supply: Supply) -> bool:
 
 def _closed(gang: Gang, layout: Layout) -> Code | None:
     """For members without chips: the first state whose nodes are needed; None: all are too few."""
-    nodes = [site.node for site in layout.sites]
-    if _members_on(gang, nodes) < gang.least:
+    need = member_share((), (), gang.request)
+    members = np.minimum(
+        layout.cores // max(1, need.cores_milli), layout.memory // max(1, need.memory_bytes)
+    )
+    state = STATE_AT[layout.state]
+    if members.sum() < gang.least:
         return None
-    for code in PIPELINE:
-        nodes = [it for it in nodes if it.closed is None or it.closed.value != code.value]
-        if _members_on(gang, nodes) < gang.least:
+    for at, code in enumerate(PIPELINE):
+        if members[state > at].sum() < gang.least:
             return code
     return None
-
-
-def _members_on(gang: Gang, nodes: Sequence[Node]) -> int:
-    """Members without chips that these nodes would hold if nothing ran on them."""
-    need = member_share((), (), gang.request)
-    return sum(
-        min(
-            it.cores_milli // max(1, need.cores_milli),
-            it.memory_bytes // max(1, need.memory_bytes),
-        )
-        for it in nodes
-    )

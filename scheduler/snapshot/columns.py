@@ -31,6 +31,13 @@ from scheduler.snapshot.host import chip_shares
 from scheduler.snapshot.overlays import Ints, Overlay
 from scheduler.snapshot.places import Places
 
+OPEN: Final = 0
+STATES: Final[Mapping[Closed | None, int]] = {
+    None: OPEN,
+    **{it: at for at, it in enumerate(Closed, 1)},
+}
+"""Numbers of what nodes are closed for."""
+UNHEALTHY: Final = len(STATES)
 LEVELS: Final = ("zone", "block", "rack")
 """Labels of nodes that say where they stand; -1 in their columns where a node has none."""
 
@@ -44,6 +51,21 @@ class Site:
     shares: tuple[HostShare, ...]
     first: int
     """The row of its first chip."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kinds:
+    """Chips of one make, in one state, on one node: `count` of each. `type` is a place in
+    `Layout.types`; `state` is UNHEALTHY or that of the node.
+    """
+
+    make: Ints
+    state: Ints
+    site: Ints
+    type: Ints
+    count: Ints
+    of_row: Ints
+    """Of which kind each chip is."""
 
 
 class Layout:
@@ -61,7 +83,10 @@ class Layout:
         self.chips: tuple[Chip, ...] = tuple(chain.from_iterable(it.chips for it in sites))
         self.site_of: Mapping[NodeId, int] = {it.node.id: at for at, it in enumerate(sites)}
         self.row_of: Mapping[ChipId, int] = {chip.id: row for row, chip in enumerate(self.chips)}
-        self.open = np.array([it.node.accepting for it in sites], dtype=bool)
+        self.state = _ints(STATES[it.node.closed] for it in sites)
+        self.cores = _ints(it.node.cores_milli for it in sites)
+        self.memory = _ints(it.node.memory_bytes for it in sites)
+        self.open = self.state == OPEN
         self.site_of_row = np.repeat(np.arange(len(sites)), [len(it.chips) for it in sites])
         self.makes: list[Chip] = []
         """One chip of each make."""
@@ -69,13 +94,13 @@ class Layout:
         shares = list(chain.from_iterable(it.shares for it in sites))
         self.share_cores = _ints(it.cores_milli for it in shares)
         self.share_memory = _ints(it.memory_bytes for it in shares)
-        healthy = np.array([chip.healthy for chip in self.chips], dtype=bool)
-        usable = healthy & self.open[self.site_of_row] if len(self.chips) else healthy
+        self.healthy = np.array([chip.healthy for chip in self.chips], dtype=bool)
+        usable = self.healthy & self.open[self.site_of_row] if len(self.chips) else self.healthy
         self.empty = Overlay(
             self,
             np.where(usable, WHOLE, 0),
-            np.where(self.open, _ints(it.node.cores_milli for it in sites), 0),
-            np.where(self.open, _ints(it.node.memory_bytes for it in sites), 0),
+            np.where(self.open, self.cores, 0),
+            np.where(self.open, self.memory, 0),
         )
         """As if nothing ran."""
         self.eligible: dict[object, Mapping[str | None, Places]] = {}
@@ -99,8 +124,23 @@ class Layout:
     @cached_property
     def in_inventory(self) -> Ints:
         """Rows of chips whose node is not retired."""
-        gone = np.array([it.node.closed is Closed.RETIRED for it in self.sites], dtype=bool)
+        gone = self.state == STATES[Closed.RETIRED]
         return np.flatnonzero(~gone[self.site_of_row]) if len(self.chips) else _ints(())
+
+    @cached_property
+    def types(self) -> tuple[str, ...]:
+        """The chip types of the pool, in order."""
+        return tuple(sorted({it.type for it in self.makes}))
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        """Chips that no request tells apart."""
+        state = np.where(self.healthy, self.state[self.site_of_row], UNHEALTHY)
+        table = np.stack((self.make_of_row, state, self.site_of_row)).astype(np.int64)
+        kinds, of_row, count = np.unique(table, axis=1, return_inverse=True, return_counts=True)
+        of_make = _ints(self.types.index(it.type) for it in self.makes)
+        make, state, site = kinds
+        return Kinds(make, state, site, of_make[make], count, of_row.reshape(-1))
 
     @cached_property
     def topology(self) -> Mapping[str, Ints]:

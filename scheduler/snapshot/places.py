@@ -4,7 +4,7 @@ ran. Without makes: open nodes, for members that ask for no chip.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ MANY = 2**62
 
 class Places:
     """`rows` are the usable chips in order, `sites` their nodes, `starts` where in `rows` the
-    chips of each node begin.
+    chips of each node begin, `chips_at` how many there are.
     """
 
     def __init__(self, layout: Layout, makes: tuple[int, ...] | None) -> None:
@@ -32,10 +32,12 @@ class Places:
         if makes is None:
             self.rows, self.starts = np.array([], dtype=np.int64), np.array([], dtype=np.int64)
             self.sites: Ints = np.flatnonzero(layout.open)
+            self.chips_at: Ints = np.zeros_like(self.sites)
             return
         mine = np.isin(layout.make_of_row, makes)
         self.rows = np.flatnonzero(mine & (layout.empty.chips > 0))
         self.sites, self.starts = np.unique(layout.site_of_row[self.rows], return_index=True)
+        self.chips_at = np.diff(np.append(self.starts, len(self.rows)))
 
     def rows_at(self, number: int) -> Sequence[int]:
         """The chips of the node of that number."""
@@ -43,12 +45,6 @@ class Places:
             return ()
         end = self.starts[number + 1] if number + 1 < len(self.starts) else len(self.rows)
         return [int(row) for row in self.rows[self.starts[number] : end]]
-
-    def by_site(self) -> Iterator[tuple[int, Sequence[int]]]:
-        """(site, positions of these chips among the chips there)."""
-        for number, site in enumerate(self.sites.tolist()):
-            first = self.layout.sites[site].first
-            yield site, [row - first for row in self.rows_at(number)]
 
     @cached_property
     def uneven(self) -> frozenset[int]:
@@ -93,10 +89,9 @@ class Places:
         """
         empty, layout, none = self.layout.empty, self.layout, np.zeros_like(self.sites)
         first = self.rows[self.starts]
-        chips = none if self.makes is None else np.diff(np.append(self.starts, len(self.rows)))
         cores = none if self.makes is None else layout.share_cores[first]
         memory = none if self.makes is None else layout.share_memory[first]
-        table = (chips, empty.cores[self.sites], empty.memory[self.sites], cores, memory)
+        table = (self.chips_at, empty.cores[self.sites], empty.memory[self.sites], cores, memory)
         kinds, nodes = np.unique(np.stack(table), axis=1, return_counts=True)
         found: Sequence[Sequence[int]] = np.vstack([kinds, nodes]).T[::-1].tolist()
         return found

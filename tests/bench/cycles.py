@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
-        rig = _rig(Path(folder))
+        rig = a_rig(Path(folder))
         for number in range(given.nodes):
             rig.node(f"n{number:05}", {BIG: given.chips_per_node}, cores=96)
         _measure(rig, given.jobs, given.rounds, vars(given))
@@ -70,7 +70,8 @@ def _one_more(rig: Cluster, number: int) -> float:
     return took
 
 
-def _rig(folder: Path) -> Cluster:
+def a_rig(folder: Path) -> Cluster:
+    """Services over the database in that folder, which is made where it is missing."""
     clock = CloudClock(datetime(2026, 1, 5, 12, 0, tzinfo=UTC))
     database = open_database(f"sqlite:///{folder / 'penstock.db'}")
     migrate(database)

@@ -4,10 +4,11 @@
 
 Cases: `tasks` (one-chip tasks on a free pool), `distinct-waiting` (as many different requests as
 jobs on a full pool), `freed-chip` (the cycle after one chip of that pool came free, with ten times
-as many that wait), `mixed-gangs` (of four members that may span chip types), `deep-queue` (equal
-tasks on a full pool), `gangs` (of eight whole nodes), `mixed` (several shapes), `laptop` (100
-one-core tasks on two nodes), `preempt` (gangs of high priority on a full pool). Columns are made
-anew for each plan, except in `freed-chip`, where they are kept between cycles as the server does.
+as many that wait), `silent` (`distinct-waiting` while no node is heard of), `mixed-gangs` (of four
+members that may span chip types), `deep-queue` (equal tasks on a full pool), `gangs` (of eight
+whole nodes), `mixed` (several shapes), `laptop` (100 one-core tasks on two nodes), `preempt` (gangs
+of high priority on a full pool). Columns are made anew for each plan, except in `freed-chip`, where
+they are kept between cycles as the server does.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from scheduler.invariants import check
 from scheduler.model import (
     Chip,
     ChipId,
+    Closed,
     Gang,
     GangId,
     HostShare,
@@ -131,7 +133,8 @@ def cases(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Snapshot
 
     yield from (
         ("tasks", tasks), ("distinct-waiting", lambda: distinct(args.tasks)),
-        ("freed-chip", freed_chip), ("mixed-gangs", mixed_gangs), ("deep-queue", deep_queue),
+        ("freed-chip", freed_chip), ("mixed-gangs", mixed_gangs),
+        ("silent", lambda: _silent(distinct(args.tasks))), ("deep-queue", deep_queue),
         ("gangs", gangs), ("mixed", mixed), ("laptop", laptop), ("preempt", preempt),
     )  # fmt: skip
 
@@ -189,6 +192,11 @@ def _different(number: int) -> MemberRequest:
         chips=1 + number % 4, wish=("any",) if number % 2 else (TYPES[number % 3],),
         memory_bytes=GIB + number, cores_milli=1000 + number % 7,
     )  # fmt: skip
+
+
+def _silent(snapshot: Snapshot) -> Snapshot:
+    lost = tuple(replace(it, closed=Closed.LOST) for it in snapshot.nodes)
+    return replace(snapshot, nodes=lost)
 
 
 def _with_a_free_chip(node: Node) -> Node:
