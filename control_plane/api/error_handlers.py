@@ -5,24 +5,14 @@ from __future__ import annotations
 import structlog
 from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    InterfaceError,
-    InternalError,
-    OperationalError,
-)
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from control_plane.api.failures import Malformed, MethodNotAllowed, UnknownPath
 from control_plane.api.problems import problem_response
-from control_plane.errors import Invalid, PlatformError, Unavailable
-from control_plane.store.database.engine import disk_fault, waited_for_lock
+from control_plane.errors import PlatformError
+from control_plane.store.database.faults import PASSING, cause, refusal
 from penstock.api.errors import Violation
 from penstock.documents.violations import nearest
 
@@ -39,10 +29,7 @@ def add_error_handlers(app: FastAPI) -> None:
     """Every error has the one shape, also for paths and methods that do not exist."""
     app.add_exception_handler(HTTPException, _unmatched)
     app.add_exception_handler(PlatformError, _platform_error)
-    for kind in (
-        OperationalError, InterfaceError, InternalError, PoolTimeout, StaleDataError,
-        IntegrityError, DataError,
-    ):  # fmt: skip
+    for kind in PASSING:
         app.add_exception_handler(kind, _database_error)
     app.add_exception_handler(Exception, _internal)
 
@@ -53,24 +40,8 @@ async def _platform_error(request: Request, error: Exception) -> Response:
 
 
 async def _database_error(request: Request, error: Exception) -> Response:
-    """The database is away, or so busy that a write lost every race or waited too long for a lock
-    of somebody else's: all of it passes. The transaction was rolled back, or its end is not known:
-    the same request with the same Idempotency-Key finds out.
-    """
-    told = error.orig if isinstance(error, DBAPIError) else error
-    log.warning("database_error", kind=type(error).__name__, error=str(told)[:500])
-    if isinstance(error, DataError):
-        return _answer(request, Invalid("a value is out of range", code="out_of_range"))
-    if isinstance(error, StaleDataError | IntegrityError) or waited_for_lock(error):
-        busy = Unavailable("too many changes at the same time", code="busy", hint="try again")
-        return _answer(request, busy)
-    fault = disk_fault(error)
-    if fault is not None:
-        hint = "nothing of this request was kept; it works again once the disk takes writes"
-        full = Unavailable(f"the database's disk {fault}", code="database_disk", hint=hint)
-        return _answer(request, full)
-    away = Unavailable("the database does not answer", code="database_unavailable")
-    return _answer(request, away)
+    log.warning("database_error", kind=type(error).__name__, error=cause(error))
+    return _answer(request, refusal(error))
 
 
 async def _internal(request: Request, error: Exception) -> Response:

@@ -124,4 +124,4 @@ class SchedulerDaemon:
     def _latest(self) -> tuple[int, bool]:
         """How far events go, and whether something waited for the clock only."""
         with self._deps.store.read() as tx:
-            return tx.events.last_id(), tx.jobs.has_due_gang(tx.lease_time)
+            return tx.events.last_id(), tx.gangs.any_due(tx.lease_time)

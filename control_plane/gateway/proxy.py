@@ -11,7 +11,6 @@ from functools import partial
 
 import httpx
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
 from control_plane.gateway.balancer import Balancer
@@ -22,6 +21,7 @@ from control_plane.gateway.usage import UsageReader
 from control_plane.services.deps import Deps
 from control_plane.services.endpoints.routes import OpenModel, Route
 from control_plane.services.usage.meter_tokens import Metered, meter_tokens
+from control_plane.store.database.faults import DatabaseFault
 
 log = structlog.get_logger()
 
@@ -118,7 +118,7 @@ class Proxy:
     async def _count(self, used: Metered) -> None:
         try:
             await asyncio.to_thread(meter_tokens, self._deps, used)
-        except SQLAlchemyError as error:
+        except DatabaseFault as error:
             log.error("tokens_not_counted", used=repr(used), error=str(error))
 
 

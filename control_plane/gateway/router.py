@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import httpx
 import structlog
 from fastapi import APIRouter, Request
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -41,6 +40,7 @@ from control_plane.server.checks import Checks
 from control_plane.services.accounts.tokens import authenticate
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.endpoints.routes import OpenModel, known_types, wish_against
+from control_plane.store.database.faults import DatabaseFault
 from penstock.addresses import asked_from_here
 from penstock.api.states import Role
 from penstock.documents import DocumentError, Limits, parse_document
@@ -205,7 +205,7 @@ def _answering(handle: Handler) -> Handler:
             return error.response()
         except QuotaExceeded as error:
             return too_many(error).response()
-        except SQLAlchemyError as error:
+        except DatabaseFault as error:
             log.warning("database_error", kind=type(error).__name__, error=str(error)[:500])
             return database_away().response()
 

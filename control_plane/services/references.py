@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from control_plane.errors import Conflict, NotFound
-from control_plane.store.repositories.references import Ambiguous
+from control_plane.store.repositories.base import Ambiguous
 from penstock.api.ids import noun_of
 
 

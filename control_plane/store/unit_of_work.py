@@ -13,14 +13,26 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from control_plane.store.database.engine import Database, Lane
-from control_plane.store.repositories.accounts import Accounts
+from control_plane.store.repositories.accounts import (
+    IdempotencyKeys,
+    JoinTokens,
+    Projects,
+    Tokens,
+)
 from control_plane.store.repositories.endpoints import Endpoints
 from control_plane.store.repositories.events import Events
-from control_plane.store.repositories.history import History
-from control_plane.store.repositories.jobs import Jobs
+from control_plane.store.repositories.gangs import Gangs
+from control_plane.store.repositories.history import (
+    Cycles,
+    Deliveries,
+    Leaders,
+    TokenUsages,
+    Usages,
+)
+from control_plane.store.repositories.jobs import Checkpoints, Jobs
 from control_plane.store.repositories.lease_clock import LeaseTime
 from control_plane.store.repositories.leases import Leases
-from control_plane.store.repositories.nodes import Nodes
+from control_plane.store.repositories.nodes import Chips, Nodes
 from control_plane.store.repositories.queues import Queues
 from control_plane.store.repositories.replicas import Replicas
 from control_plane.store.repositories.speeds import Speeds
@@ -37,58 +49,35 @@ class Transaction:
     """The repositories over one session, and the hints to publish once it is committed."""
 
     def __init__(self, session: Session, serial: bool = False) -> None:
-        self.session = session
+        self._session = session
         self.serial = serial
         self.hints: set[str] = set()
-
-    @cached_property
-    def accounts(self) -> Accounts:
-        return Accounts(self.session)
-
-    @cached_property
-    def jobs(self) -> Jobs:
-        return Jobs(self.session)
-
-    @cached_property
-    def replicas(self) -> Replicas:
-        return Replicas(self.session)
-
-    @cached_property
-    def leases(self) -> Leases:
-        return Leases(self.session)
-
-    @cached_property
-    def lease_clock(self) -> LeaseTime:
-        return LeaseTime(self.session)
+        self.projects = Projects(session)
+        self.tokens = Tokens(session)
+        self.join_tokens = JoinTokens(session)
+        self.idempotency_keys = IdempotencyKeys(session)
+        self.jobs = Jobs(session)
+        self.gangs = Gangs(session)
+        self.replicas = Replicas(session)
+        self.leases = Leases(session)
+        self.lease_clock = LeaseTime(session)
+        self.checkpoints = Checkpoints(session)
+        self.endpoints = Endpoints(session)
+        self.nodes = Nodes(session, self.hints)
+        self.chips = Chips(session)
+        self.queues = Queues(session)
+        self.speeds = Speeds(session)
+        self.events = Events(session, self.hints, serial)
+        self.leaders = Leaders(session)
+        self.cycles = Cycles(session)
+        self.deliveries = Deliveries(session)
+        self.usages = Usages(session)
+        self.token_usages = TokenUsages(session)
 
     @cached_property
     def lease_time(self) -> datetime:
         """What all of this transaction's leases are granted, renewed, ended and metered by."""
         return self.lease_clock.now()
-
-    @cached_property
-    def nodes(self) -> Nodes:
-        return Nodes(self.session, self.hints)
-
-    @cached_property
-    def queues(self) -> Queues:
-        return Queues(self.session)
-
-    @cached_property
-    def endpoints(self) -> Endpoints:
-        return Endpoints(self.session)
-
-    @cached_property
-    def events(self) -> Events:
-        return Events(self.session, self.hints, self.serial)
-
-    @cached_property
-    def history(self) -> History:
-        return History(self.session)
-
-    @cached_property
-    def speeds(self) -> Speeds:
-        return Speeds(self.session)
 
 
 class Store:

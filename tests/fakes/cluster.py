@@ -185,7 +185,7 @@ class Cluster:
 
     def gangs(self, ref: str) -> list[Gang]:
         with self.deps.store.read() as tx:
-            return list(tx.jobs.gangs(self.job(ref).id))
+            return list(tx.gangs.of_job(self.job(ref).id))
 
     def replicas(self, ref: str) -> list[Replica]:
         """Those of each gang's present attempt."""
@@ -197,7 +197,7 @@ class Cluster:
     def leases(self, state: str = "held") -> list[Lease]:
         with self.deps.store.read() as tx:
             query = select(Lease).where(Lease.state == state).order_by(Lease.id)
-            return list(tx.session.scalars(query))
+            return list(tx._session.scalars(query))
 
     def lease(self, replica_id: str) -> Lease:
         with self.deps.store.read() as tx:

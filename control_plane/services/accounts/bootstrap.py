@@ -19,8 +19,8 @@ def bootstrap(deps: Deps) -> None:
 
 
 def _bootstrap(tx: Transaction, now: datetime) -> None:
-    if tx.accounts.project(DEFAULT) is None:
-        tx.accounts.add_project(Project(id=new_id("project"), name=DEFAULT, created_at=now))
-    tx.accounts.number_projects()
+    if tx.projects.find(DEFAULT) is None:
+        tx.projects.add(Project(id=new_id("project"), name=DEFAULT, created_at=now))
+    tx.projects.number_all()
     if tx.queues.find(DEFAULT) is None:
         tx.queues.add(Queue(id=new_id("queue"), name=DEFAULT, limits={}, created_at=now, version=1))

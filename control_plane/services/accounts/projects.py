@@ -9,7 +9,6 @@ from control_plane.errors import Conflict
 from control_plane.ids import hash_secret, new_id, new_secret
 from control_plane.services.deps import Caller, Deps
 from control_plane.store.models import JoinToken, Project
-from control_plane.store.repositories.listing import projects_page
 from control_plane.store.unit_of_work import Transaction
 from penstock.addresses import host_of, is_loopback
 from penstock.api.base import Page
@@ -25,13 +24,13 @@ def create_project(deps: Deps, caller: Caller, request: ProjectRequest) -> Proje
     now = deps.clock.now()
 
     def work(tx: Transaction) -> ProjectView:
-        if tx.accounts.project(request.name) is not None:
+        if tx.projects.find(request.name) is not None:
             raise Conflict(
                 f"there is a project {request.name} already", code="project_name_taken",
                 hint="choose another name",
             )  # fmt: skip
         row = Project(id=new_id("project"), name=request.name, created_at=now)
-        tx.accounts.add_project(row)
+        tx.projects.add(row)
         tx.events.append("project", row.id, row.id, "project.created", f"by {caller.name}", now)
         return _view(row)
 
@@ -41,7 +40,7 @@ def create_project(deps: Deps, caller: Caller, request: ProjectRequest) -> Proje
 def list_projects(deps: Deps, caller: Caller, limit: int, cursor: str | None) -> Page[ProjectView]:
     """The projects that the caller belongs to; all for administrators."""
     with deps.store.read() as tx:
-        found = projects_page(tx.session, limit, cursor, caller.sees)
+        found = tx.projects.page(limit, cursor, id=caller.sees)
         return Page[ProjectView](items=[_view(row) for row in found.rows], next=found.next)
 
 
@@ -62,7 +61,7 @@ def create_join_token(
             id=new_id("join"), secret_hash=hash_secret(secret), node_name=request.node_name,
             created_at=now, expires_at=expires_at, used_at=None,
         )  # fmt: skip
-        tx.accounts.add(row)
+        tx.join_tokens.add(row)
         message = f"join token made by {caller.name}"
         tx.events.append("join", row.id, None, "join_token.created", message, now)
 

@@ -10,7 +10,7 @@ from control_plane.services.deps import Deps
 from control_plane.services.references import not_found
 from control_plane.store.models import Lease
 from control_plane.store.models import Queue as QueueRow
-from control_plane.store.repositories.listing import QueueLoad, queue_loads, queues_page
+from control_plane.store.repositories.queues import QueueLoad
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page
 from penstock.api.queues import Queue
@@ -21,7 +21,7 @@ def get_queue(deps: Deps, ref: str) -> Queue:
     with deps.store.read() as tx:
         row = find_queue(tx, ref)
         used = _chips_used(tx.leases.held())
-        return _view(row, queue_loads(tx.session), used, deps.clock.now())
+        return _view(row, tx.queues.loads(), used, deps.clock.now())
 
 
 def find_queue(tx: Transaction, ref: str) -> QueueRow:
@@ -36,8 +36,8 @@ def list_queues(deps: Deps, limit: int, cursor: str | None) -> Page[Queue]:
     """In order of their names; one page takes three queries."""
     now = deps.clock.now()
     with deps.store.read() as tx:
-        found = queues_page(tx.session, limit, cursor)
-        loads, used = queue_loads(tx.session), _chips_used(tx.leases.held())
+        found = tx.queues.page(limit, cursor)
+        loads, used = tx.queues.loads(), _chips_used(tx.leases.held())
         items = [_view(row, loads, used, now) for row in found.rows]
         return Page[Queue](items=items, next=found.next)
 

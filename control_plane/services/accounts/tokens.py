@@ -9,16 +9,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
-from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
 
 from control_plane.errors import Conflict, Denied, Invalid, Unauthenticated
 from control_plane.ids import hash_secret, new_id, new_secret
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.references import not_found
+from control_plane.store.database.faults import DatabaseFault
 from control_plane.store.models import Project, Token
-from control_plane.store.repositories.listing import project_names, tokens_page
-from control_plane.store.repositories.references import means
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page
 from penstock.api.errors import Violation
@@ -45,11 +42,11 @@ def authenticate(deps: Deps, secret: str) -> Authenticated:
     presented = hash_secret(secret)
     now = deps.clock.now()
     with deps.store.read() as tx:
-        row = tx.accounts.token_by_hash(presented)
+        row = tx.tokens.by_hash(presented)
         known = row is not None and hmac.compare_digest(row.secret_hash, presented)
         if row is None or not known or (row.project_id is None and row.role != Role.ADMIN):
             raise Unauthenticated("the token is not known", code="bad_token", hint=_HINT)
-        project = tx.accounts.project(row.project_id) if row.project_id else None
+        project = tx.projects.find(row.project_id) if row.project_id else None
     check_alive(row.revoked_at, row.expires_at, now)
     if row.last_used_at is None or now - row.last_used_at > TOUCH_AFTER:
         _touch(deps, row.id, now)
@@ -76,11 +73,9 @@ def ensure_admin(deps: Deps, keep: Callable[[str], None] = lambda _secret: None)
     now = deps.clock.now()
 
     def work(tx: Transaction) -> bool:
-        # The default project's row is what processes that start together queue on.
-        tx.session.execute(select(Project.id).order_by(Project.id).limit(1).with_for_update())
-        if tx.accounts.has_admin():
+        if tx.tokens.has_admin():
             return False
-        tx.accounts.add(_row("admin", Role.ADMIN, None, secret, now, None))
+        tx.tokens.add(_row("admin", Role.ADMIN, None, secret, now, None))
         keep(secret)
         return True
 
@@ -98,7 +93,7 @@ def create_token(deps: Deps, caller: Caller, request: TokenRequest) -> NewToken:
     def work(tx: Transaction) -> NewToken:
         project = _project(tx, request.project)
         row = _row(request.name, request.role, project, secret, now, now + lasts if lasts else None)
-        tx.accounts.add(row)
+        tx.tokens.add(row)
         tx.events.append(
             "token", row.id, row.project_id, "token.created",
             f"token {row.name} with the role {row.role}, by {caller.name}", now,
@@ -113,8 +108,8 @@ def list_tokens(deps: Deps, caller: Caller, limit: int, cursor: str | None) -> P
     """All tokens without their secrets, in the order they were made. Administrators only."""
     caller.require(Role.ADMIN)
     with deps.store.read() as tx:
-        found = tokens_page(tx.session, limit, cursor)
-        names = project_names(tx.session, {row.project_id for row in found.rows if row.project_id})
+        found = tx.tokens.page(limit, cursor)
+        names = tx.projects.names({row.project_id for row in found.rows if row.project_id})
         return Page[TokenView](items=[_view(row, names) for row in found.rows], next=found.next)
 
 
@@ -155,7 +150,7 @@ def _check(request: TokenRequest) -> None:
 def _project(tx: Transaction, name: str | None) -> Project | None:
     if name is None:
         return None
-    project = tx.accounts.project(name)
+    project = tx.projects.find(name)
     if project is None:
         raise not_found(
             "project", name,
@@ -176,10 +171,7 @@ def _row(
 
 
 def _find(tx: Transaction, caller: Caller, ref: str) -> Token:
-    query = select(Token).where(means(Token, ref))
-    if not caller.is_admin:
-        query = query.where(Token.id == caller.token_id)
-    rows = tx.session.scalars(query).all()
+    rows = tx.tokens.meant(ref, None if caller.is_admin else caller.token_id)
     alive = [row for row in rows if row.revoked_at is None] or rows
     if not rows:
         if not caller.is_admin:
@@ -198,17 +190,7 @@ def _find(tx: Transaction, caller: Caller, ref: str) -> Token:
 
 def _keep_an_admin(tx: Transaction, row: Token, now: datetime) -> None:
     """Nobody could make the next token if the last administrator's were gone."""
-    if row.role != Role.ADMIN:
-        return
-    others = tx.session.scalars(
-        select(Token.id)
-        .where(
-            Token.role == Role.ADMIN, Token.revoked_at.is_(None), Token.id != row.id,
-            Token.expires_at.is_(None) | (Token.expires_at > now),
-        )
-        .limit(1)
-    )  # fmt: skip
-    if others.first() is None:
+    if row.role == Role.ADMIN and not tx.tokens.has_admin(now, but=row.id):
         raise Conflict(
             f"{row.name} is the last administrator's token", code="last_admin",
             hint="make another administrator's token first",
@@ -218,9 +200,9 @@ def _keep_an_admin(tx: Transaction, row: Token, now: datetime) -> None:
 def _touch(deps: Deps, token_id: str, now: datetime) -> None:
     """When a token was last used is good to know, but no reason to refuse a request."""
     try:
-        deps.run(lambda tx: tx.accounts.touch(token_id, now))
-    except OperationalError as error:
-        log.warning("token_use_not_noted", token_id=token_id, error=str(error.orig))
+        deps.run(lambda tx: tx.tokens.touch(token_id, now))
+    except DatabaseFault as error:
+        log.warning("token_use_not_noted", token_id=token_id, error=str(error))
 
 
 def _view(row: Token, projects: dict[str, str]) -> TokenView:

@@ -36,7 +36,7 @@ def assignment_list(deps: Deps, node_id: str, incarnation: str | None = None) ->
         generation = 0 if node is None else node.generation
         replicas = tx.replicas.live_on(node_id)
         leases = {lease.replica_id: lease for lease in tx.leases.held_on(node_id)}
-        chips = {chip.id: chip for chip in tx.nodes.chips(node_id)}
+        chips = {chip.id: chip for chip in tx.chips.present([node_id])}
         assignments = tuple(
             _assignment(tx, replica, leases.get(replica.id), chips, deps.storage)
             for replica in replicas
@@ -49,13 +49,13 @@ def _assignment(
     storage: str,
 ) -> Assignment:  # fmt: skip
     job = tx.jobs.get(replica.job_id)
-    gang = tx.jobs.gang(replica.gang_id)
+    gang = tx.gangs.get(replica.gang_id)
     assert job is not None, "replicas are never deleted before their job"
     assert gang is not None, "nor before their gang"
     spec = JobSpec.model_validate(job.spec)
     return Assignment(
         replica_id=replica.id, job_id=job.id, job_name=job.name, project=job.project,
-        project_number=tx.accounts.project_number(job.project_id),
+        project_number=tx.projects.number(job.project_id),
         queue=job.queue, epoch=replica.attempt, gang=replica.gang_index, rank=replica.rank,
         world_size=replica.world_size,
         desired="run" if replica.desired == "run" and lease is not None else "stop",
@@ -112,7 +112,7 @@ def _work(tx: Transaction, job: Job, replica: Replica, spec: JobSpec) -> dict[st
 
 def _resume(tx: Transaction, job: Job, replica: Replica) -> dict[str, Any] | None:
     """The newest checkpoint of an earlier attempt, else what the job was told to start from."""
-    for checkpoint in tx.jobs.checkpoints(job.id):
+    for checkpoint in tx.checkpoints.of_job(job.id):
         if checkpoint.epoch < replica.attempt:
             return {
                 "uri": checkpoint.uri, "step": checkpoint.step,

@@ -65,7 +65,7 @@ def _record(tx: Transaction, beat: _Beat) -> HeartbeatReply | None:
     assert node is not None, "the caller authenticated as this node"
     check_incarnation(node, beat.incarnation)
     request, now = beat.request, beat.now
-    chips = tx.nodes.known_chips(node.id) if request.samples else {}
+    chips = tx.chips.known(node.id) if request.samples else {}
     samples = [(chips[it.key], it) for it in request.samples if it.key in chips]
     changed = [(chip, it.health) for chip, it in samples if chip.health != it.health]
     if changed or request.inventory is not None or _was_away(tx, node, beat):

@@ -101,7 +101,7 @@ def _apply_address(tx: Transaction, replica: Replica, seen: Observation) -> None
     if seen.address is None or replica.address is not None:
         return
     replica.address = seen.address
-    gang = tx.jobs.gang(replica.gang_id)
+    gang = tx.gangs.get(replica.gang_id)
     if replica.rank != 0 or replica.world_size == 1 or gang is None:
         return
     if gang.attempt == replica.attempt and gang.master is None:
@@ -128,7 +128,7 @@ def _apply_progress(tx: Transaction, replica: Replica, seen: Observation, now: d
     if seen.progress is not None:
         replica.progress = seen.progress.model_dump(mode="json", exclude_none=True)
     job = tx.jobs.get(replica.job_id)
-    gang = tx.jobs.gang(replica.gang_id)
+    gang = tx.gangs.get(replica.gang_id)
     if job is None or gang is None or gang.attempt != replica.attempt:
         return
     if seen.progress is not None and replica.rank == 0 and job.type != JobType.SERVE:
@@ -182,7 +182,7 @@ def _told(tx: Transaction, replica: Replica, record: dict[str, Any]) -> tuple[st
 
 def _why_stopped(tx: Transaction, replica: Replica) -> str | None:
     """Why its whole gang is being stopped, where it is."""
-    gang = tx.jobs.gang(replica.gang_id)
+    gang = tx.gangs.get(replica.gang_id)
     if gang is None or gang.attempt != replica.attempt or gang.state != JobState.STOPPING:
         return None
     return gang.message
@@ -204,7 +204,7 @@ def _began(replica: Replica, record: dict[str, Any], ended: datetime) -> datetim
 
 
 def _settle(tx: Transaction, gang_id: str, replica: Replica, now: datetime) -> None:
-    gang = tx.jobs.gang(gang_id)
+    gang = tx.gangs.get(gang_id)
     job = tx.jobs.get(replica.job_id)
     if gang is None or job is None or gang.attempt != replica.attempt:
         return

@@ -22,7 +22,7 @@ def commit_checkpoint(deps: Deps, node_id: str, commit: CheckpointCommit) -> Che
     def work(tx: Transaction) -> str:
         replica = _current(tx, node_id, commit)
         _check_place(commit.uri, job_folder(deps.storage, replica.job_id))
-        for known in tx.jobs.checkpoints(replica.job_id):
+        for known in tx.checkpoints.of_job(replica.job_id):
             if (known.epoch, known.step) == (commit.epoch, commit.step):
                 return known.id
         row = Checkpoint(
@@ -30,7 +30,7 @@ def commit_checkpoint(deps: Deps, node_id: str, commit: CheckpointCommit) -> Che
             epoch=commit.epoch, step=commit.step, uri=commit.uri,
             manifest_sha256=commit.manifest_sha256, committed_at=now,
         )  # fmt: skip
-        tx.jobs.add(row)
+        tx.checkpoints.add(row)
         tx.events.append(
             "job", replica.job_id, replica.project_id, "checkpoint.committed",
             f"checkpoint at step {commit.step}", now,
@@ -53,7 +53,7 @@ def _check_place(uri: str, folder: str) -> None:
 
 def _current(tx: Transaction, node_id: str, commit: CheckpointCommit) -> Replica:
     replica = tx.replicas.get(commit.replica_id)
-    gang = tx.jobs.gang(replica.gang_id) if replica is not None else None
+    gang = tx.gangs.get(replica.gang_id) if replica is not None else None
     refusal = refusal_of(replica, node_id, commit.replica_id, commit.epoch)
     if refusal is None and gang is not None and gang.attempt == commit.epoch:
         assert replica is not None

@@ -39,7 +39,7 @@ def _give_up(tx: Transaction, deps: Deps, replica_id: str) -> None:
     now = deps.clock.now()
     replica = tx.replicas.get(replica_id)
     job = tx.jobs.get(replica.job_id) if replica is not None else None
-    gang = tx.jobs.gang(replica.gang_id) if replica is not None else None
+    gang = tx.gangs.get(replica.gang_id) if replica is not None else None
     if replica is None or job is None or gang is None or replica.ready_at is not None:
         return
     if gang.attempt != replica.attempt or gang.state != JobState.RUNNING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.endpoints.views import endpoint_views
 from control_plane.services.references import ambiguous, not_found
-from control_plane.store.repositories.listing import endpoints_page
-from control_plane.store.repositories.references import Ambiguous
+from control_plane.store.repositories.base import Ambiguous
 from penstock.api.base import Page
 from penstock.api.endpoints import Endpoint
 
@@ -30,5 +29,7 @@ def list_endpoints(
 ) -> Page[Endpoint]:
     """The newest first."""
     with deps.store.read() as tx:
-        found = endpoints_page(tx.session, limit, cursor, caller.sees, state)
+        found = tx.endpoints.page(
+            limit, cursor, newest_first=True, project_id=caller.sees, state=state
+        )
         return Page[Endpoint](items=endpoint_views(tx, found.rows), next=found.next)

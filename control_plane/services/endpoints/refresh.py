@@ -28,7 +28,7 @@ def ready_replicas(tx: Transaction, job_id: str) -> list[str]:
     """Replicas of the job that answer and whose node is heard of."""
     replicas = [
         replica
-        for replica in tx.replicas.of_jobs([job_id])
+        for replica in tx.replicas.live_of([job_id])
         if replica.ready and replica.state == ReplicaState.RUNNING and replica.desired == "run"
     ]
     nodes = tx.nodes.many({replica.node_id for replica in replicas})
@@ -59,5 +59,5 @@ def _derived(tx: Transaction, row: Endpoint) -> tuple[EndpointState, str]:
 
 def _troubles(tx: Transaction, job_id: str) -> list[str]:
     """Why replicas that do not answer do not, as far as an attempt of theirs has ended."""
-    answering = {it.gang_id for it in tx.replicas.of_jobs([job_id]) if it.ready}
-    return troubles(it for it in tx.jobs.gangs(job_id) if it.id not in answering)
+    answering = {it.gang_id for it in tx.replicas.live_of([job_id]) if it.ready}
+    return troubles(it for it in tx.gangs.of_job(job_id) if it.id not in answering)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from control_plane.services.deps import Deps
 from control_plane.services.nodes.chip_types import ANY, chip_types
 from control_plane.store.models import Endpoint, Replica
-from control_plane.store.repositories.listing import vendors_of_type
 from penstock.api.states import NodeHealth, ReplicaState
 from penstock.api.vendors import vendor_table
 
@@ -41,7 +40,7 @@ def read_routes(deps: Deps) -> tuple[OpenModel, ...]:
     """All open endpoints of all projects."""
     with deps.store.read() as tx:
         endpoints = tx.endpoints.open()
-        replicas = tx.replicas.of_jobs({endpoint.job_id for endpoint in endpoints})
+        replicas = tx.replicas.live_of({endpoint.job_id for endpoint in endpoints})
         heard = {node.id for node in tx.nodes.all() if node.health == NodeHealth.READY}
     ready = [replica for replica in replicas if _answers(replica) and replica.node_id in heard]
     return tuple(
@@ -69,7 +68,7 @@ def wish_against(deps: Deps, endpoint_id: str, chip_type: str) -> tuple[str, ...
         job = tx.jobs.get(row.job_id) if row is not None else None
         if job is None:
             return None
-        shown = vendors_of_type(tx.session, chip_type)
+        shown = tx.chips.vendors_of(chip_type)
     wish: tuple[str, ...] = tuple(job.spec["resources"]["chip"])
     table = vendor_table()
     vendors = {*shown, *(key for key, vendor in table.items() if chip_type in vendor.types)}

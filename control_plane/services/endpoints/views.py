@@ -8,7 +8,6 @@ from typing import Final
 
 from control_plane.store.models import Endpoint as EndpointRow
 from control_plane.store.models import Node, Replica
-from control_plane.store.repositories.listing import job_names, live_replicas_of, tokens_worked
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.endpoints import Endpoint, EndpointReplica
 from penstock.api.states import EndpointState, NodeHealth, ReplicaState
@@ -18,16 +17,15 @@ GATEWAY: Final = "/v1"
 
 def endpoint_views(tx: Transaction, rows: Sequence[EndpointRow]) -> list[Endpoint]:
     """A page of endpoints takes four queries, however long it is."""
-    jobs = job_names(tx.session, {row.job_id for row in rows})
-    replicas = live_replicas_of(tx.session, {row.job_id for row in rows})
+    jobs = tx.jobs.names({row.job_id for row in rows})
+    replicas = tx.replicas.live_of({row.job_id for row in rows})
     nodes = tx.nodes.many({replica.node_id for replica in replicas})
-    tokens = tokens_worked(tx.session, {row.id for row in rows})
+    tokens = tx.endpoints.tokens({row.id for row in rows})
     by_job: dict[str, list[EndpointReplica]] = defaultdict(list)
     for replica in replicas:
         by_job[replica.job_id].append(_replica(replica, nodes))
     return [
-        _view(row, jobs[row.job_id][0], by_job[row.job_id], tokens.get(row.id, (0, 0)))
-        for row in rows
+        _view(row, jobs[row.job_id], by_job[row.job_id], tokens.get(row.id, (0, 0))) for row in rows
     ]
 
 

@@ -19,7 +19,7 @@ def end_job(tx: Transaction, job: Job, now: datetime) -> None:
         move_endpoint(tx, endpoint, EndpointState.CLOSED, job.reason, message, now)
     webhook = (job.spec.get("notify") or {}).get("webhook")
     if webhook:
-        tx.history.add(_delivery(job, webhook, now))
+        tx.deliveries.add(_delivery(job, webhook, now))
 
 
 def _delivery(job: Job, url: str, now: datetime) -> Delivery:

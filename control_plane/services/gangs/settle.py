@@ -102,7 +102,7 @@ def settle_job(
     tx: Transaction, job: Job, now: datetime, gangs: Sequence[Gang] | None = None
 ) -> None:
     """Moves the job to the state that its gangs add up to; `gangs` are all of them, if at hand."""
-    gangs = gangs or tx.jobs.gangs(job.id)
+    gangs = gangs or tx.gangs.of_job(job.id)
     target = job_domain.derive([JobState(gang.state) for gang in gangs])
     gang = _speaker(gangs, target)
     message = gang.message

@@ -31,7 +31,7 @@ def silent_holds(tx: Transaction, job: Job, gangs: Sequence[Gang], now: datetime
     """
     present = {(gang.id, gang.attempt): gang for gang in gangs}
     held: dict[tuple[str, str], list[Replica]] = defaultdict(list)
-    for replica in tx.replicas.of_jobs([job.id]):
+    for replica in tx.replicas.live_of([job.id]):
         if (replica.gang_id, replica.attempt) in present:
             held[replica.gang_id, replica.node_id].append(replica)
     nodes = tx.nodes.many({node_id for _, node_id in held})

@@ -172,7 +172,7 @@ def _ran_s(tx: Transaction, replica: Replica) -> float:
 
 def _advanced(tx: Transaction, job: Job, gang: Gang) -> bool:
     """Whether the attempt committed a step beyond all that were committed before it."""
-    commits = tx.jobs.checkpoints(gang.job_id)
+    commits = tx.checkpoints.of_job(gang.job_id)
     start = int((job.resolved.get("resume") or {}).get("step", 0))
     before = max((it.step for it in commits if it.epoch < gang.attempt), default=start)
     return any(it.step > before for it in commits if it.epoch == gang.attempt)

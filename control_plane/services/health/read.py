@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
-
 from control_plane.errors import Unavailable
 from control_plane.services.deps import Deps
 from control_plane.services.scheduling.lead import look_at_leader
-from control_plane.store.database.engine import Lane
 from control_plane.store.database.migrate import read_schema
 from penstock.api.errors import Violation
 from penstock.api.health import Part, Readiness
@@ -38,15 +34,9 @@ def readiness(deps: Deps) -> Readiness:
 
 
 def _database(deps: Deps) -> Part:
-    try:
-        with deps.store.read(Lane.HEALTH) as tx:
-            tx.session.execute(select(1))
-    except (SQLAlchemyError, Unavailable) as error:
-        return Part(ok=False, message=f"does not answer: {type(error).__name__}")
-    full = deps.store.database.disk_obstacle()
-    if full is not None:
-        return Part(ok=False, message=f"takes no writes: its disk {full}")
-    return Part(ok=True, message=deps.store.database.engine.dialect.name)
+    database = deps.store.database
+    obstacle = database.obstacle()
+    return Part(ok=obstacle is None, message=obstacle or database.engine.dialect.name)
 
 
 def _migrations(deps: Deps) -> Part:

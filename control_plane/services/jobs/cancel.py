@@ -11,7 +11,7 @@ from control_plane.services.gangs.moves import move_gang
 from control_plane.services.gangs.settle import settle_job, stop_gang
 from control_plane.services.references import ambiguous, not_found
 from control_plane.store.models import Job
-from control_plane.store.repositories.references import Ambiguous
+from control_plane.store.repositories.base import Ambiguous
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import ExitReason, JobState, Outcome, Role
 
@@ -51,7 +51,7 @@ def find_job(tx: Transaction, caller: Caller, ref: str) -> Job:
 
 
 def _cancel_gangs(tx: Transaction, job: Job, message: str, now: datetime) -> None:
-    for gang in tx.jobs.gangs(job.id):
+    for gang in tx.gangs.of_job(job.id):
         if gang.state == JobState.QUEUED:
             gang.outcome = Outcome.CANCELLED
             move_gang(tx, job, gang, JobState.CANCELLED, "cancelled", message, now)

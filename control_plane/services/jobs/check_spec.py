@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import select
-
 from control_plane.errors import Invalid
 from control_plane.services.nodes.chip_types import ANY, chip_types, unknown_chip
-from control_plane.store.models import Queue
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
 from penstock.api.ids import NAME_LIKE_ID, noun_of
@@ -60,8 +57,8 @@ def _new_names(spec: JobSpec) -> Iterable[Violation]:
 
 
 def _no_queue(tx: Transaction, name: str) -> Violation:
-    names = tx.session.scalars(select(Queue.name).order_by(Queue.name)).all()
+    names = [queue.name for queue in tx.queues.all()]
     return Violation(
         pointer="/queue", message=f"there is no queue `{name}`", received=name,
-        allowed=list(names), did_you_mean=nearest(name, names),
+        allowed=names, did_you_mean=nearest(name, names),
     )  # fmt: skip

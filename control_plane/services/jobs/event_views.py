@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from control_plane.store.models import Event as EventRow
-from control_plane.store.repositories.listing import project_names
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.jobs import Event
 
 
 def event_views(tx: Transaction, rows: Sequence[EventRow]) -> list[Event]:
     """The events with the names of their projects: one more query in all."""
-    names = project_names(tx.session, {row.project_id for row in rows if row.project_id})
+    names = tx.projects.names({row.project_id for row in rows if row.project_id})
     return [
         Event(
             id=row.id, seq=row.seq, object_type=row.object_type, object_id=row.object_id,

@@ -31,7 +31,7 @@ def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
     now = deps.clock.now()
     with deps.store.read() as tx:
         job = find_job(tx, caller, ref)
-        gangs = tx.jobs.gangs(job.id)
+        gangs = tx.gangs.of_job(job.id)
         num_ready = len(ready_replicas(tx, job.id)) if job.type == JobType.SERVE else 0
         answer = Explanation(
             job=job.name, state=job.state, code=job.reason, as_of=now,

@@ -16,7 +16,7 @@ def made_before(tx: Transaction, project: Project, key: str | None, body: str) -
 
     Raises Conflict for a key that was used with another body.
     """
-    row = tx.accounts.idempotency(project.id, key) if key is not None else None
+    row = tx.idempotency_keys.find(project.id, key) if key is not None else None
     if row is None:
         return None
     if row.body_hash != _hash(body):
@@ -31,7 +31,7 @@ def made_before(tx: Transaction, project: Project, key: str | None, body: str) -
 def remember(tx: Transaction, key: str | None, body: str, job: Job, now: datetime) -> None:
     """Part of the transaction that makes the job; does nothing without a key."""
     if key is not None:
-        tx.accounts.add(
+        tx.idempotency_keys.add(
             IdempotencyKey(
                 id=new_id("key"), project_id=job.project_id, key=key, body_hash=_hash(body),
                 job_id=job.id, created_at=now,

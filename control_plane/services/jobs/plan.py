@@ -9,7 +9,7 @@ from dataclasses import replace
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.jobs.submit import build_job, find_project
 from control_plane.services.scheduling.hide_names import hide_names
-from control_plane.store.repositories.jobs import QueuedGang
+from control_plane.store.repositories.gangs import QueuedGang
 from control_plane.store.snapshot.gang_reader import gang_of
 from penstock.api.plans import PlanAnswer, PlannedReplica, Removal
 from penstock.api.specs import JobSpec

@@ -12,7 +12,6 @@ from control_plane.services.jobs.views import checkpoint_view, job_views
 from control_plane.services.nodes.read import find_node
 from control_plane.services.references import not_found
 from control_plane.store.repositories.jobs import JobFilter
-from control_plane.store.repositories.listing import checkpoints_page, replicas_page
 from penstock.api.base import Page
 from penstock.api.ids import noun_of
 from penstock.api.jobs import Checkpoint, Job, Replica
@@ -29,7 +28,7 @@ def list_jobs(deps: Deps, wanted: JobFilter, limit: int, cursor: str | None) -> 
     with deps.store.read() as tx:
         if wanted.queue is not None and noun_of(wanted.queue) is not None:
             wanted = replace(wanted, queue=find_queue(tx, wanted.queue).name)
-        found = tx.jobs.page(wanted, limit, cursor)
+        found = tx.jobs.page_of(wanted, limit, cursor)
         return Page[Job](items=job_views(tx, found.rows, deps.clock.now()), next=found.next)
 
 
@@ -38,7 +37,7 @@ def project_filter(deps: Deps, caller: Caller, name: str | None) -> str | None:
     if name is None:
         return caller.sees
     with deps.store.read() as tx:
-        project = tx.accounts.project(name)
+        project = tx.projects.find(name)
     if project is None or caller.sees not in (None, project.id):
         raise not_found("project", name)
     return project.id
@@ -50,7 +49,7 @@ def list_checkpoints(
     """Committed checkpoints of a job, the newest first."""
     with deps.store.read() as tx:
         job = find_job(tx, caller, ref)
-        found = checkpoints_page(tx.session, job.id, limit, cursor)
+        found = tx.checkpoints.page(limit, cursor, newest_first=True, job_id=job.id)
         items = [checkpoint_view(row, job) for row in found.rows]
         return Page[Checkpoint](items=items, next=found.next)
 
@@ -71,8 +70,8 @@ def list_replicas(
 ) -> Page[Replica]:  # fmt: skip
     """The newest first; of one job, on one node, in one state."""
     with deps.store.read() as tx:
-        found = replicas_page(
-            tx.session, limit, cursor, project_id=caller.sees, state=state,
+        found = tx.replicas.page(
+            limit, cursor, newest_first=True, project_id=caller.sees, state=state,
             job_id=find_job(tx, caller, job).id if job is not None else None,
             node_id=find_node(tx, node).id if node is not None else None,
         )  # fmt: skip

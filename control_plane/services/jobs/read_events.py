@@ -12,7 +12,6 @@ from control_plane.services.deps import Caller, Deps
 from control_plane.services.jobs.cancel import find_job
 from control_plane.services.jobs.event_views import event_views
 from control_plane.services.jobs.views import job_end
-from control_plane.store.repositories.listing import events_of_page, events_page
 from penstock.api.base import Page
 from penstock.api.jobs import Event, JobEnd
 
@@ -33,7 +32,7 @@ def list_events(
 ) -> Page[Event]:
     """Events of all objects that the caller may see."""
     with deps.store.read() as tx:
-        found = events_page(tx.session, limit, cursor, caller.sees, oldest_first)
+        found = tx.events.page(limit, cursor, newest_first=not oldest_first, project_id=caller.sees)
         return Page[Event](items=event_views(tx, found.rows), next=found.next)
 
 
@@ -43,7 +42,7 @@ def list_job_events(
     """Events of one job from the first on. Raises NotFound."""
     with deps.store.read() as tx:
         job = find_job(tx, caller, ref)
-        found = events_of_page(tx.session, job.id, limit, cursor)
+        found = tx.events.page_of(job.id, limit, cursor)
         return Page[Event](items=event_views(tx, found.rows), next=found.next)
 
 

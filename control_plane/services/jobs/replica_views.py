@@ -7,7 +7,6 @@ from typing import Any
 
 from control_plane.services.jobs.views import held_chips
 from control_plane.store.models import Replica as ReplicaRow
-from control_plane.store.repositories.listing import job_names, node_names
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.jobs import Progress, Replica
 from penstock.api.states import ExitReason, ReplicaState
@@ -17,9 +16,9 @@ _USAGE = ("cpu_s", "max_memory_bytes", "wall_s")
 
 def replica_views(tx: Transaction, rows: Sequence[ReplicaRow]) -> list[Replica]:
     """The replicas with the names of their jobs and nodes: two more queries in all."""
-    jobs = job_names(tx.session, {row.job_id for row in rows})
-    nodes = node_names(tx.session, {row.node_id for row in rows})
-    return [_view(row, jobs[row.job_id][0], nodes.get(row.node_id, row.node_id)) for row in rows]
+    jobs = tx.jobs.names({row.job_id for row in rows})
+    nodes = tx.nodes.names({row.node_id for row in rows})
+    return [_view(row, jobs[row.job_id], nodes.get(row.node_id, row.node_id)) for row in rows]
 
 
 def _view(row: ReplicaRow, job: str, node: str) -> Replica:

@@ -51,12 +51,12 @@ def _checkpoint(
     """
     noun, source = noun_of(ref), None
     if "checkpoint" in (noun, kind):
-        direct = tx.jobs.checkpoint(ref) if kind != "job" else None
+        direct = tx.checkpoints.get(ref) if kind != "job" else None
         if direct is not None and direct.project_id == job.project_id:
             return direct
     else:
         source = tx.jobs.find(ref, job.project_id)
-        found = tx.jobs.checkpoints(source.id) if source is not None else ()
+        found = tx.checkpoints.of_job(source.id) if source is not None else ()
         if found:
             return found[0]
     what = "has no checkpoint yet" if source is not None else f"is {_no_source(kind, noun)}"

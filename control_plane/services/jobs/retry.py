@@ -47,7 +47,7 @@ def retry_job(
 
 def _spec(tx: Transaction, old: Job) -> JobSpec:
     spec = _without_names_like_ids(JobSpec.model_validate(old.spec))
-    if spec.train is None or not tx.jobs.checkpoints(old.id):
+    if spec.train is None or not tx.checkpoints.of_job(old.id):
         return spec
     train = spec.train.model_copy(update={"resume_from": old.id})
     return spec.model_copy(update={"train": train})

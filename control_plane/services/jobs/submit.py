@@ -65,7 +65,7 @@ def make_job(
     job, endpoint = built.job, built.endpoint
     tx.jobs.add(job)
     for gang in built.gangs:
-        tx.jobs.add(gang)
+        tx.gangs.add(gang)
     if endpoint is not None:
         tx.endpoints.add(endpoint)
         tx.events.append(
@@ -98,7 +98,7 @@ def num_gangs(spec: JobSpec) -> int:
 def find_project(tx: Transaction, caller: Caller, name: str | None) -> Project:
     """The named project, or the caller's own; one of another tenant is as if it were not."""
     wanted = name or caller.project or DEFAULT_PROJECT
-    project = tx.accounts.project(wanted)
+    project = tx.projects.find(wanted)
     if project is None or (not caller.is_admin and project.id != caller.project_id):
         raise not_found("project", wanted)
     return project

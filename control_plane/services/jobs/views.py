@@ -9,8 +9,6 @@ from typing import Any
 
 from control_plane.store.models import Checkpoint as CheckpointRow
 from control_plane.store.models import Job as JobRow
-from control_plane.store.repositories.listing import attempts, node_names
-from control_plane.store.repositories.run_times import run_times
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.jobs import Checkpoint, HeldChip, Job, JobEnd, Progress
 from penstock.api.specs import JobSpec
@@ -20,9 +18,9 @@ from penstock.api.states import ExitReason, JobState, JobType, Outcome
 def job_views(tx: Transaction, rows: Sequence[JobRow], now: datetime) -> list[Job]:
     """The jobs with what they hold at this moment."""
     ids = [row.id for row in rows]
-    newest = attempts(tx.session, ids)
+    newest = tx.gangs.attempts(ids)
     chips = _held_chips(tx, ids)
-    ran = run_times(tx.session, ids, now)
+    ran = tx.replicas.run_times(ids, now)
     return [
         _view(row, newest.get(row.id, 0), chips.get(row.id, []), ran.get(row.id), now)
         for row in rows
@@ -94,7 +92,7 @@ def _seconds(start: datetime, end: datetime) -> float:
 
 def _held_chips(tx: Transaction, job_ids: Sequence[str]) -> dict[str, list[HeldChip]]:
     leases = [lease for lease in tx.leases.held_by_jobs(job_ids) if lease.chips]
-    nodes = node_names(tx.session, {lease.node_id for lease in leases})
+    nodes = tx.nodes.names({lease.node_id for lease in leases})
     chips: dict[str, list[HeldChip]] = defaultdict(list)
     for lease in sorted(leases, key=lambda lease: lease.id):
         name = nodes.get(lease.node_id, lease.node_id)

@@ -32,7 +32,7 @@ def _is_due(lease: Lease, lease_time: datetime) -> bool:
 
 def _expire(tx: Transaction, deps: Deps, lease_id: str) -> None:
     now = deps.clock.now()
-    lease = tx.session.get(Lease, lease_id)
+    lease = tx.leases.get(lease_id)
     if lease is None or lease.state != LeaseState.HELD or not _is_due(lease, tx.lease_time):
         return
     end_lease(tx, lease, LeaseState.EXPIRED, now)
@@ -43,6 +43,6 @@ def _expire(tx: Transaction, deps: Deps, lease_id: str) -> None:
     replica.ended_at, replica.ready = now, False
     move_replica(tx, replica, ReplicaState.LOST, ExitReason.LEASE_EXPIRED, message, now)
     tx.nodes.bump_generation([replica.node_id])
-    gang, job = tx.jobs.gang(replica.gang_id), tx.jobs.get(replica.job_id)
+    gang, job = tx.gangs.get(replica.gang_id), tx.jobs.get(replica.job_id)
     if gang is not None and job is not None and gang.attempt == replica.attempt:
         settle(tx, job, gang, now)

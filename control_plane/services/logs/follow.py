@@ -21,7 +21,7 @@ from control_plane.services.jobs.views import job_end
 from control_plane.services.logs.lines import BLOCK_BYTES, Line, next_lines
 from control_plane.services.logs.positions import Spot
 from control_plane.services.logs.waiting import LogPatience, missing_line
-from control_plane.store.repositories.listing import LogEnd, log_ends
+from control_plane.store.repositories.replicas import LogEnd
 from penstock.api.jobs import JobEnd
 
 PASS_BYTES: Final = 4 * BLOCK_BYTES
@@ -81,7 +81,7 @@ class LogFollower:
             if job is None:
                 raise NotFound(f"there is no job {self.job_id!r}", code="job_not_found")
             end = job_end(job) if job.state in TERMINAL else None
-            logs = log_ends(tx.session, self.job_id)
+            logs = tx.replicas.log_ends(self.job_id)
         self._job_ended_at = job.ended_at
         self._turn += 1
         logs = [log for log in logs if self.which.takes(log)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from control_plane.services.deps import LogBytes
-from control_plane.store.repositories.listing import LogEnd
+from control_plane.store.repositories.replicas import LogEnd
 
 BLOCK_BYTES: Final = 64 * 1024
 MAX_TAIL_BYTES: Final = 256 * 2**20

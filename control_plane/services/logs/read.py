@@ -13,7 +13,7 @@ from control_plane.services.logs.follow import ALL, LogFollower, Which, number_o
 from control_plane.services.logs.lines import tail_start
 from control_plane.services.logs.positions import decode
 from control_plane.services.logs.text import WHOLE, LogText, Part
-from control_plane.store.repositories.listing import LogEnd, log_ends
+from control_plane.store.repositories.replicas import LogEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def log_text(deps: Deps, caller: Caller, ref: str, ask: Ask) -> LogText:
 def _logs(deps: Deps, caller: Caller, ref: str, which: Which) -> tuple[str, list[LogEnd]]:
     with deps.store.read() as tx:
         job = find_job(tx, caller, ref)
-        every = log_ends(tx.session, job.id)
+        every = tx.replicas.log_ends(job.id)
         chosen = [log for log in every if which.takes(log)]
         if not chosen and which != ALL and job.state in TERMINAL:
             raise NotFound(_nothing_there(job.name, every, which), code="log_not_found")

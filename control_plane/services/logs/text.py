@@ -16,7 +16,7 @@ from control_plane.errors import Invalid
 from control_plane.services.deps import Deps
 from control_plane.services.logs.lines import lost, tail_start
 from control_plane.services.logs.waiting import LogPatience, missing_line
-from control_plane.store.repositories.listing import LogEnd, log_ends
+from control_plane.store.repositories.replicas import LogEnd
 
 BLOCK_BYTES: Final = 256 * 1024
 _REDRAWN: Final = re.compile(rb"\r(?![\r\n]|\Z)")  # a progress bar's line goes on from its start
@@ -116,7 +116,7 @@ class LogText:
 
     def _again(self, log: LogEnd) -> LogEnd:
         with self.deps.store.read() as tx:
-            ends = {it.replica_id: it for it in log_ends(tx.session, self.job_id)}
+            ends = {it.replica_id: it for it in tx.replicas.log_ends(self.job_id)}
         return ends.get(log.replica_id, log)
 
 

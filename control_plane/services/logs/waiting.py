@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from control_plane.services.logs.lines import Line
-from control_plane.store.repositories.listing import LogEnd
+from control_plane.store.repositories.replicas import LogEnd
 from penstock.api.states import ReplicaState
 
 # Since the replica's end, or since its log last grew: where its agent told the length (one that

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from control_plane.store.repositories.listing import known_chip_types
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
 from penstock.api.vendors import vendor_table
@@ -22,7 +21,7 @@ def chip_types(tx: Transaction) -> list[str]:
         for key, emulated in vendor.types.items()
         for name in (key, emulated.stands_for)
     }
-    seen = known_chip_types(tx.session)
+    seen = tx.chips.types()
     return [*seen, *sorted(table.difference(seen))]
 
 

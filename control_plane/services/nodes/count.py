@@ -32,7 +32,7 @@ def count_pool(deps: Deps) -> PoolCounts:
     with deps.store.read() as tx:
         jobs, nodes = tx.jobs.counts(), tx.nodes.all()
         retired = {node.id for node in nodes if node.intent == NodeIntent.RETIRED}
-        chips = [chip for chip in tx.nodes.chips() if chip.node_id not in retired]
+        chips = [chip for chip in tx.chips.present() if chip.node_id not in retired]
         waiting = tx.jobs.in_state([JobState.QUEUED])
         leases, queues, lease_time = tx.leases.held(), tx.queues.all(), tx.lease_time
     oldest: dict[str, float] = {}

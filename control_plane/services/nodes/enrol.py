@@ -22,7 +22,7 @@ MOST_NAME = 128
 def check_join_token(deps: Deps, secret: str) -> None:
     """Raises Unauthenticated for a token that is unknown, used or expired."""
     with deps.store.read() as tx:
-        if not tx.accounts.holds_join_token(hash_secret(secret), deps.clock.now()):
+        if not tx.join_tokens.holds(hash_secret(secret), deps.clock.now()):
             raise _bad_join_token()
 
 
@@ -39,7 +39,7 @@ def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None)
     secret = join_token or request.join_token or ""
 
     def work(tx: Transaction) -> str:
-        token = tx.accounts.use_join_token(hash_secret(secret), now)
+        token = tx.join_tokens.use(hash_secret(secret), now)
         if token is None:
             raise _bad_join_token()
         if token.node_name is not None and token.node_name != request.name:
@@ -125,11 +125,9 @@ def _node(
 
 
 def _free_name(tx: Transaction, node: Node) -> None:
-    """Takes its name from a retired node; flushed, for names are unique."""
+    """Takes its name from a retired node."""
     suffix = f"-retired-{node.id[-8:]}"
-    node.name = node.name[: MOST_NAME - len(suffix)] + suffix
-    node.version += 1
-    tx.session.flush()
+    tx.nodes.rename(node, node.name[: MOST_NAME - len(suffix)] + suffix)
 
 
 def _new_node(name: str, credential: str, now: datetime, heard_at: datetime) -> Node:

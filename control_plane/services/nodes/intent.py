@@ -50,7 +50,7 @@ def drain(tx: Transaction, node: Node, now: datetime) -> None:
     """Stops every gang with a replica on the node; once none is left the node is cordoned."""
     replicas = tx.replicas.live_on(node.id)
     for gang_id in sorted({replica.gang_id for replica in replicas}):
-        gang = tx.jobs.gang(gang_id)
+        gang = tx.gangs.get(gang_id)
         job = tx.jobs.get(gang.job_id) if gang is not None else None
         if gang is None or job is None:
             continue

@@ -23,7 +23,7 @@ def record_inventory(tx: Transaction, node: Node, inventory: Inventory, now: dat
         "address": inventory.address, "limits": dict(inventory.limits),
         "dropped": list(inventory.dropped),
     }  # fmt: skip
-    known = tx.nodes.known_chips(node.id)
+    known = tx.chips.known(node.id)
     for report in inventory.chips:
         changed |= _record_chip(tx, node, known.pop(report.key, None), report)
     for gone in known.values():
@@ -43,7 +43,7 @@ def _record_chip(tx: Transaction, node: Node, chip: Chip | None, report: ChipRep
         _write(chip, report)
         chip.report = document
         chip.present = True
-        tx.nodes.add(chip)
+        tx.chips.add(chip)
         return True
     changed = not chip.present or chip.report != document
     if changed:

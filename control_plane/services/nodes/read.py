@@ -12,7 +12,6 @@ from control_plane.services.nodes.views import (
 from control_plane.services.references import not_found
 from control_plane.services.usage.speeds import speeds_of
 from control_plane.store.models import Node as NodeRow
-from control_plane.store.repositories.listing import chips_page, nodes_page
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page
 from penstock.api.chips import Chip, ChipType
@@ -23,21 +22,21 @@ def get_node(deps: Deps, ref: str) -> Node:
     """By id or name. Raises NotFound."""
     with deps.store.read() as tx:
         row = find_node(tx, ref)
-        return node_views([row], tx.nodes.chips(row.id), tx.leases.held_on(row.id))[0]
+        return node_views([row], tx.chips.present([row.id]), tx.leases.held_on(row.id))[0]
 
 
 def list_nodes(deps: Deps, limit: int, cursor: str | None, *, retired: bool = False) -> Page[Node]:
     """In order of their names; retired ones only if asked for."""
     with deps.store.read() as tx:
-        found = nodes_page(tx.session, limit, cursor, retired)
-        items = node_views(found.rows, tx.nodes.chips(), tx.leases.held())
+        found = tx.nodes.page_of(limit, cursor, retired)
+        items = node_views(found.rows, tx.chips.present(), tx.leases.held())
         return Page[Node](items=items, next=found.next)
 
 
 def get_chip(deps: Deps, caller: Caller, chip_id: str) -> Chip:
     """Raises NotFound, also for a chip that its node does not report any more."""
     with deps.store.read() as tx:
-        row = tx.nodes.chip(chip_id)
+        row = tx.chips.get(chip_id)
         if row is None or not row.present:
             raise not_found("chip", chip_id, hint="list them: penstock chip list")
         (shown,) = chip_views(tx, [row], caller.sees)
@@ -54,8 +53,8 @@ def list_chips(
     """
     with deps.store.read() as tx:
         node_id = find_node(tx, node).id if node is not None else None
-        found = chips_page(
-            tx.session, limit, cursor, retired or node_id is not None,
+        found = tx.chips.page_of(
+            limit, cursor, retired or node_id is not None,
             node_id=node_id, type=chip_type, vendor=vendor,
         )  # fmt: skip
         return Page[Chip](items=chip_views(tx, found.rows, caller.sees), next=found.next)
@@ -65,7 +64,7 @@ def list_chip_types(deps: Deps) -> Page[ChipType]:
     """All types that are present; there are few."""
     with deps.store.read() as tx:
         held, nodes = held_by_chip(tx.leases.held()), {node.id: node for node in tx.nodes.all()}
-        return Page[ChipType](items=chip_type_views(tx.nodes.chips(), nodes, held))
+        return Page[ChipType](items=chip_type_views(tx.chips.present(), nodes, held))
 
 
 def find_node(tx: Transaction, ref: str) -> NodeRow:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from control_plane.store.models import Chip as ChipRow
 from control_plane.store.models import Lease
 from control_plane.store.models import Node as NodeRow
-from control_plane.store.repositories.listing import job_names
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.chips import Chip, ChipReport, ChipSample, ChipType, Rate
 from penstock.api.nodes import Health, Intent, Node
@@ -47,7 +46,7 @@ def chip_views(tx: Transaction, rows: Sequence[ChipRow], sees: str | None) -> li
     """Names of jobs only where the caller's project (`sees`; None: all) may know them."""
     held = held_by_chip(tx.leases.held() if len(rows) > 1 else _on_node(tx, rows))
     ids = {job for row in rows for job in held.get(row.id, Held()).jobs}
-    names = _names(tx, ids, sees)
+    names = tx.jobs.names(ids, project_id=sees)
     nodes = tx.nodes.many({row.node_id for row in rows})
     return [_chip(row, nodes[row.node_id], held.get(row.id, Held()), names) for row in rows]
 
@@ -161,12 +160,3 @@ def _is_healthy(row: ChipRow, node: NodeRow) -> bool:
 
 def _on_node(tx: Transaction, rows: Sequence[ChipRow]) -> Sequence[Lease]:
     return tx.leases.held_on(rows[0].node_id) if rows else ()
-
-
-def _names(tx: Transaction, job_ids: Collection[str], sees: str | None) -> dict[str, str]:
-    found = job_names(tx.session, job_ids)
-    return {
-        job_id: name
-        for job_id, (name, project_id) in found.items()
-        if sees is None or project_id == sees
-    }

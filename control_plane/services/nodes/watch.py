@@ -55,7 +55,7 @@ def substitute_servers(tx: Transaction, node: Node, now: datetime) -> None:
     their chips until their leases end: only those wait.
     """
     for replica in tx.replicas.live_on(node.id):
-        gang, job = tx.jobs.gang(replica.gang_id), tx.jobs.get(replica.job_id)
+        gang, job = tx.gangs.get(replica.gang_id), tx.jobs.get(replica.job_id)
         if gang is None or job is None or job.type != JobType.SERVE:
             continue
         if gang.attempt != replica.attempt or gang.state not in (

@@ -14,7 +14,6 @@ from control_plane.services.gangs.last_attempt import last_attempt
 from control_plane.services.gangs.settle import settle_job, stop_gang
 from control_plane.services.scheduling.place_gang import place_gang
 from control_plane.store.models import Gang, Job, Replica
-from control_plane.store.repositories.listing import node_names
 from control_plane.store.snapshot.snapshot_reader import PoolReading
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import JobState, Outcome
@@ -99,10 +98,10 @@ class _Rows:
     """Jobs and all of their gangs, read at once."""
 
     def __init__(self, tx: Transaction, job_ids: Collection[str]) -> None:
-        self.jobs = {job.id: job for job in tx.jobs.many(job_ids)}
+        self.jobs = tx.jobs.many(job_ids)
         self.gangs: dict[str, Gang] = {}
         self.of_job: dict[str, list[Gang]] = {}
-        for gang in tx.jobs.gangs_of(job_ids):
+        for gang in tx.gangs.of_jobs(job_ids):
             self.gangs[gang.id] = gang
             self.of_job.setdefault(gang.job_id, []).append(gang)
 
@@ -125,11 +124,11 @@ def _place(
         return Committed()
     nodes = {node for placement in placements for node in _nodes_of(placement)}
     ours = tx.nodes.take({node: pool.node_versions[node] + taken[node] for node in nodes})
-    names = node_names(tx.session, nodes)
+    names = tx.nodes.names(nodes)
     rows = _Rows(tx, {placement.job_id for placement in placements})
     tx.events.remember(rows.jobs)
     seats = [seat for placement in placements for seat in placement.seats]
-    chips = tx.nodes.many_chips({chip for seat in seats for chip in seat.chips})
+    chips = tx.chips.many({chip for seat in seats for chip in seat.chips})
     told: list[dict[str, Any]] = []
     placed: list[Replica] = []
     for placement in placements:
@@ -169,14 +168,14 @@ def _placed(job: Job, gang: Gang, replicas: Sequence[Replica]) -> dict[str, Any]
 
 
 def _preempt(tx: Transaction, preemption: Preempt, now: datetime) -> Committed:
-    gang = tx.jobs.gang(preemption.victim_id)
+    gang = tx.gangs.get(preemption.victim_id)
     job = tx.jobs.get(gang.job_id) if gang is not None else None
     if gang is None or job is None or gang.state not in (JobState.STARTING, JobState.RUNNING):
         return Committed(skipped=1)
     why = why_preempted(preemption)
     stop_gang(tx, job, gang, Outcome.PREEMPTED, "preempted", why, now)
     settle_job(tx, job, now)
-    above = tx.jobs.gang(preemption.for_gang_id)
+    above = tx.gangs.get(preemption.for_gang_id)
     told = {
         "job": job.id, "name": job.name, "reason": why,
         "for": above.job_id if above is not None else None,

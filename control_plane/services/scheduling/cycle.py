@@ -57,7 +57,7 @@ def run_cycle(deps: Deps, epoch: int, trigger: str) -> int:
     """
     started, clock = deps.clock.now(), time.perf_counter()
     with deps.store.read() as tx:
-        if not tx.jobs.has_queued_gang():
+        if not tx.gangs.any_queued():
             return 0
         pool = deps.read_pool(tx, started)
     plan = make_plan(pool.snapshot, deps.policy, started)
@@ -66,7 +66,7 @@ def run_cycle(deps: Deps, epoch: int, trigger: str) -> int:
     cycle = _Cycle(epoch, trigger, started, _saw(pool), deferred, clock)
     if broken:
         row = cycle.row(None, "; ".join(str(violation) for violation in broken))
-        deps.run(lambda tx: tx.history.record(row))
+        deps.run(lambda tx: tx.cycles.record(row))
         return 0
     done = Committed()
     for some in slices(pool, plan):
@@ -86,7 +86,7 @@ def _commit(
     now = deps.clock.now()
     check_leads(tx, cycle.epoch)
     made = commit_slice(tx, pool, some, done.taken, now)
-    tx.history.record(cycle.row(done + made))
+    tx.cycles.record(cycle.row(done + made))
     return made
 
 

@@ -34,7 +34,7 @@ class Candidate:
 def look_at_leader(deps: Deps, watch: LeaderWatch, now_s: float) -> Seen | None:
     """What the row says; `watch` has seen it then."""
     with deps.store.read(Lane.HEALTH) as tx:
-        row = tx.history.leader(SCHEDULER)
+        row = tx.leaders.get(SCHEDULER)
         seen = None if row is None else Seen(row.holder, row.epoch, row.expires_at)
     watch.see(seen, now_s)
     return seen
@@ -66,7 +66,7 @@ def check_leads(tx: Transaction, epoch: int) -> None:
     """Raises Conflict when `epoch` is not the leader's any more. Part of every commit: nobody takes
     over between this look and the commit, on PostgreSQL by a lock of the row.
     """
-    row = tx.history.leader_for_commit(SCHEDULER)
+    row = tx.leaders.get_for_commit(SCHEDULER)
     if row is None or row.epoch != epoch:
         raise Conflict(f"the scheduler's epoch {epoch} is over", code="deposed")
 
@@ -77,13 +77,13 @@ def _write(tx: Transaction, deps: Deps, me: Candidate, seen: Seen | None) -> See
     """
     mark = deps.clock.now() + timedelta(seconds=me.term_s)
     if seen is None:
-        if tx.history.leader(SCHEDULER) is not None:
+        if tx.leaders.get(SCHEDULER) is not None:
             return None
-        tx.history.add(Leader(name=SCHEDULER, holder=me.holder, epoch=1, expires_at=mark))
+        tx.leaders.add(Leader(name=SCHEDULER, holder=me.holder, epoch=1, expires_at=mark))
         return Seen(me.holder, 1, mark)
     mark = max(mark, seen.mark + _STEP)
     written = Seen(me.holder, seen.epoch + (seen.holder != me.holder), mark)
-    changed = tx.history.move_leader(
+    changed = tx.leaders.move(
         SCHEDULER, (seen.epoch, seen.mark), holder=written.holder, epoch=written.epoch,
         expires_at=mark,
     )  # fmt: skip
@@ -91,7 +91,7 @@ def _write(tx: Transaction, deps: Deps, me: Candidate, seen: Seen | None) -> See
 
 
 def _resign(tx: Transaction, deps: Deps, holder: str) -> None:
-    row = tx.history.leader(SCHEDULER)
+    row = tx.leaders.get(SCHEDULER)
     if row is not None and row.holder == holder:
         was = (row.epoch, row.expires_at)
-        tx.history.move_leader(SCHEDULER, was, holder=NOBODY, expires_at=deps.clock.now())
+        tx.leaders.move(SCHEDULER, was, holder=NOBODY, expires_at=deps.clock.now())

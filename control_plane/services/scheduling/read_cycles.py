@@ -14,7 +14,7 @@ def get_cycle(deps: Deps, caller: Caller, cycle_id: str) -> Cycle:
     """Raises NotFound."""
     caller.require(Role.ADMIN)
     with deps.store.read() as tx:
-        row = tx.history.cycle(cycle_id)
+        row = tx.cycles.get(cycle_id)
         if row is None:
             hint = "records of cycles are kept for a while only"
             raise not_found("cycle", cycle_id, hint=hint)
@@ -25,7 +25,7 @@ def list_cycles(deps: Deps, caller: Caller, limit: int, cursor: str | None) -> P
     """The newest first."""
     caller.require(Role.ADMIN)
     with deps.store.read() as tx:
-        found = tx.history.cycles(limit, cursor)
+        found = tx.cycles.page(limit, cursor, newest_first=True)
         return Page[Cycle](items=[_view(row) for row in found.rows], next=found.next)
 
 

@@ -40,7 +40,7 @@ def _unsettled(tx: Transaction) -> list[str]:
 
 def _unsettled_of(tx: Transaction, jobs: Mapping[str, Job]) -> Iterator[str]:
     gangs: dict[str, list[Gang]] = {job_id: [] for job_id in jobs}
-    for gang in tx.jobs.gangs_of(jobs):
+    for gang in tx.gangs.of_jobs(jobs):
         gangs[gang.job_id].append(gang)
     replicas: dict[tuple[str, int], list[Replica]] = {}
     for replica in tx.replicas.of_attempts(jobs):
@@ -53,7 +53,7 @@ def _unsettled_of(tx: Transaction, jobs: Mapping[str, Job]) -> Iterator[str]:
 
 
 def _settle(tx: Transaction, deps: Deps, gang_id: str) -> None:
-    gang = tx.jobs.gang(gang_id)
+    gang = tx.gangs.get(gang_id)
     job = tx.jobs.get(gang.job_id) if gang is not None else None
     if gang is not None and job is not None:
         settle(tx, job, gang, deps.clock.now())

@@ -37,7 +37,6 @@ def learn_speed(tx: Transaction, replica: Replica, report: SpeedReport, now: dat
                 num_samples=1, updated_at=now,
             )
         )  # fmt: skip
-        tx.session.flush()
         return
     row.value += NEWEST_WEIGHT * (value - row.value)
     row.num_samples += 1

@@ -30,7 +30,7 @@ def meter_tokens(deps: Deps, used: Metered) -> None:
 
 def _meter(tx: Transaction, deps: Deps, used: Metered) -> None:
     hour = deps.clock.now().replace(minute=0, second=0, microsecond=0)
-    if tx.history.count_tokens(
+    if tx.token_usages.count(
         used.token_id, used.endpoint_id, used.chip_type, hour, used.prompt_tokens,
         used.completion_tokens,
     ):  # fmt: skip
@@ -40,4 +40,4 @@ def _meter(tx: Transaction, deps: Deps, used: Metered) -> None:
         endpoint_id=used.endpoint_id, chip_type=used.chip_type, hour=hour, num_requests=1,
         prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens,
     )  # fmt: skip
-    tx.history.add(row)
+    tx.token_usages.add(row)

@@ -23,10 +23,10 @@ def forget_old(deps: Deps, retention: timedelta) -> int:
     """The number of rows deleted. Jobs themselves, their checkpoints and their use stay."""
     before = deps.clock.now() - retention
     every: tuple[_Forget, ...] = (
-        lambda tx: tx.history.forget_cycles_before(before, SLICE),
-        lambda tx: tx.history.forget_other_events_before(before, SLICE),
-        lambda tx: tx.history.forget_deliveries_before(before, SLICE),
-        lambda tx: tx.accounts.forget_keys_before(before, SLICE),
+        lambda tx: tx.cycles.forget_before(before, SLICE),
+        lambda tx: tx.events.forget_others_before(before, SLICE),
+        lambda tx: tx.deliveries.forget_before(before, SLICE),
+        lambda tx: tx.idempotency_keys.forget_before(before, SLICE),
     )
     total = sum(_in_slices(deps, forget) for forget in every)
     while job_ids := _ended(deps, before):
@@ -53,4 +53,4 @@ def _ended(deps: Deps, before: datetime) -> list[str]:
 
 
 def _forget_jobs(tx: Transaction, before: datetime, job_ids: list[str]) -> int:
-    return tx.history.forget_events_before(before, job_ids, SLICE)
+    return tx.events.forget_before(before, job_ids, SLICE)

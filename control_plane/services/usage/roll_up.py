@@ -52,7 +52,7 @@ def _roll_up(tx: Transaction, now: datetime) -> int:
             for chip in lease.chips:
                 used[lease.job_id, chip["type"], hour] += seconds * chip["milli"] / 1000.0
         lease.rolled_up_to = max(start, end)
-    known = tx.history.usage({job_id for job_id, _, _ in used}, {hour for _, _, hour in used})
+    known = tx.usages.of_hours({job_id for job_id, _, _ in used}, {hour for _, _, hour in used})
     for key, chip_seconds in sorted(used.items()):
         row = known.get(key) or _new_row(tx, projects[key[0]], key)
         row.chip_seconds += chip_seconds
@@ -65,5 +65,5 @@ def _new_row(tx: Transaction, project_id: str, key: _Key) -> Usage:
         id=new_id("usage"), project_id=project_id, job_id=job_id, chip_type=chip_type, hour=hour,
         chip_seconds=0.0,
     )  # fmt: skip
-    tx.history.add(row)
+    tx.usages.add(row)
     return row

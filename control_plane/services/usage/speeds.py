@@ -17,7 +17,7 @@ def list_speeds(
 ) -> Page[Speed]:
     """In the order in which they were first measured."""
     with deps.store.read() as tx:
-        found = tx.speeds.page(limit, cursor, chip_type)
+        found = tx.speeds.page(limit, cursor, chip_type=chip_type)
         return Page[Speed](items=[_view(row) for row in found.rows], next=found.next)
 
 

@@ -44,20 +44,20 @@ def deliver_webhook(deps: Deps, post: Post, delivery_id: str) -> None:
 def due_deliveries(deps: Deps, limit: int = 100) -> list[tuple[str, int]]:
     """Deliveries whose time has come, each with the number of its tries so far."""
     with deps.store.read() as tx:
-        rows = tx.history.due_deliveries(deps.clock.now(), LONGEST, limit)
+        rows = tx.deliveries.due(deps.clock.now(), LONGEST, limit)
         return [(row.id, row.num_tries) for row in rows]
 
 
 def _claim(tx: Transaction, deps: Deps, delivery_id: str) -> Delivery | None:
     now = deps.clock.now()
     until = now + timedelta(seconds=CLAIM_S)
-    if not tx.history.claim_delivery(delivery_id, now, LONGEST, until):
+    if not tx.deliveries.claim(delivery_id, now, LONGEST, until):
         return None
-    return tx.history.delivery(delivery_id)
+    return tx.deliveries.get(delivery_id)
 
 
 def _note(tx: Transaction, deps: Deps, delivery_id: str, tries: int, failure: str | None) -> None:
-    row = tx.history.delivery(delivery_id)
+    row = tx.deliveries.get(delivery_id)
     if row is None or row.state != "pending" or row.num_tries != tries:
         return
     row.num_tries += 1

@@ -24,6 +24,7 @@ from control_plane.deadlines import (
     TURN_S,
     Deadline,
 )
+from control_plane.errors import Unavailable
 from control_plane.store.database.turns import Seats, WriterQueue
 from penstock.disk_room import obstacle
 
@@ -42,15 +43,6 @@ class Lane(Enum):
 
 _NUM_CONNECTIONS = sum(lane.value for lane in Lane) + 1
 _KEPT_OPEN = 10
-
-
-_FULL = "is full"
-_UNWRITABLE = "takes no writes"
-_SQLITE_DISK = {
-    sqlite3.SQLITE_FULL: _FULL, sqlite3.SQLITE_IOERR: _UNWRITABLE,
-    sqlite3.SQLITE_READONLY: _UNWRITABLE, sqlite3.SQLITE_CANTOPEN: _UNWRITABLE,
-}  # fmt: skip
-_POSTGRES_DISK = {"53100": _FULL, "58030": _UNWRITABLE}
 
 
 def _seats() -> dict[Lane, Seats]:
@@ -103,8 +95,17 @@ class Database:
                     lift_limits(connection.connection.dbapi_connection, MIGRATION_S)  # type: ignore[arg-type]
                 yield connection
 
+    def obstacle(self) -> str | None:
+        """Why it answers nothing now, or an SQLite database's disk takes no writes."""
+        try:
+            with self.reading(Lane.HEALTH) as session:
+                session.execute(text("SELECT 1"))
+        except (SQLAlchemyError, Unavailable) as error:
+            return f"does not answer: {type(error).__name__}"
+        disk = self.disk_obstacle()
+        return None if disk is None else f"takes no writes: its disk {disk}"
+
     def disk_obstacle(self) -> str | None:
-        """Why the disk of an SQLite database takes no writes now; of another's nothing is known."""
         path = self.engine.url.database
         return obstacle(Path(path).parent) if self.is_sqlite and path else None
 
@@ -142,22 +143,6 @@ def open_database(url: str) -> Database:
     num_readers = Lane.READ.value + Lane.HEALTH.value
     writers = postgres_engine(url, _NUM_CONNECTIONS - num_readers)
     return Database(writers, postgres_engine(url, num_readers, READ_IDLE_S))
-
-
-def disk_fault(error: Exception) -> str | None:
-    """What is wrong with the database's disk, where that is what an error says."""
-    told = getattr(error, "orig", None)
-    if isinstance(told, sqlite3.OperationalError):
-        return _SQLITE_DISK.get(told.sqlite_errorcode & 0xFF)
-    return _POSTGRES_DISK.get(getattr(told, "sqlstate", None) or "")
-
-
-def waited_for_lock(error: Exception) -> bool:
-    """Whether another client, of any kind, held a lock for too long."""
-    told = getattr(error, "orig", None)
-    if isinstance(told, sqlite3.OperationalError):
-        return told.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-    return getattr(told, "sqlstate", None) == "55P03"
 
 
 def _sqlite_engine(url: str) -> Engine:

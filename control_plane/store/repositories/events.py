@@ -7,17 +7,21 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from control_plane.hints.topics import EVENTS
 from control_plane.store.models import Event
+from control_plane.store.repositories.base import Repository
+from control_plane.store.repositories.paging import Slice
 
 
-class Events:
+class Events(Repository[Event]):
     """Appends and reads events. An append is part of the transaction it tells of."""
 
+    model = Event
+
     def __init__(self, session: Session, hints: set[str], serial: bool) -> None:
-        self._session = session
+        super().__init__(session)
         self._hints = hints
         self._serial = serial
         self._next: dict[str, int] = {}
@@ -60,15 +64,28 @@ class Events:
             .limit(limit)
         ).all()
 
+    def page_of(self, object_id: str, limit: int, cursor: str | None) -> Slice[Event]:
+        """Of one object from the first on."""
+        query = self._where(object_id=object_id)
+        return self._page(query, limit, cursor, object_id, key="seq")
+
     def after(self, event_id: int, project_id: str | None, limit: int) -> Sequence[Event]:
         """Events of all objects, or of one project's, in order of commit."""
-        query = select(Event).where(Event.id > event_id)
-        if project_id is not None:
-            query = query.where(Event.project_id == project_id)
+        query = self._where(project_id=project_id).where(Event.id > event_id)
         return self._session.scalars(query.order_by(Event.id).limit(limit)).all()
 
     def last_id(self) -> int:
         return self._session.scalar(select(func.coalesce(func.max(Event.id), 0))) or 0
+
+    def forget_before(self, before: datetime, object_ids: Sequence[str], limit: int) -> int:
+        return self._delete(limit, Event.at < before, Event.object_id.in_(object_ids))
+
+    def forget_others_before(self, before: datetime, limit: int) -> int:
+        """Events of all but jobs; each object keeps its newest, so that its numbers go on."""
+        later = aliased(Event)
+        is_later = (later.object_id == Event.object_id) & (later.seq > Event.seq)
+        followed = select(later.id).where(is_later).exists()
+        return self._delete(limit, Event.at < before, Event.object_type != "job", followed)
 
     def _seq(self, object_id: str) -> int:
         if object_id not in self._next:

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import case, select, update
-from sqlalchemy.orm import Session
 
 from control_plane.store.models import Lease, Replica
+from control_plane.store.repositories.base import Repository
 from penstock.api.states import LeaseState
 
 
@@ -28,11 +28,10 @@ class HeldLease:
     memory_bytes: int
 
 
-class Leases:
+class Leases(Repository[Lease]):
     """Leases by replica and node."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    model = Lease
 
     def held(self) -> Sequence[Lease]:
         return self._session.scalars(
@@ -113,6 +112,3 @@ class Leases:
             .order_by(Lease.id)
             .limit(limit)
         ).all()
-
-    def add(self, row: Lease) -> None:
-        self._session.add(row)

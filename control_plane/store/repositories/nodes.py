@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from control_plane.hints.topics import node_topic
 from control_plane.store.models import Chip, Node
-from control_plane.store.repositories.references import means
+from control_plane.store.repositories.base import Repository, UniqueRows
+from control_plane.store.repositories.paging import Slice
 from penstock.api.states import NodeIntent
 
 
@@ -31,18 +32,14 @@ class Host:
     heard_at: datetime | None
 
 
-class Nodes:
-    """Nodes by id, name and credential, and their chips."""
+class Nodes(UniqueRows[Node]):
+    """Nodes by id, name and credential."""
+
+    model = Node
 
     def __init__(self, session: Session, hints: set[str]) -> None:
-        self._session = session
+        super().__init__(session)
         self._hints = hints
-
-    def get(self, node_id: str) -> Node | None:
-        return self._session.get(Node, node_id)
-
-    def find(self, ref: str) -> Node | None:
-        return self._session.scalar(select(Node).where(means(Node, ref)))
 
     def named(self, name: str) -> Node | None:
         return self._session.scalar(select(Node).where(Node.name == name))
@@ -58,21 +55,16 @@ class Nodes:
     def all(self) -> Sequence[Node]:
         return self._session.scalars(select(Node).order_by(Node.name)).all()
 
-    def many(self, node_ids: Collection[str]) -> dict[str, Node]:
-        rows = self._session.scalars(select(Node).where(Node.id.in_(tuple(node_ids))))
-        return {row.id: row for row in rows}
+    def page_of(self, limit: int, cursor: str | None, retired: bool) -> Slice[Node]:
+        """Those that are out of the pool for good only where `retired` asks for them too."""
+        query = select(Node) if retired else select(Node).where(Node.intent != NodeIntent.RETIRED)
+        return self._page(query, limit, cursor, retired)
 
-    def chips(self, node_id: str | None = None) -> Sequence[Chip]:
-        """Chips present now, of one node or of all."""
-        query = select(Chip).where(Chip.present).order_by(Chip.node_id, Chip.type, Chip.index)
-        if node_id is not None:
-            query = query.where(Chip.node_id == node_id)
-        return self._session.scalars(query).all()
-
-    def chips_of(self, node_ids: Collection[str]) -> Sequence[Chip]:
-        """Chips present now, of so many nodes."""
-        query = select(Chip).where(Chip.present, Chip.node_id.in_(tuple(node_ids)))
-        return self._session.scalars(query.order_by(Chip.node_id, Chip.type, Chip.index)).all()
+    def rename(self, row: Node, name: str) -> None:
+        """Flushed: names are unique, and another node may take the name of before."""
+        row.name = name
+        row.version += 1
+        self._session.flush()
 
     def hosts(self) -> Sequence[Host]:
         """Nodes that are not retired, as plain values: what a cycle needs of them."""
@@ -82,18 +74,6 @@ class Nodes:
         )  # fmt: skip
         query = select(*columns).where(Node.intent != NodeIntent.RETIRED).order_by(Node.name)
         return [Host(*row) for row in self._session.execute(query)]
-
-    def known_chips(self, node_id: str) -> dict[str, Chip]:
-        """Every chip the node ever reported, by key."""
-        rows = self._session.scalars(select(Chip).where(Chip.node_id == node_id))
-        return {row.key: row for row in rows}
-
-    def chip(self, chip_id: str) -> Chip | None:
-        return self._session.get(Chip, chip_id)
-
-    def many_chips(self, chip_ids: Collection[str]) -> dict[str, Chip]:
-        rows = self._session.scalars(select(Chip).where(Chip.id.in_(tuple(chip_ids))))
-        return {row.id: row for row in rows}
 
     def beat(self, node_id: str, now: datetime, heard_at: datetime, **columns: Any) -> None:
         """Writes a heartbeat's columns past the version guard: they are nobody's decision.
@@ -126,5 +106,40 @@ class Nodes:
             self._session.execute(raised)
         return same
 
-    def add(self, row: Node | Chip) -> None:
-        self._session.add(row)
+
+class Chips(Repository[Chip]):
+    """Chips by id, node and type."""
+
+    model = Chip
+
+    def page_of(
+        self, limit: int, cursor: str | None, retired: bool, **columns: str | None
+    ) -> Slice[Chip]:
+        """Chips present now; `columns` (node_id, type, vendor) filter where they are not None, and
+        chips of retired nodes are among them where `retired` says so.
+        """
+        query = self._where(**columns).where(Chip.present)
+        if not retired:
+            out = select(Node.id).where(Node.intent == NodeIntent.RETIRED)
+            query = query.where(Chip.node_id.not_in(out))
+        return self._page(query, limit, cursor, retired, sorted(columns.items()))
+
+    def present(self, node_ids: Collection[str] | None = None) -> Sequence[Chip]:
+        """Chips present now, of these nodes or of all."""
+        query = select(Chip).where(Chip.present).order_by(Chip.node_id, Chip.type, Chip.index)
+        if node_ids is not None:
+            query = query.where(Chip.node_id.in_(tuple(node_ids)))
+        return self._session.scalars(query).all()
+
+    def known(self, node_id: str) -> dict[str, Chip]:
+        """Every chip the node ever reported, by key."""
+        return {row.key: row for row in self._session.scalars(self._where(node_id=node_id))}
+
+    def vendors_of(self, chip_type: str) -> Sequence[str]:
+        """Whose chips of that type a node ever reported."""
+        query = select(Chip.vendor).where(Chip.type == chip_type).distinct()
+        return self._session.scalars(query).all()
+
+    def types(self) -> Sequence[str]:
+        """Every type that a node ever reported, whether its chips are present or not."""
+        return self._session.scalars(select(Chip.type).distinct().order_by(Chip.type)).all()

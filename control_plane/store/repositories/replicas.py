@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select, update
 
 from control_plane.domain.replica import LIVE
 from control_plane.store.models import Gang, Job, Replica
+from control_plane.store.repositories.base import Repository
+from control_plane.store.repositories.run_times import Span, covered_s
 from penstock.api.states import JobType, ReplicaState
 
 LIVE_STATES = tuple(sorted(LIVE))
 
 
-class Replicas:
+class LogEnd(NamedTuple):
+    """How far one replica's log goes, without the rest of the row."""
+
+    replica_id: str
+    gang: int
+    attempt: int
+    rank: int
+    state: str
+    end: int
+    exit: dict[str, Any] | None
+    since: datetime
+    """When we heard of its state: the end of a log is waited for from then on."""
+
+
+class Replicas(Repository[Replica]):
     """Replicas by id, node, gang and job."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def get(self, replica_id: str) -> Replica | None:
-        return self._session.get(Replica, replica_id)
-
-    def many(self, replica_ids: Collection[str]) -> dict[str, Replica]:
-        rows = self._session.scalars(select(Replica).where(Replica.id.in_(tuple(replica_ids))))
-        return {row.id: row for row in rows}
+    model = Replica
 
     def live_on(self, node_id: str) -> Sequence[Replica]:
         return self._session.scalars(
@@ -65,16 +75,43 @@ class Replicas:
         ).all()
 
     def of_job(self, job_id: str) -> Sequence[Replica]:
+        return self._session.scalars(self._where(job_id=job_id).order_by(Replica.id)).all()
+
+    def live_of(self, job_ids: Collection[str]) -> Sequence[Replica]:
+        """Those of the jobs that have not ended, in order."""
         return self._session.scalars(
-            select(Replica).where(Replica.job_id == job_id).order_by(Replica.id)
+            select(Replica)
+            .where(Replica.job_id.in_(tuple(job_ids)), Replica.state.in_(LIVE_STATES))
+            .order_by(Replica.gang_index, Replica.rank)
         ).all()
 
-    def of_jobs(self, job_ids: Collection[str]) -> Sequence[Replica]:
-        return self._session.scalars(
-            select(Replica).where(
-                Replica.job_id.in_(tuple(job_ids)), Replica.state.in_(LIVE_STATES)
+    def run_times(self, job_ids: Collection[str], now: datetime) -> dict[str, float]:
+        """Job id → seconds in which at least one attempt ran, without the waiting in between; a job
+        that never ran is left out. One query, however many the jobs are.
+        """
+        bounds = func.min(Replica.started_at), func.max(Replica.ended_at)
+        rows = self._session.execute(
+            select(Replica.job_id, *bounds, func.count() - func.count(Replica.ended_at))
+            .where(Replica.job_id.in_(tuple(job_ids)))
+            .group_by(Replica.job_id, Replica.gang_id, Replica.attempt)
+        )
+        spans: dict[str, list[Span]] = defaultdict(list)
+        for job_id, start, end, num_live in rows:
+            if start is not None:
+                spans[job_id].append((start, now if num_live or end is None else end))
+        return {job_id: covered_s(found) for job_id, found in spans.items()}
+
+    def log_ends(self, job_id: str) -> Sequence[LogEnd]:
+        """The logs of all replicas of a job, in order of gang, attempt and rank."""
+        rows = self._session.execute(
+            select(
+                Replica.id, Replica.gang_index, Replica.attempt, Replica.rank, Replica.state,
+                Replica.log_bytes, Replica.exit, Replica.since,
             )
-        ).all()
+            .where(Replica.job_id == job_id)
+            .order_by(Replica.gang_index, Replica.attempt, Replica.rank)
+        )  # fmt: skip
+        return [LogEnd(*row) for row in rows]
 
     def advance_log(self, replica_id: str, start: int, end: int) -> bool:
         """Moves the log's end from start to end; False if another writer was there first, or
@@ -91,6 +128,3 @@ class Replicas:
             .returning(Replica.id)
         ).scalar()
         return moved is not None
-
-    def add(self, row: Replica) -> None:
-        self._session.add(row)

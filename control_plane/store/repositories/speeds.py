@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from control_plane.store.models import Speed
-from control_plane.store.repositories.paging import Slice, page_of
+from control_plane.store.repositories.base import Repository
 from penstock.api.work import WorkClass, parse_work_class
 from scheduler.model import Rate
 
@@ -18,39 +17,27 @@ UNIT: Final = "tokens/s"
 _BY_TRUST: Final = ("observed", "profile", "conformance", "declared", "datasheet")
 
 
-class Speeds:
+class Speeds(Repository[Speed]):
     """Measured speeds by work class, chip type, configuration and origin."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    model = Speed
 
     def all(self) -> Sequence[Speed]:
         return self._session.scalars(select(Speed).order_by(Speed.id)).all()
 
     def of(self, chip_type: str) -> Sequence[Speed]:
-        query = select(Speed).where(Speed.chip_type == chip_type).order_by(Speed.id)
+        query = self._where(chip_type=chip_type).order_by(Speed.id)
         return self._session.scalars(query).all()
-
-    def page(self, limit: int, cursor: str | None, chip_type: str | None = None) -> Slice[Speed]:
-        query = select(Speed)
-        if chip_type is not None:
-            query = query.where(Speed.chip_type == chip_type)
-        return page_of(self._session, query, Speed.id, limit, cursor, of=("speeds", chip_type))
 
     def find(
         self, work_class: str, chip_type: str, configuration: str, origin: str
     ) -> Speed | None:
         return self._session.scalar(
-            select(Speed).where(
-                Speed.work_class == work_class,
-                Speed.chip_type == chip_type,
-                Speed.configuration == configuration,
-                Speed.origin == origin,
+            self._where(
+                work_class=work_class, chip_type=chip_type, configuration=configuration,
+                origin=origin,
             )
-        )
-
-    def add(self, row: Speed) -> None:
-        self._session.add(row)
+        )  # fmt: skip
 
 
 def nearest_speeds(

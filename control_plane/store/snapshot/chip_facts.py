@@ -56,7 +56,7 @@ def _read(
 ) -> Mapping[str, NodeFacts]:
     rows: dict[str, list[models.Chip]] = defaultdict(list)
     for some in in_batches(nodes):
-        for row in tx.nodes.chips_of(some):
+        for row in tx.chips.present(some):
             rows[row.node_id].append(row)
     return {node: _facts(versions[node], rows[node]) for node in nodes}
 

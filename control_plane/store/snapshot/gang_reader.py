@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from control_plane.store.repositories.jobs import QueuedGang
+from control_plane.store.repositories.gangs import QueuedGang
 from penstock.api.states import JobType
 from penstock.api.work import (
     TRAIN_DTYPE,

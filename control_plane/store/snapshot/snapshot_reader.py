@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from control_plane.domain.replica import LIVE
 from control_plane.store import models
 from control_plane.store.repositories.batches import in_batches
-from control_plane.store.repositories.jobs import PlacedGang, WaitingGang
+from control_plane.store.repositories.gangs import PlacedGang, WaitingGang
 from control_plane.store.repositories.leases import HeldLease
 from control_plane.store.repositories.nodes import Host
 from control_plane.store.repositories.speeds import nearest_speeds
@@ -76,7 +76,7 @@ class PoolReader:
         heard_since = tx.lease_time - timedelta(seconds=suspect_after_s)
         ahead = now - tx.lease_time  # the planner's times are those that people are told
         before, seen = self._seen, _Seen()
-        hosts, waiting = tx.nodes.hosts(), tx.jobs.waiting_gangs()
+        hosts, waiting = tx.nodes.hosts(), tx.gangs.waiting()
         versions = {host.id: host.version for host in hosts}
         facts, holds = self._facts.of(tx, versions), _holds(tx, before, seen)
         by_node: dict[str, list[Hold]] = defaultdict(list)
@@ -175,7 +175,7 @@ def _queued(
         it.id: known[it.id] for it in waiting if it.id in known and known[it.id][0] == it.version
     }
     for some in in_batches([it.id for it in waiting if it.id not in seen.queued]):
-        for row in tx.jobs.queued_gangs(some):
+        for row in tx.gangs.queued(some):
             seen.queued[row.id] = row.version, gang_of(row)
     spread = {gang.job_id for _, gang in seen.queued.values() if gang.spread}
     siblings = _placed_types(holds, spread)
@@ -222,8 +222,8 @@ def _running(
     by_gang: dict[str, list[HeldLease]] = defaultdict(list)
     for lease, _ in holds:
         by_gang[lease.gang_id].append(lease)
-    saved = tx.jobs.last_commits()
-    for gang in tx.jobs.placed_gangs():
+    saved = tx.checkpoints.last_commits()
+    for gang in tx.gangs.placed():
         saved_at = max(gang.since, saved.get(gang.job_id, gang.since))
         key = (gang.version, saved_at, tuple(by_gang.get(gang.id, ())))
         by, running = before.running.get(gang.id, (None, None))

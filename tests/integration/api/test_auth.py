@@ -114,7 +114,7 @@ def test_a_secret_is_shown_once_and_kept_as_a_hash(api_client: TestClient, deps:
     listed = api_client.get("/api/v1/tokens").text + api_client.get("/api/v1/events").text
     assert secret not in listed
     with deps.store.read() as tx:
-        row = tx.accounts.token(made.json()["id"])
+        row = tx.tokens.get(made.json()["id"])
         assert row is not None
         assert secret not in repr(row.__dict__)
 

@@ -19,6 +19,7 @@ from control_plane.hints.hub import Hub
 from control_plane.services.deps import Deps
 from control_plane.services.health import read as read_health
 from control_plane.services.scheduling.lead import resign
+from control_plane.store.database.engine import Database
 from control_plane.store.storage_probe import StorageProbe
 from control_plane.store.unit_of_work import Store
 from penstock import __version__
@@ -110,10 +111,10 @@ def test_a_storage_that_hangs_is_told_in_time_and_tried_once_until_it_answers() 
 def test_a_database_that_is_away_is_a_503(
     api_client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(_store: Store, _lane: object = None) -> None:
+    def away(_database: Database, _lane: object = None) -> None:
         raise OperationalError("select", {}, Exception("secret host is down"))
 
-    monkeypatch.setattr(Store, "read", away)
+    monkeypatch.setattr(Database, "reading", away)
     answer = api_client.get("/api/v1/jobs/x")
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (503, "database_unavailable")

@@ -110,12 +110,12 @@ def _place(
 ) -> list[str]:  # fmt: skip
     job = tx.jobs.get(job_id)
     assert job is not None
-    gang = tx.jobs.gangs(job_id)[0]
+    gang = tx.gangs.of_job(job_id)[0]
     held = [{ChipId(it): milli for it in chip_ids[rank::ranks]} for rank in range(ranks)]
     seats = [Seat(rank, NodeId(node_id), held[rank], 500, GIB // 4) for rank in range(ranks)]
     now = deps.clock.now()
-    replicas = place_gang(tx, job, gang, seats, tx.nodes.many_chips(chip_ids), {}, now)
+    replicas = place_gang(tx, job, gang, seats, tx.chips.many(chip_ids), {}, now)
     tx.nodes.bump_generation([node_id])
-    tx.session.flush()
+    tx._session.flush()
     settle_job(tx, job, now)
     return [row.id for row in replicas]

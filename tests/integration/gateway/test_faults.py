@@ -184,10 +184,10 @@ def _events(text: str) -> list[dict[str, Any]]:
 
 def _counted(front: Front) -> list[tuple[str, int, int]]:
     with front.cluster.deps.store.read() as tx:
-        rows = tx.session.scalars(select(TokenUsage)).all()
+        rows = tx._session.scalars(select(TokenUsage)).all()
     return [(row.chip_type, row.prompt_tokens, row.completion_tokens) for row in rows]
 
 
 def _requests(front: Front) -> int:
     with front.cluster.deps.store.read() as tx:
-        return sum(tx.session.scalars(select(TokenUsage.num_requests)))
+        return sum(tx._session.scalars(select(TokenUsage.num_requests)))

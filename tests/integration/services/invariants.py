@@ -44,7 +44,7 @@ def broken(cluster: Cluster, memory: Memory | None = None) -> list[str]:
     those about time too.
     """
     with cluster.deps.store.read() as tx:
-        rows = _Rows(tx.session)
+        rows = _Rows(tx._session)
         seen = list(_seen(cluster, tx))
     return [
         *seen,

@@ -333,5 +333,5 @@ class CloudMachine(RuleBasedStateMachine):
             held = sum(chip["milli"] for chip in lease.chips) / 1000
             seconds += (lease.ended_at - lease.granted_at).total_seconds() * held
         with self.cluster.deps.store.read() as tx:
-            metered = tx.session.scalar(select(func.sum(Usage.chip_seconds))) or 0.0
+            metered = tx._session.scalar(select(func.sum(Usage.chip_seconds))) or 0.0
         assert abs(metered - seconds) < 1e-6

@@ -203,5 +203,5 @@ def _is_metered(cluster: Cluster) -> bool:
         if lease.ended_at is not None
     )
     with cluster.deps.store.read() as tx:
-        counted = tx.session.scalar(select(func.sum(Usage.chip_seconds)))
+        counted = tx._session.scalar(select(func.sum(Usage.chip_seconds)))
     return bool(abs(seconds - (counted or 0.0)) < 1e-6)

@@ -121,7 +121,7 @@ def test_a_daemon_whose_term_was_taken_stands_by(live: Cluster, daemons: Start) 
     until(lambda: _leader(live) is not None)
 
     def depose(tx: Transaction) -> None:
-        row = tx.history.leader("scheduler")
+        row = tx.leaders.get("scheduler")
         assert row is not None
         row.holder, row.epoch = "somebody", row.epoch + 1
 
@@ -137,4 +137,4 @@ def test_a_daemon_whose_term_was_taken_stands_by(live: Cluster, daemons: Start) 
 
 def _leader(live: Cluster) -> Leader | None:
     with live.deps.store.read() as tx:
-        return tx.history.leader("scheduler")
+        return tx.leaders.get("scheduler")

@@ -21,7 +21,8 @@ from control_plane.errors import Unavailable
 from control_plane.services.deps import Deps
 from control_plane.services.health.read import readiness
 from control_plane.store.database import engine, postgres, turns
-from control_plane.store.database.engine import Lane, waited_for_lock
+from control_plane.store.database.engine import Lane
+from control_plane.store.database.faults import waited_for_lock
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.states import JobState
 from tests.fakes.cluster import Cluster, a_task
@@ -92,7 +93,7 @@ def _relabel(tx: Transaction, text: str) -> None:
     node = tx.nodes.named("a")
     assert node is not None
     node.labels = {"of": text}
-    tx.session.flush()
+    tx._session.flush()
 
 
 @on_postgres
@@ -120,9 +121,9 @@ def test_a_table_that_another_client_locked_stops_nothing_for_ever(
         holder.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
         with refused_within(1):
             cluster.submit(a_task("one"))
-            cluster.deps.run(lambda tx: tx.session.execute(text(f"SELECT count(*) FROM {table}")))
+            cluster.deps.run(lambda tx: tx._session.execute(text(f"SELECT count(*) FROM {table}")))
         with cluster.deps.store.read(Lane.HEALTH) as tx:
-            tx.session.execute(text("SELECT 1"))
+            tx._session.execute(text("SELECT 1"))
     cluster.submit(a_task("two"))
 
 
@@ -143,7 +144,7 @@ def test_sessions_that_were_ended_cost_no_more_than_what_was_in_them(cluster: Cl
     with refused_within(1), cluster.deps.store.write() as tx:
         with database.engine.connect() as connection:
             connection.execute(ending)
-        tx.session.execute(text("SELECT 1"))
+        tx._session.execute(text("SELECT 1"))
     cluster.submit(a_task("after"))
 
 
@@ -171,7 +172,7 @@ def test_a_frozen_database_is_not_waited_for(cluster: Cluster) -> None:
 @on_postgres
 def test_a_statement_that_runs_away_is_ended(cluster: Cluster) -> None:
     with refused_within(2), cluster.deps.store.read() as tx:
-        tx.session.execute(text("SELECT pg_sleep(30)"))
+        tx._session.execute(text("SELECT pg_sleep(30)"))
 
 
 def test_readers_that_hold_all_their_connections_keep_nobody_else_out(cluster: Cluster) -> None:
@@ -195,15 +196,13 @@ def test_writers_behind_one_that_takes_long_are_refused_and_readers_are_not(
 ) -> None:
     with cluster.deps.store.write(), ThreadPoolExecutor(4) as others:
         began = time.monotonic()
-        refused = [
-            others.submit(cluster.deps.run, lambda tx: tx.accounts.projects()) for _ in range(4)
-        ]
+        refused = [others.submit(cluster.deps.run, lambda tx: tx.queues.all()) for _ in range(4)]
         for one in refused:
             with pytest.raises(Unavailable):
                 one.result(5)
         assert time.monotonic() - began < 1.5
         with cluster.deps.store.read() as tx:
-            tx.accounts.projects()
+            tx.queues.all()
 
 
 @on_sqlite

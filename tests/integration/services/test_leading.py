@@ -139,7 +139,7 @@ def test_nobody_takes_over_between_the_look_at_the_epoch_and_the_commit(
         taking = other.submit(cluster.lead, "y")
         with pytest.raises(TimeoutError):
             taking.result(0.2)
-        tx.session.commit()
+        tx._session.commit()
         assert taking.result(5) == epoch + 1
 
 
@@ -200,13 +200,13 @@ def test_a_gang_that_could_go_on_while_the_plan_was_made_is_looked_at_again(
     cluster.finish("weak", ExitReason.ERROR)
     assert cluster.cycle(between=lambda: cluster.clock.advance(1.5)) == 0
     with cluster.deps.store.read() as tx:
-        assert tx.jobs.has_due_gang(cluster.clock.now())
+        assert tx.gangs.any_due(cluster.clock.now())
     assert cluster.cycle() == 1
 
 
 def _last_cycle(cluster: Cluster) -> Cycle:
     with cluster.deps.store.read() as tx:
-        return tx.history.cycles(1, None).rows[0]
+        return tx.cycles.page(1, None, newest_first=True).rows[0]
 
 
 def test_with_sqlite_a_second_server_is_refused_until_the_first_has_ended(

@@ -81,7 +81,7 @@ def test_a_deposed_leader_moves_nothing_and_its_successor_counts_from_its_own_st
     ticker.tick(old)
 
     def depose(tx: Transaction) -> int:
-        row = tx.history.leader("scheduler")
+        row = tx.leaders.get("scheduler")
         assert row is not None
         row.holder, row.epoch = "other", row.epoch + 1
         return row.epoch
@@ -219,6 +219,6 @@ def test_metered_time_is_the_leases_time_after_any_step(
     assert lease.ended_at is not None
     held_s = (lease.ended_at - lease.granted_at).total_seconds()
     with cluster.deps.store.read() as tx:
-        metered = tx.session.scalar(select(func.sum(Usage.chip_seconds)))
-        assert tx.session.scalar(select(func.count(Lease.id))) == 1
+        metered = tx._session.scalar(select(func.sum(Usage.chip_seconds)))
+        assert tx._session.scalar(select(func.count(Lease.id))) == 1
     assert metered == pytest.approx(2 * held_s, abs=1e-6)

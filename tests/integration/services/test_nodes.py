@@ -251,4 +251,4 @@ def _sample(cluster: Cluster, node_id: str, health: ChipHealth) -> None:
 
 def _chips(cluster: Cluster) -> list[str]:
     with cluster.deps.store.read() as tx:
-        return [chip.id for chip in tx.nodes.chips()]
+        return [chip.id for chip in tx.chips.present()]

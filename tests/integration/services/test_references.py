@@ -207,10 +207,10 @@ def _rename(cluster: Cluster, model: Any, id_: str, name: str) -> None:
     """As an older server let anybody do."""
 
     def work(tx: Any) -> None:
-        tx.session.execute(update(model).where(model.id == id_).values(name=name))
+        tx._session.execute(update(model).where(model.id == id_).values(name=name))
         if model is Job:
             job = tx.jobs.get(id_)
-            tx.session.refresh(job)
+            tx._session.refresh(job)
             job.spec = {**job.spec, "name": name}
 
     cluster.deps.run(work)

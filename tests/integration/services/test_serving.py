@@ -200,7 +200,7 @@ def test_one_replica_that_cannot_start_is_given_up_while_its_sibling_answers(
 
 def _forget_answer(tx: Transaction, gang_id: str) -> None:
     """As if the gang's replica had never answered."""
-    gang = tx.jobs.gang(gang_id)
+    gang = tx.gangs.get(gang_id)
     assert gang is not None
     for replica in tx.replicas.of_attempt(gang_id, gang.attempt):
         replica.ready_at = None
@@ -263,7 +263,7 @@ def _count_failures(cluster: Cluster, own: int, infrastructure: int) -> None:
     gang_id = cluster.gangs("chat")[0].id
 
     def work(tx: Transaction) -> None:
-        gang = tx.jobs.gang(gang_id)
+        gang = tx.gangs.get(gang_id)
         assert gang is not None
         gang.own_failures, gang.infrastructure_failures = own, infrastructure
 

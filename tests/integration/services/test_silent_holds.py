@@ -85,7 +85,7 @@ def test_a_job_whose_faults_are_used_up_says_that_it_is_given_up_then(cluster: C
     cluster.steps(3)
 
     def use_up(tx: Transaction) -> None:
-        gang = tx.jobs.gang(cluster.gangs("work")[0].id)
+        gang = tx.gangs.get(cluster.gangs("work")[0].id)
         assert gang is not None
         gang.infrastructure_failures = 5
 

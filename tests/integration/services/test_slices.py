@@ -40,7 +40,7 @@ class CountingStore(Store):
         with super().write(serial) as tx:
             leases, gangs = self._seen(tx)
             yield tx
-            tx.session.flush()
+            tx._session.flush()
             more_leases, changed = self._seen(tx)
         if changed != gangs:
             num_changed = sum(changed[it] != version for it, version in gangs.items())
@@ -48,8 +48,8 @@ class CountingStore(Store):
 
     @staticmethod
     def _seen(tx: Transaction) -> tuple[int, dict[str, int]]:
-        versions = tx.session.execute(select(Gang.id, Gang.version))
-        num_leases = tx.session.scalar(select(func.count(Lease.id))) or 0
+        versions = tx._session.execute(select(Gang.id, Gang.version))
+        num_leases = tx._session.scalar(select(func.count(Lease.id))) or 0
         return num_leases, {row[0]: row[1] for row in versions}
 
 
@@ -86,7 +86,7 @@ def starting(cluster: Cluster, names: Sequence[str]) -> int:
 
 def last_cycle(cluster: Cluster) -> Cycle:
     with cluster.deps.store.read() as tx:
-        return tx.session.scalars(select(Cycle).order_by(Cycle.id.desc())).first()  # type: ignore[return-value]
+        return tx._session.scalars(select(Cycle).order_by(Cycle.id.desc())).first()  # type: ignore[return-value]
 
 
 def test_no_transaction_of_a_cycle_decides_more_than_a_slice(cluster: Cluster) -> None:

@@ -22,9 +22,9 @@ def test_a_read_is_as_of_one_moment(cluster: Cluster) -> None:
         assert list(tx.jobs.in_state([JobState.QUEUED])) == []
         with ThreadPoolExecutor(1) as other:
             job_id = other.submit(cluster.submit, a_task("one")).result(10)
-        assert list(tx.jobs.gangs(job_id)) == []
+        assert list(tx.gangs.of_job(job_id)) == []
     with cluster.deps.store.read() as tx:
-        assert len(tx.jobs.gangs(job_id)) == 1
+        assert len(tx.gangs.of_job(job_id)) == 1
 
 
 def test_deciding_transactions_follow_one_another(cluster: Cluster) -> None:
@@ -32,10 +32,10 @@ def test_deciding_transactions_follow_one_another(cluster: Cluster) -> None:
     never = threading.Event()
 
     def count(tx: Transaction) -> int:
-        projects = tx.accounts.projects()
+        projects = tx.projects.page(100, None).rows
         never.wait(0.1)
         name = f"p{len(projects)}"
-        tx.accounts.add(Project(id=f"project_{name}", name=name, created_at=cluster.clock.now()))
+        tx.projects.add(Project(id=f"project_{name}", name=name, created_at=cluster.clock.now()))
         return len(projects)
 
     with ThreadPoolExecutor(4) as threads:

@@ -14,7 +14,8 @@ from sqlalchemy.exc import OperationalError
 from control_plane.errors import Unavailable
 from control_plane.services.deps import Deps
 from control_plane.services.health.read import readiness
-from control_plane.store.database.engine import Database, disk_fault
+from control_plane.store.database.engine import Database
+from control_plane.store.database.faults import disk_fault
 from penstock.cli.local.home import Home
 from penstock.cli.local.starting import explain_log
 from penstock.cli.run import _system_error

@@ -55,10 +55,10 @@ def test_cycles_webhooks_and_keys_go_with_their_time(cluster: Cluster) -> None:
     cluster.cancel("new")
     forget_old(cluster.deps, RETENTION)
     with cluster.deps.store.read() as tx:
-        assert tx.session.scalars(select(Cycle)).all() == []
-        assert [row.key for row in tx.session.scalars(select(IdempotencyKey))] == ["new"]
-        assert [row.state for row in tx.session.scalars(select(Delivery))] == ["pending"]
-        assert len(tx.session.scalars(select(Job)).all()) == 2
+        assert tx._session.scalars(select(Cycle)).all() == []
+        assert [row.key for row in tx._session.scalars(select(IdempotencyKey))] == ["new"]
+        assert [row.state for row in tx._session.scalars(select(Delivery))] == ["pending"]
+        assert len(tx._session.scalars(select(Job)).all()) == 2
 
 
 def test_no_transaction_forgets_more_than_a_slice(
@@ -92,7 +92,7 @@ class WatchedStore(Store):
     @staticmethod
     def _count(tx: Transaction) -> int:
         counts = [select(func.count(it.id)) for it in (IdempotencyKey, Event)]
-        return sum(tx.session.scalar(one) or 0 for one in counts)
+        return sum(tx._session.scalar(one) or 0 for one in counts)
 
 
 def test_a_webhook_that_is_still_to_be_delivered_is_kept(cluster: Cluster) -> None:
@@ -101,7 +101,7 @@ def test_a_webhook_that_is_still_to_be_delivered_is_kept(cluster: Cluster) -> No
     _pass(cluster, 31)
     forget_old(cluster.deps, RETENTION)
     with cluster.deps.store.read() as tx:
-        assert len(tx.session.scalars(select(Delivery)).all()) == 1
+        assert len(tx._session.scalars(select(Delivery)).all()) == 1
 
 
 def test_a_nodes_events_go_on_where_they_were(cluster: Cluster) -> None:
@@ -133,11 +133,11 @@ def _pass(cluster: Cluster, days: float) -> None:
 
 def _deliver_all(cluster: Cluster) -> None:
     with cluster.deps.store.write() as tx:
-        for row in tx.session.scalars(select(Delivery)):
+        for row in tx._session.scalars(select(Delivery)):
             row.state = "delivered"
 
 
 def _numbers(cluster: Cluster, object_id: str) -> list[int]:
     with cluster.deps.store.read() as tx:
         query = select(Event.seq).where(Event.object_id == object_id).order_by(Event.seq)
-        return list(tx.session.scalars(query))
+        return list(tx._session.scalars(query))

@@ -101,7 +101,7 @@ def test_tokens_counted_at_the_same_time_are_all_counted(cluster: Cluster) -> No
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: meter_tokens(cluster.deps, used), range(40)))
     with cluster.deps.store.read() as tx:
-        (row,) = tx.session.scalars(select(TokenUsage)).all()
+        (row,) = tx._session.scalars(select(TokenUsage)).all()
     assert (row.num_requests, row.prompt_tokens, row.completion_tokens) == (40, 120, 200)
 
 
@@ -128,12 +128,12 @@ def _end_all(tx: Transaction) -> None:
 
 def _rows(cluster: Cluster) -> list[Usage]:
     with cluster.deps.store.read() as tx:
-        return list(tx.session.scalars(select(Usage).order_by(Usage.job_id)))
+        return list(tx._session.scalars(select(Usage).order_by(Usage.job_id)))
 
 
 def _clear(cluster: Cluster) -> None:
     def work(tx: Transaction) -> None:
         for table in (Lease, Usage):
-            tx.session.execute(delete(table))
+            tx._session.execute(delete(table))
 
     cluster.deps.run(work)

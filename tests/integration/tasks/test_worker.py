@@ -315,13 +315,13 @@ def _end(cluster: Cluster, name: str, receiver: Receiver) -> str:
 
 def _delivery(cluster: Cluster) -> Delivery:
     with cluster.deps.store.read() as tx:
-        (row,) = tx.session.scalars(select(Delivery)).all()
+        (row,) = tx._session.scalars(select(Delivery)).all()
         return row
 
 
 def _states(cluster: Cluster) -> list[str]:
     with cluster.deps.store.read() as tx:
-        return list(tx.session.scalars(select(Delivery.state)))
+        return list(tx._session.scalars(select(Delivery.state)))
 
 
 def _tries(cluster: Cluster) -> int:
@@ -330,4 +330,4 @@ def _tries(cluster: Cluster) -> int:
 
 def _metered(cluster: Cluster) -> float:
     with cluster.deps.store.read() as tx:
-        return sum(tx.session.scalars(select(Usage.chip_seconds)))
+        return sum(tx._session.scalars(select(Usage.chip_seconds)))

@@ -13,7 +13,7 @@ from control_plane.errors import Invalid
 from control_plane.services.logs import lines as log_lines
 from control_plane.services.logs.lines import BLOCK_BYTES, Line, next_lines, tail_start
 from control_plane.services.logs.positions import Spot, decode, encode
-from control_plane.store.repositories.listing import LogEnd
+from control_plane.store.repositories.replicas import LogEnd
 
 BLOCK = 256
 """Long enough for its edges, short enough for many examples."""

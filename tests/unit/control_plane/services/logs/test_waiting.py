@@ -13,7 +13,7 @@ from control_plane.services.logs.waiting import (
     LogPatience,
     missing_line,
 )
-from control_plane.store.repositories.listing import LogEnd
+from control_plane.store.repositories.replicas import LogEnd
 
 ENDED = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 

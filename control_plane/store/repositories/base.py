@@ -1,0 +1,133 @@
+"""What all repositories share: rows of one model by id, by name and in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Select, delete, select
+from sqlalchemy.orm import Session
+
+from control_plane.store.models import Base, Endpoint, Job, Node, Project, Queue
+from control_plane.store.repositories.paging import Slice, page_of
+from penstock.api.ids import noun_of
+
+MOST_CHOICES: Final = 10
+_ID: Final = "id"
+RowT = TypeVar("RowT", bound=Base)
+NamedT = TypeVar("NamedT", Endpoint, Job, Node, Project, Queue)
+ScopedT = TypeVar("ScopedT", Endpoint, Job)
+
+
+class Repository(Generic[RowT]):
+    """Rows by id. `key` is the column that pages are ordered by."""
+
+    model: type[RowT]
+    key = _ID
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, row_id: str) -> RowT | None:
+        return self._session.get(self.model, row_id)
+
+    def many(self, ids: Collection[str]) -> dict[str, RowT]:
+        """Id → row."""
+        if not ids:
+            return {}
+        wanted = getattr(self.model, _ID).in_(tuple(ids))
+        rows = self._session.scalars(select(self.model).where(wanted))
+        return {getattr(row, _ID): row for row in rows}
+
+    def add(self, row: RowT) -> None:
+        self._session.add(row)
+
+    def page(
+        self, limit: int, cursor: str | None, *, newest_first: bool = False, **columns: str | None
+    ) -> Slice[RowT]:
+        """Columns filter where they are not None."""
+        query, of = self._where(**columns), sorted(columns.items())
+        return self._page(query, limit, cursor, *of, newest_first=newest_first)
+
+    def _where(self, **columns: str | None) -> Select[RowT]:
+        given = {name: value for name, value in columns.items() if value is not None}
+        return select(self.model).filter_by(**given)
+
+    def _page(
+        self, query: Select[RowT], limit: int, cursor: str | None, *of: object, key: str = "",
+        newest_first: bool = False,
+    ) -> Slice[RowT]:  # fmt: skip
+        """`of`: every filter of the query (`page_of`)."""
+        return page_of(
+            self._session, query, getattr(self.model, key or self.key), limit, cursor,
+            of=(self.model.__tablename__, *of), newest_first=newest_first,
+        )  # fmt: skip
+
+    def _delete(self, limit: int, *conditions: ColumnElement[bool]) -> int:
+        """The number of rows deleted, `limit` at most: no transaction should delete very many."""
+        key = getattr(self.model, _ID)
+        some = select(key).where(*conditions).limit(limit)
+        deleted = self._session.execute(delete(self.model).where(key.in_(some)))
+        return int(deleted.rowcount)  # type: ignore[attr-defined]
+
+
+class NamedRows(Repository[NamedT]):
+    """Rows that have a name. What a reference means: one shaped like an id is an id and nothing
+    else, any other a name.
+    """
+
+    def names(self, ids: Collection[str], **columns: str | None) -> dict[str, str]:
+        """Id → name."""
+        if not ids:
+            return {}
+        query = self._where(**columns).where(self.model.id.in_(tuple(ids)))
+        rows = self._session.execute(query.with_only_columns(self.model.id, self.model.name))
+        return {row[0]: row[1] for row in rows}
+
+    def _means(self, ref: str) -> ColumnElement[bool]:
+        return self.model.id == ref if noun_of(ref) is not None else self.model.name == ref
+
+
+class UniqueRows(NamedRows[NamedT]):
+    """Rows of which no two have the same name."""
+
+    key = "name"
+
+    def find(self, ref: str) -> NamedT | None:
+        return self._session.scalar(select(self.model).where(self._means(ref)))
+
+
+class Ambiguous(Exception):
+    """The name stands for an object in each of several projects: (id, project) of some of them."""
+
+    def __init__(self, choices: list[tuple[str, str]]) -> None:
+        super().__init__("one name, several projects")
+        self.choices = choices
+
+
+class ScopedRows(NamedRows[ScopedT]):
+    """Rows of which no two of one project that are alive have the same name."""
+
+    alive: ColumnElement[bool]
+
+    def find(self, ref: str, project_id: str | None) -> ScopedT | None:
+        """By id, or of those of that name in one project the one alive, else the newest. None: all
+        projects; raises Ambiguous where several of them have the name.
+        """
+        if project_id is None and noun_of(ref) is None:
+            every = self.model.project_id.in_(select(Project.id))  # names are indexed by project
+            having = select(self.model.project_id).where(self.model.name == ref, every).distinct()
+            projects = self._session.scalars(having.limit(MOST_CHOICES)).all()
+            if len(projects) > 1:
+                found = [self._best(ref, one) for one in sorted(projects)]
+                raise Ambiguous([(row.id, row.project) for row in found if row is not None])
+            if not projects:
+                return None
+            project_id = projects[0]
+        return self._best(ref, project_id)
+
+    def _best(self, ref: str, project_id: str | None) -> ScopedT | None:
+        query = self._where(project_id=project_id).where(self._means(ref))
+        return self._session.scalar(
+            query.order_by(self.alive.desc(), self.model.id.desc()).limit(1)
+        )

@@ -1,0 +1,127 @@
+"""Rows of gangs; what a cycle needs of them comes as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from control_plane.domain.job import PLACED
+from control_plane.store.models import Gang, Job
+from control_plane.store.repositories.base import Repository
+from penstock.api.states import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingGang:
+    """What changes of a waiting gang, and its version; no more columns than that."""
+
+    id: str
+    job_id: str
+    index: int
+    version: int
+    wait: dict[str, Any] | None
+    not_before: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedGang:
+    """What a cycle needs of a waiting gang and its job: the same as long as its version is."""
+
+    id: str
+    job_id: str
+    version: int
+    job_name: str
+    project: str
+    queue: str
+    priority: int
+    created_at: datetime
+    type: str
+    spec: dict[str, Any]
+    resolved: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, job: Job, gang: Gang) -> QueuedGang:
+        """Of rows that need not be in the database."""
+        return cls(
+            gang.id, job.id, 0, job.name, job.project, job.queue, job.priority, job.created_at,
+            job.type, job.spec, job.resolved,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedGang:
+    """What a cycle needs of a gang that holds chips, and of its job."""
+
+    id: str
+    job_id: str
+    state: str
+    since: datetime
+    version: int
+    job_name: str
+    project: str
+    queue: str
+    priority: int
+    type: str
+
+
+class Gangs(Repository[Gang]):
+    """Gangs by id, job and state."""
+
+    model = Gang
+
+    def of_job(self, job_id: str) -> Sequence[Gang]:
+        return self._session.scalars(
+            select(Gang).where(Gang.job_id == job_id).order_by(Gang.index)
+        ).all()
+
+    def of_jobs(self, job_ids: Collection[str]) -> Sequence[Gang]:
+        return self._session.scalars(
+            select(Gang).where(Gang.job_id.in_(tuple(job_ids))).order_by(Gang.job_id, Gang.index)
+        ).all()
+
+    def waiting(self) -> Sequence[WaitingGang]:
+        """All that are queued, as plain values: a cycle over a deep queue is bound by this read."""
+        columns = (Gang.id, Gang.job_id, Gang.index, Gang.version, Gang.wait, Gang.not_before)
+        query = select(*columns).where(Gang.state == JobState.QUEUED).order_by(Gang.id)
+        return [WaitingGang(*row) for row in self._session.execute(query)]
+
+    def queued(self, gang_ids: Collection[str]) -> Sequence[QueuedGang]:
+        """What these ask for."""
+        columns: tuple[Any, ...] = (
+            Gang.id, Gang.job_id, Gang.version, Job.name, Job.project, Job.queue, Job.priority,
+            Job.created_at, Job.type, Job.spec, Job.resolved,
+        )  # fmt: skip
+        query = select(*columns).join(Job, Job.id == Gang.job_id)
+        rows = self._session.execute(query.where(Gang.id.in_(tuple(gang_ids))))
+        return [QueuedGang(*row) for row in rows]
+
+    def any_queued(self) -> bool:
+        query = select(Gang.id).where(Gang.state == JobState.QUEUED).limit(1)
+        return self._session.scalar(query) is not None
+
+    def placed(self) -> Sequence[PlacedGang]:
+        """All of them, as plain values."""
+        columns: tuple[Any, ...] = (
+            Gang.id, Gang.job_id, Gang.state, Gang.since, Gang.version,
+            Job.name, Job.project, Job.queue, Job.priority, Job.type,
+        )  # fmt: skip
+        query = select(*columns).join(Job, Job.id == Gang.job_id).where(Gang.state.in_(PLACED))
+        return [PlacedGang(*row) for row in self._session.execute(query.order_by(Gang.id))]
+
+    def any_due(self, now: datetime) -> bool:
+        """Whether a queued gang's back-off has just ended without anybody telling."""
+        query = select(Gang.id).where(Gang.state == JobState.QUEUED, Gang.not_before <= now)
+        return self._session.scalar(query.limit(1)) is not None
+
+    def attempts(self, job_ids: Collection[str]) -> dict[str, int]:
+        """Job id → number of the newest attempt of any of its gangs; 0 before the first."""
+        rows = self._session.execute(
+            select(Gang.job_id, func.max(Gang.attempt))
+            .where(Gang.job_id.in_(tuple(job_ids)))
+            .group_by(Gang.job_id)
+        )
+        return {row[0]: row[1] for row in rows}
