@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     except ValidationError as error:
         for problem in error.errors():
             where = "".join(f"{part}: " for part in problem["loc"])
-            _say(f"penstock: {where}{sentence(problem)}", sys.stderr)
+            _print_line(f"penstock: {where}{sentence(problem)}", sys.stderr)
         return REFUSED
     return _run(arguments.command, settings, to_beat)
 
@@ -59,14 +59,14 @@ def _run(command: str, settings: Settings, to_beat: int | None) -> int:
             composition.build(settings).close()
         else:
             app = composition.build_app(composition.build(settings))
-            _say(json.dumps(app.openapi(), indent=1), sys.stdout)
+            _print_line(json.dumps(app.openapi(), indent=1), sys.stdout)
     except (SchemaTooNew, InUse) as error:
-        _say(f"penstock: {error}", sys.stderr)
+        _print_line(f"penstock: {error}", sys.stderr)
         return REFUSED
     return 0
 
 
-def _say(text: str, to: TextIO) -> None:
+def _print_line(text: str, to: TextIO) -> None:
     to.write(text + "\n")
 
 

@@ -44,11 +44,11 @@ class SharedClock:
         self._set = first
 
     def now(self) -> datetime:
-        told, at = self._set
+        time_read, at = self._set
         passed = self._monotonic() - at
         if passed > self._every_s and self._setting.acquire(blocking=False):
             self._set_anew_apart()
-        return told + timedelta(seconds=passed)
+        return time_read + timedelta(seconds=passed)
 
     def _set_anew_apart(self) -> None:
         try:
@@ -65,8 +65,8 @@ class SharedClock:
     def _look(self) -> tuple[datetime, float] | None:
         """The time told, as of the middle of the question."""
         asked = self._monotonic()
-        told = self._read()
-        return None if told is None else (told, (asked + self._monotonic()) / 2)
+        time_read = self._read()
+        return None if time_read is None else (time_read, (asked + self._monotonic()) / 2)
 
 
 class ManualClock:

@@ -16,9 +16,9 @@ class Listening:
     host: str = "127.0.0.1"
     public_url: str | None = None
 
-    def address(self, request: Request, told: str | None) -> str:
-        """`told` is how the caller says that it reaches us: a proxy may hide that from us."""
-        known = self.public_url or told
+    def address(self, request: Request, reached_at: str | None) -> str:
+        """`reached_at` is how the caller says that it reaches us: a proxy may hide that from us."""
+        known = self.public_url or reached_at
         return known.rstrip("/") if known else self._of(request)
 
     def _of(self, request: Request) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from control_plane.api.deps import D, Flows, Incarnation, JoinToken, NodeId
+from control_plane.api.deps import DepsParam, Incarnation, JoinToken, NodeId, StreamsParam
 from control_plane.api.replies import plain_reply, secret_reply
 from control_plane.api.route import Route
 from control_plane.api.streams import CLOSING, Streams, wait_for
@@ -51,7 +51,7 @@ POLL_S: Final = 2.0
     response_model=EnrolReply,
     responses={401: {"description": "the join token is unknown, used or expired"}},
 )
-def enrol(body: EnrolRequest, join_token: JoinToken, deps: D) -> Response:
+def enrol(body: EnrolRequest, join_token: JoinToken, deps: DepsParam) -> Response:
     """A node joins with a single-use token and gets its own credential, shown this once. The token
     is the request's bearer token; without one the body may have it and be 64 KiB long.
     """
@@ -64,7 +64,7 @@ def enrol(body: EnrolRequest, join_token: JoinToken, deps: D) -> Response:
     response_model=BeginReply,
     responses={409: {"description": "the one before may still run something there"}},
 )
-def begin(body: BeginRequest, node_id: NodeId, deps: D) -> Response:
+def begin(body: BeginRequest, node_id: NodeId, deps: DepsParam) -> Response:
     """A start of the agent speaks for its node from now on; others are refused."""
     return plain_reply(begin_incarnation(deps, node_id, body))
 
@@ -72,8 +72,8 @@ def begin(body: BeginRequest, node_id: NodeId, deps: D) -> Response:
 @router.get("/assignments", operation_id="get_assignments", response_model=AssignmentList)
 async def assignments(
     node_id: NodeId,
-    deps: D,
-    streams: Flows,
+    deps: DepsParam,
+    streams: StreamsParam,
     incarnation: Incarnation,
     generation: Annotated[int, Query(ge=0, lt=2**63, description="the one converged to")] = 0,
     wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 5.0,
@@ -88,32 +88,32 @@ async def assignments(
 
 @router.post("/heartbeat", operation_id="heartbeat", response_model=HeartbeatReply)
 def heartbeat(
-    body: HeartbeatRequest, node_id: NodeId, incarnation: Incarnation, deps: D
+    body: HeartbeatRequest, node_id: NodeId, incarnation: Incarnation, deps: DepsParam
 ) -> Response:
     """Alive: renews the leases of the replicas named, and names those to stop."""
     return plain_reply(record_heartbeat(deps, node_id, body, incarnation))
 
 
 @router.post("/reports", operation_id="report_replicas", response_model=ReportReply)
-def reports(body: ReportRequest, node_id: NodeId, deps: D) -> Response:
+def reports(body: ReportRequest, node_id: NodeId, deps: DepsParam) -> Response:
     """What the agent saw of its replicas."""
     return plain_reply(record_reports(deps, node_id, body))
 
 
 @router.post("/logs", operation_id="ship_logs", response_model=LogReply)
-def logs(body: LogRequest, node_id: NodeId, deps: D) -> Response:
+def logs(body: LogRequest, node_id: NodeId, deps: DepsParam) -> Response:
     """Log bytes by offset; the answer says how far each log stands."""
     return plain_reply(record_logs(deps, node_id, body))
 
 
 @router.post("/checkpoints", operation_id="commit_checkpoint", response_model=CheckpointReply)
-def checkpoints(body: CheckpointCommit, node_id: NodeId, deps: D) -> Response:
+def checkpoints(body: CheckpointCommit, node_id: NodeId, deps: DepsParam) -> Response:
     """Makes a written checkpoint real, under the current epoch only."""
     return plain_reply(commit_checkpoint(deps, node_id, body))
 
 
 @router.post("/credential", operation_id="rotate_credential", response_model=CredentialReply)
-def credential(node_id: NodeId, deps: D) -> Response:
+def credential(node_id: NodeId, deps: DepsParam) -> Response:
     """A new credential; the present one holds until the new one is first used."""
     return secret_reply(rotate_credential(deps, node_id), 200)
 

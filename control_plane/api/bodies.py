@@ -119,8 +119,8 @@ def _unsupported(what: str, received: str, allowed: list[str]) -> UnsupportedMed
 
 def _announced(request: Request, limit: int) -> int:
     """The length that the sender gives. Raises TooLarge as soon as that is known."""
-    told = request.headers.get("content-length", "0")
-    length = int(told[:20]) if told.isdigit() else 0
+    announced = request.headers.get("content-length", "0")
+    length = int(announced[:20]) if announced.isdigit() else 0
     if length > limit:
         raise _too_large(limit)
     return length

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from control_plane.api.deps import Cursor, D, Limit, Ref, Retired, Viewer, Word
+from control_plane.api.deps import Cursor, DepsParam, Limit, Ref, Retired, Viewer, Word
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
 from control_plane.services.nodes.read import get_chip, list_chip_types, list_chips
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api/v1", route_class=Route, tags=["chips"])
 @router.get("/chips", operation_id="list_chips", response_model=Page[Chip])
 def list_(
     caller: Viewer,
-    deps: D,
+    deps: DepsParam,
     node: Word = None,
     type: Word = None,
     vendor: Word = None,
@@ -36,12 +36,12 @@ def list_(
 
 
 @router.get("/chips/{ref}", operation_id="get_chip", response_model=Chip)
-def get(ref: Ref, caller: Viewer, deps: D) -> Response:
+def get(ref: Ref, caller: Viewer, deps: DepsParam) -> Response:
     """A chip by its id."""
     return reply(get_chip(deps, caller, ref))
 
 
 @router.get("/chip-types", operation_id="list_chip_types", response_model=Page[ChipType])
-def types(_caller: Viewer, deps: D) -> Response:
+def types(_caller: Viewer, deps: DepsParam) -> Response:
     """The chip types of the pool, all on one page."""
     return reply(list_chip_types(deps))

@@ -90,9 +90,9 @@ POLICIES: Final[dict[Callable[..., Any], Role | str]] = {
     public: PUBLIC,
 }
 
-D = Annotated[Deps, Depends(get_deps)]
-Doors = Annotated[Gate, Depends(get_gate)]
-Flows = Annotated[Streams, Depends(get_streams)]
+DepsParam = Annotated[Deps, Depends(get_deps)]
+GateParam = Annotated[Gate, Depends(get_gate)]
+StreamsParam = Annotated[Streams, Depends(get_streams)]
 ListensAt = Annotated[Listening, Depends(get_listening)]
 Viewer = Annotated[Caller, Depends(viewer)]
 Member = Annotated[Caller, Depends(member)]

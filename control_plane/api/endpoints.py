@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from control_plane.api.deps import Cursor, D, Limit, Ref, Viewer
+from control_plane.api.deps import Cursor, DepsParam, Limit, Ref, Viewer
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
 from control_plane.services.endpoints.read import get_endpoint, list_endpoints
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api/v1", route_class=Route, tags=["endpoints"])
 @router.get("/endpoints", operation_id="list_endpoints", response_model=Page[Endpoint])
 def list_(
     caller: Viewer,
-    deps: D,
+    deps: DepsParam,
     state: Annotated[EndpointState | None, Query()] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -31,6 +31,6 @@ def list_(
 
 
 @router.get("/endpoints/{ref}", operation_id="get_endpoint", response_model=Endpoint)
-def get(ref: Ref, caller: Viewer, deps: D) -> Response:
+def get(ref: Ref, caller: Viewer, deps: DepsParam) -> Response:
     """An endpoint by id or name."""
     return reply(get_endpoint(deps, caller, ref))

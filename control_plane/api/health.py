@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from control_plane.api.deps import D, Viewer, public
+from control_plane.api.deps import DepsParam, Viewer, public
 from control_plane.api.replies import plain_reply, reply
 from control_plane.api.route import Route
 from control_plane.services.health.read import readiness
@@ -52,7 +52,7 @@ async def healthz() -> Response:
 @router.get(
     "/readyz", operation_id="readyz", response_model=Readiness, dependencies=[Depends(public)]
 )
-def readyz(deps: D) -> Response:
+def readyz(deps: DepsParam) -> Response:
     """Database, migrations and scheduler are well; else a 503 that names what is not. A storage
     that takes no writes makes the answer `degraded`.
     """

@@ -9,7 +9,16 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from control_plane.api.deps import Cursor, D, Doors, Flows, LastEventId, Limit, Ref, Viewer
+from control_plane.api.deps import (
+    Cursor,
+    DepsParam,
+    GateParam,
+    LastEventId,
+    Limit,
+    Ref,
+    StreamsParam,
+    Viewer,
+)
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
 from control_plane.api.sse import Batch, Stream, frame, stream_response, wants_stream
@@ -48,9 +57,9 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
 async def all_events(
     request: Request,
     caller: Viewer,
-    deps: D,
-    gate: Doors,
-    streams: Flows,
+    deps: DepsParam,
+    gate: GateParam,
+    streams: StreamsParam,
     after: Annotated[
         int | None, Query(ge=0, lt=2**63, description="a stream starts after this event's id")
     ] = None,
@@ -82,9 +91,9 @@ async def job_events(
     request: Request,
     ref: Ref,
     caller: Viewer,
-    deps: D,
-    gate: Doors,
-    streams: Flows,
+    deps: DepsParam,
+    gate: GateParam,
+    streams: StreamsParam,
     limit: Limit = 100,
     cursor: Cursor = None,
     last_event_id: LastEventId = None,
@@ -120,7 +129,12 @@ class EventFrames:
 
 
 def _follow(
-    streams: Flows, request: Request, gate: Doors, caller: Caller, frames: EventFrames, topic: str
+    streams: StreamsParam,
+    request: Request,
+    gate: GateParam,
+    caller: Caller,
+    frames: EventFrames,
+    topic: str,
 ) -> Response:
     recheck = partial(gate.caller, request, Role.VIEWER)
     return stream_response(streams, Stream(caller, (topic,), frames.pull, recheck))

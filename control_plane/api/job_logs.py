@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from control_plane.api.deps import D, Doors, Flows, LastEventId, Ref, Viewer
+from control_plane.api.deps import DepsParam, GateParam, LastEventId, Ref, StreamsParam, Viewer
 from control_plane.api.route import Route
 from control_plane.api.sse import SOON_S, Batch, Stream, frame, stream_response, wants_stream
 from control_plane.api.streams import CLOSING, Streams, wait_for
@@ -56,9 +56,9 @@ async def get_job_logs(
     request: Request,
     ref: Ref,
     caller: Viewer,
-    deps: D,
-    gate: Doors,
-    streams: Flows,
+    deps: DepsParam,
+    gate: GateParam,
+    streams: StreamsParam,
     tail: Annotated[
         int | None, Query(ge=0, le=MAX_LINES, description="only the last lines, per replica")
     ] = None,

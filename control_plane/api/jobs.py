@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from control_plane.api.deps import (
     Cursor,
-    D,
+    DepsParam,
     IdempotencyKey,
     Limit,
     Member,
@@ -66,7 +66,7 @@ Labels = Annotated[
     responses=MADE_BEFORE,
 )
 def submit(
-    spec: JobSpec, caller: Member, deps: D, idempotency_key: IdempotencyKey = None
+    spec: JobSpec, caller: Member, deps: DepsParam, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Takes in a job. It is stored before the answer is sent."""
     job_id, created = submit_job(deps, caller, spec, idempotency_key)
@@ -74,7 +74,7 @@ def submit(
 
 
 @router.post("/plan", operation_id="plan_job", response_model=PlanAnswer)
-def plan(spec: JobSpec, caller: Viewer, deps: D) -> Response:
+def plan(spec: JobSpec, caller: Viewer, deps: DepsParam) -> Response:
     """Whether the job would fit now, where, and what stands against it. Stores nothing."""
     return reply(plan_job(deps, caller, spec))
 
@@ -82,7 +82,7 @@ def plan(spec: JobSpec, caller: Viewer, deps: D) -> Response:
 @router.get("/jobs", operation_id="list_jobs", response_model=Page[Job])
 def list_(
     caller: Viewer,
-    deps: D,
+    deps: DepsParam,
     state: Annotated[list[JobState], Query(default_factory=list)],
     label: Annotated[Labels, Query(default_factory=list)],
     type_: Annotated[JobType | None, Query(alias="type")] = None,
@@ -105,14 +105,14 @@ def list_(
 
 
 @router.get("/jobs/{ref}", operation_id="get_job", response_model=Job)
-def get(ref: Ref, caller: Viewer, deps: D) -> Response:
+def get(ref: Ref, caller: Viewer, deps: DepsParam) -> Response:
     """A job by id or name: a live one of that name, else the newest."""
     job = get_job(deps, caller, ref)
     return reply(job, version=job.etag)
 
 
 @router.post("/jobs/{ref}/cancel", operation_id="cancel_job", status_code=202, response_model=Job)
-def cancel(ref: Ref, caller: Member, deps: D, because: Because = None) -> Response:
+def cancel(ref: Ref, caller: Member, deps: DepsParam, because: Because = None) -> Response:
     """Ends a job. The job's state tells how far that is; asking again changes nothing."""
     job = get_job(deps, caller, cancel_job(deps, caller, ref, because))
     return reply(job, 202, version=job.etag)
@@ -125,21 +125,23 @@ def cancel(ref: Ref, caller: Member, deps: D, because: Because = None) -> Respon
     response_model=Job,
     responses=MADE_BEFORE,
 )
-def retry(ref: Ref, caller: Member, deps: D, idempotency_key: IdempotencyKey = None) -> Response:
+def retry(
+    ref: Ref, caller: Member, deps: DepsParam, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Submits an ended job again, as a new job linked by `retry_of`."""
     job_id, created = retry_job(deps, caller, ref, idempotency_key)
     return _made(deps, caller, job_id, 201 if created else 200)
 
 
 @router.get("/jobs/{ref}/explain", operation_id="explain_job", response_model=Explanation)
-def explain(ref: Ref, caller: Viewer, deps: D) -> Response:
+def explain(ref: Ref, caller: Viewer, deps: DepsParam) -> Response:
     """Why the job is where it is, and what would let it start."""
     return reply(explain_job(deps, caller, ref))
 
 
 @router.get("/jobs/{ref}/replicas", operation_id="list_job_replicas", response_model=Page[Replica])
 def replicas(
-    ref: Ref, caller: Viewer, deps: D, limit: Limit = 100, cursor: Cursor = None
+    ref: Ref, caller: Viewer, deps: DepsParam, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Replicas of all attempts of the job, the newest first."""
     return reply(list_replicas(deps, caller, limit, cursor, job=ref))
@@ -149,7 +151,7 @@ def replicas(
     "/jobs/{ref}/checkpoints", operation_id="list_checkpoints", response_model=Page[Checkpoint]
 )
 def checkpoints(
-    ref: Ref, caller: Viewer, deps: D, limit: Limit = 100, cursor: Cursor = None
+    ref: Ref, caller: Viewer, deps: DepsParam, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Committed checkpoints of the job, the newest first."""
     return reply(list_checkpoints(deps, caller, ref, limit, cursor))

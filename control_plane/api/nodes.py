@@ -9,7 +9,7 @@ from starlette.responses import Response
 from control_plane.api.deps import (
     Admin,
     Cursor,
-    D,
+    DepsParam,
     IfMatch,
     Limit,
     ListensAt,
@@ -35,7 +35,7 @@ router = APIRouter(prefix="/api/v1", route_class=Route, tags=["nodes"])
 @router.get("/nodes", operation_id="list_nodes", response_model=Page[Node])
 def list_(
     _caller: Viewer,
-    deps: D,
+    deps: DepsParam,
     retired: Retired = False,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -45,31 +45,31 @@ def list_(
 
 
 @router.get("/nodes/{ref}", operation_id="get_node", response_model=Node)
-def get(ref: Ref, _caller: Viewer, deps: D) -> Response:
+def get(ref: Ref, _caller: Viewer, deps: DepsParam) -> Response:
     """A node by id or name."""
     return _shown(deps, ref)
 
 
 @router.post("/nodes/{ref}/cordon", operation_id="cordon_node", response_model=Node)
-def cordon(ref: Ref, caller: Admin, deps: D, if_match: IfMatch = None) -> Response:
+def cordon(ref: Ref, caller: Admin, deps: DepsParam, if_match: IfMatch = None) -> Response:
     """No new placements; what runs goes on."""
     return _moved(deps, caller, ref, NodeIntent.CORDONED, if_match)
 
 
 @router.post("/nodes/{ref}/uncordon", operation_id="uncordon_node", response_model=Node)
-def uncordon(ref: Ref, caller: Admin, deps: D, if_match: IfMatch = None) -> Response:
+def uncordon(ref: Ref, caller: Admin, deps: DepsParam, if_match: IfMatch = None) -> Response:
     """Placements again."""
     return _moved(deps, caller, ref, NodeIntent.SCHEDULABLE, if_match)
 
 
 @router.post("/nodes/{ref}/drain", operation_id="drain_node", response_model=Node)
-def drain(ref: Ref, caller: Admin, deps: D, if_match: IfMatch = None) -> Response:
+def drain(ref: Ref, caller: Admin, deps: DepsParam, if_match: IfMatch = None) -> Response:
     """No new placements, and what runs is moved away."""
     return _moved(deps, caller, ref, NodeIntent.DRAINING, if_match)
 
 
 @router.post("/nodes/{ref}/retire", operation_id="retire_node", response_model=Node)
-def retire(ref: Ref, caller: Admin, deps: D, if_match: IfMatch = None) -> Response:
+def retire(ref: Ref, caller: Admin, deps: DepsParam, if_match: IfMatch = None) -> Response:
     """Takes an empty node out for good."""
     return _moved(deps, caller, ref, NodeIntent.RETIRED, if_match)
 
@@ -78,7 +78,7 @@ def retire(ref: Ref, caller: Admin, deps: D, if_match: IfMatch = None) -> Respon
     "/join-tokens", operation_id="create_join_token", status_code=201, response_model=JoinToken
 )
 def join_token(
-    body: JoinTokenRequest, caller: Admin, deps: D, request: Request, at: ListensAt
+    body: JoinTokenRequest, caller: Admin, deps: DepsParam, request: Request, at: ListensAt
 ) -> Response:
     """A single-use token with which one agent enrols, shown this once, and the command to run on
     the new node. `note` says so where other machines cannot reach the server as it is.

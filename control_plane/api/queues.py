@@ -8,7 +8,7 @@ from starlette.responses import Response
 from control_plane.api.deps import (
     Admin,
     Cursor,
-    D,
+    DepsParam,
     IfMatch,
     Limit,
     NewName,
@@ -27,13 +27,13 @@ router = APIRouter(prefix="/api/v1", route_class=Route, tags=["queues"])
 
 
 @router.get("/queues", operation_id="list_queues", response_model=Page[Queue])
-def list_(_caller: Viewer, deps: D, limit: Limit = 100, cursor: Cursor = None) -> Response:
+def list_(_caller: Viewer, deps: DepsParam, limit: Limit = 100, cursor: Cursor = None) -> Response:
     """Queues in order of their names, with what their jobs hold."""
     return reply(list_queues(deps, limit, cursor))
 
 
 @router.get("/queues/{ref}", operation_id="get_queue", response_model=Queue)
-def get(ref: Ref, _caller: Viewer, deps: D) -> Response:
+def get(ref: Ref, _caller: Viewer, deps: DepsParam) -> Response:
     """A queue by id or name."""
     queue = get_queue(deps, ref)
     return reply(queue, version=queue.etag)
@@ -46,7 +46,7 @@ def get(ref: Ref, _caller: Viewer, deps: D) -> Response:
     responses={201: {"model": Queue, "description": "the queue is new"}},
 )
 def put(
-    ref: NewName, body: QueueLimits, caller: Admin, deps: D, if_match: IfMatch = None
+    ref: NewName, body: QueueLimits, caller: Admin, deps: DepsParam, if_match: IfMatch = None
 ) -> Response:
     """Makes the queue, or changes the most chips that its jobs may hold."""
     created = put_queue(deps, caller, ref, body, version_of(if_match))

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from control_plane.api.deps import Cursor, D, Limit, Ref, Viewer, Word
+from control_plane.api.deps import Cursor, DepsParam, Limit, Ref, Viewer, Word
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
 from control_plane.services.jobs.read import get_replica, list_replicas
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api/v1", route_class=Route, tags=["replicas"])
 @router.get("/replicas", operation_id="list_replicas", response_model=Page[Replica])
 def list_(
     caller: Viewer,
-    deps: D,
+    deps: DepsParam,
     job: Word = None,
     node: Word = None,
     state: Annotated[ReplicaState | None, Query()] = None,
@@ -34,6 +34,6 @@ def list_(
 
 
 @router.get("/replicas/{ref}", operation_id="get_replica", response_model=Replica)
-def get(ref: Ref, caller: Viewer, deps: D) -> Response:
+def get(ref: Ref, caller: Viewer, deps: DepsParam) -> Response:
     """A replica by its id."""
     return reply(get_replica(deps, caller, ref))

@@ -37,9 +37,9 @@ class RequestBounds:
 def _excess(scope: Scope) -> PlatformError | None:
     query: bytes = scope["query_string"]
     if query.count(b"&") >= MAX_PARAMETERS or query.count(b";") >= MAX_PARAMETERS:
-        told = f"there are more than {MAX_PARAMETERS} query parameters"
+        message = f"there are more than {MAX_PARAMETERS} query parameters"
         return Invalid(
-            told, code="too_many_parameters", hint="/openapi.json lists what a path takes"
+            message, code="too_many_parameters", hint="/openapi.json lists what a path takes"
         )
     if len(query) + len(scope.get("raw_path") or scope["path"]) > MAX_URI_BYTES:
         return UriTooLong(f"the address is longer than {MAX_URI_BYTES} bytes")

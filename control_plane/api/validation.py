@@ -74,9 +74,9 @@ def _parameters(errors: Iterable[Details], mark: str) -> list[Violation]:
     found = []
     for details in errors:
         name = str(details["loc"][1]) if len(details["loc"]) > 1 else ""
-        told = violations_from([{**details, "loc": ()}], _Any, details.get("input"))[0]
-        message = "is needed" if details["type"] == "missing" else told.message
-        found.append(told.model_copy(update={"pointer": f"{mark}{name}", "message": message}))
+        violation = violations_from([{**details, "loc": ()}], _Any, details.get("input"))[0]
+        message = "is needed" if details["type"] == "missing" else violation.message
+        found.append(violation.model_copy(update={"pointer": f"{mark}{name}", "message": message}))
     return found
 
 
@@ -139,10 +139,10 @@ def _sentence(found: Sequence[Violation]) -> str:
         return "the request is not valid"
     first = found[0]
     name = first.pointer.lstrip("/") or "the body"
-    told = first.message if first.message.startswith("unknown") else f"{name}: {first.message}"
+    message = first.message if first.message.startswith("unknown") else f"{name}: {first.message}"
     guess = f"; did you mean `{first.did_you_mean}`?" if first.did_you_mean else ""
     rest = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return f"{told}{guess}{rest}"
+    return f"{message}{guess}{rest}"
 
 
 def _hint(found: Sequence[Violation], model: type[BaseModel] | None) -> str | None:

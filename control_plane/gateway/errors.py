@@ -103,8 +103,8 @@ def too_slow(path: str) -> GatewayError:
 
 def unreadable(error: DocumentError) -> GatewayError:
     if error.code == "not_a_mapping":
-        told = "The body must be an object with a string `model`."
-        return GatewayError(400, told, INVALID, "model_missing", param="model")
+        message = "The body must be an object with a string `model`."
+        return GatewayError(400, message, INVALID, "model_missing", param="model")
     if error.code in ("too_many_values", "key_too_long"):
         return GatewayError(413, f"The body {error.message}.", INVALID, "body_too_large")
     where = f": line {error.place.line} column {error.place.column}" if error.place else ""

@@ -64,8 +64,8 @@ class Routes:
             self._read_at = time.monotonic()
 
     def _is_stale(self) -> bool:
-        told = self._stale is not None and self._stale.is_set()
-        return told or time.monotonic() - self._read_at > MAX_AGE_S
+        is_outdated = self._stale is not None and self._stale.is_set()
+        return is_outdated or time.monotonic() - self._read_at > MAX_AGE_S
 
     async def listen(self) -> None:
         """Runs as long as the application: hints make the table stale at once."""

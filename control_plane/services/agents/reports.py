@@ -159,14 +159,16 @@ def _apply_exit(tx: Transaction, replica: Replica, seen: Observation, now: datet
     replica.ended_at = ended
     replica.started_at = replica.started_at or _began(replica, record, ended)
     replica.ready = False
-    reason, message = _told(tx, replica, record)
+    reason, message = _reason_and_message(tx, replica, record)
     move_replica(tx, replica, ReplicaState.EXITED, reason, message, now)
     release(tx, replica, LeaseState.RELEASED, now)
     tx.nodes.bump_generation([replica.node_id])
     tx.hints.add(ROUTES)
 
 
-def _told(tx: Transaction, replica: Replica, record: dict[str, Any]) -> tuple[str, str]:
+def _reason_and_message(
+    tx: Transaction, replica: Replica, record: dict[str, Any]
+) -> tuple[str, str]:
     """Reason and sentence of an end: the workload's own word, why it was stopped, or what its
     supervisor saw with the last line of its log.
     """
@@ -192,9 +194,9 @@ def _ended(replica: Replica, seen: Observation, now: datetime) -> datetime:
     """When the process ended by its node's clock, where that can be: the report may come much
     later. The lease ends when we hear of it.
     """
-    told = seen.exit.ended_at if seen.exit is not None else now
-    told = told if told.tzinfo is not None else told.replace(tzinfo=UTC)
-    return told if (replica.started_at or replica.created_at) <= told <= now else now
+    ended_at = seen.exit.ended_at if seen.exit is not None else now
+    ended_at = ended_at if ended_at.tzinfo is not None else ended_at.replace(tzinfo=UTC)
+    return ended_at if (replica.started_at or replica.created_at) <= ended_at <= now else now
 
 
 def _began(replica: Replica, record: dict[str, Any], ended: datetime) -> datetime | None:

@@ -27,12 +27,12 @@ def _is_due(tx: Transaction, replica: Replica) -> bool:
     job, lease = tx.jobs.get(replica.job_id), tx.leases.of_replica(replica.id)
     if job is None or lease is None or lease.began_at is None:
         return False
-    return (tx.lease_time - lease.began_at).total_seconds() >= _patience_s(job)
+    return (tx.lease_time - lease.began_at).total_seconds() >= _ready_within_s(job)
 
 
-def _patience_s(job: Job) -> float:
-    told: Any = job.spec["serve"].get("ready_within")  # specs of before have none
-    return float(ServeSpec.model_fields["ready_within"].default if told is None else told)
+def _ready_within_s(job: Job) -> float:
+    given: Any = job.spec["serve"].get("ready_within")  # specs of before have none
+    return float(ServeSpec.model_fields["ready_within"].default if given is None else given)
 
 
 def _give_up(tx: Transaction, deps: Deps, replica_id: str) -> None:
@@ -44,7 +44,9 @@ def _give_up(tx: Transaction, deps: Deps, replica_id: str) -> None:
         return
     if gang.attempt != replica.attempt or gang.state != JobState.RUNNING:
         return
-    message = f"it did not answer GET /health with 200 within {_patience_s(job):g} s of its start"
+    message = (
+        f"it did not answer GET /health with 200 within {_ready_within_s(job):g} s of its start"
+    )
     cause = Cause(ExitReason.ERROR, "not_ready", message)
     fail_gang(tx, job, gang, judge_cause(tx, job, gang, replica, cause, now), now)
     settle_job(tx, job, now)

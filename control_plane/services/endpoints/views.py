@@ -43,9 +43,9 @@ def _view(
 
 def _message(row: EndpointRow, replicas: list[EndpointReplica]) -> str:
     """The row's, unless it counts otherwise: it is written at the next sweep."""
-    told = f"{sum(it.ready for it in replicas)} of {row.num_replicas} replicas are ready"
+    counts = f"{sum(it.ready for it in replicas)} of {row.num_replicas} replicas are ready"
     is_open = row.state != EndpointState.CLOSED
-    return told if is_open and not row.message.startswith(told) else row.message
+    return counts if is_open and not row.message.startswith(counts) else row.message
 
 
 def _replica(row: Replica, nodes: Mapping[str, Node]) -> EndpointReplica:

@@ -35,7 +35,7 @@ def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
         num_ready = len(ready_replicas(tx, job.id)) if job.type == JobType.SERVE else 0
         answer = Explanation(
             job=job.name, state=job.state, code=job.reason, as_of=now,
-            sentence=_told(job, gangs, num_ready, silent_holds(tx, job, gangs, now)),
+            sentence=_state_sentence(job, gangs, num_ready, silent_holds(tx, job, gangs, now)),
         )  # fmt: skip
         if not _waits(job, gangs):
             return answer
@@ -46,7 +46,7 @@ def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
     return _waiting(answer, gangs, serving, pasts, wait)
 
 
-def _told(job: Job, gangs: Sequence[Gang], num_ready: int, held: Sequence[str]) -> str:
+def _state_sentence(job: Job, gangs: Sequence[Gang], num_ready: int, held: Sequence[str]) -> str:
     """Of a job that does not wait: where it is, what is `held` on silent nodes, which attempt that
     is, and what came before.
     """

@@ -70,9 +70,9 @@ def _checkpoint(
 
 def _no_source(kind: str | None, noun: str | None) -> str:
     wanted = {"job": "no job", "checkpoint": "no checkpoint's id"}
-    told = wanted.get(kind or "", "neither a job nor a checkpoint")
+    missing = wanted.get(kind or "", "neither a job nor a checkpoint")
     fits = noun is None or noun == kind or (kind is None and noun in wanted)
-    return told if fits else f"{told}: it is the id of a {noun}"
+    return missing if fits else f"{missing}: it is the id of a {noun}"
 
 
 def _reference(checkpoint: Checkpoint) -> dict[str, Any]:

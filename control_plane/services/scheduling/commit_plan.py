@@ -129,20 +129,20 @@ def _place(
     tx.events.remember(rows.jobs)
     seats = [seat for placement in placements for seat in placement.seats]
     chips = tx.chips.many({chip for seat in seats for chip in seat.chips})
-    told: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     placed: list[Replica] = []
     for placement in placements:
         found = _standing(rows, placement, ours)
         if found is not None:
             replicas = place_gang(tx, *found, placement.seats, chips, names, now)
-            told.append(_placed(*found, replicas))
+            records.append(_placed(*found, replicas))
             placed += replicas
     tx.nodes.bump_generation({row.node_id for row in placed})
     for job_id in sorted({row.job_id for row in placed}):
         settle_job(tx, rows.jobs[job_id], now, rows.of_job[job_id])
     launches = [Launch(row.id, row.node_id, row.attempt) for row in placed]
-    skipped = len(placements) - len(told)
-    return Committed(told, launches=launches, taken=Counter(ours), skipped=skipped)
+    skipped = len(placements) - len(records)
+    return Committed(records, launches=launches, taken=Counter(ours), skipped=skipped)
 
 
 def _nodes_of(placement: Place) -> Set[str]:
@@ -176,11 +176,11 @@ def _preempt(tx: Transaction, preemption: Preempt, now: datetime) -> Committed:
     stop_gang(tx, job, gang, Outcome.PREEMPTED, "preempted", why, now)
     settle_job(tx, job, now)
     above = tx.gangs.get(preemption.for_gang_id)
-    told = {
+    record = {
         "job": job.id, "name": job.name, "reason": why,
         "for": above.job_id if above is not None else None,
     }  # fmt: skip
-    return Committed(preempted=[told])
+    return Committed(preempted=[record])
 
 
 def _defer(tx: Transaction, pool: PoolReading, deferrals: Sequence[Deferral]) -> None:

@@ -113,10 +113,10 @@ class Database:
         """What the server's clock says, if it can be asked; SQLite is on this machine."""
         try:
             with self.seats[Lane.HEALTH].seat(), self.readers.connect() as connection:
-                told: datetime | None = connection.scalar(text("SELECT clock_timestamp()"))
+                shown: datetime | None = connection.scalar(text("SELECT clock_timestamp()"))
         except SQLAlchemyError:
             return None
-        return None if told is None else told.astimezone(UTC)
+        return None if shown is None else shown.astimezone(UTC)
 
     def dispose(self) -> None:
         self.engine.dispose()

@@ -56,15 +56,15 @@ def cause(error: Exception) -> str:
 
 def disk_fault(error: Exception) -> str | None:
     """What is wrong with the database's disk, where that is what an error says."""
-    told = getattr(error, "orig", None)
-    if isinstance(told, sqlite3.OperationalError):
-        return _SQLITE_DISK.get(told.sqlite_errorcode & 0xFF)
-    return _POSTGRES_DISK.get(getattr(told, "sqlstate", None) or "")
+    original = getattr(error, "orig", None)
+    if isinstance(original, sqlite3.OperationalError):
+        return _SQLITE_DISK.get(original.sqlite_errorcode & 0xFF)
+    return _POSTGRES_DISK.get(getattr(original, "sqlstate", None) or "")
 
 
 def waited_for_lock(error: Exception) -> bool:
     """Whether another client, of any kind, held a lock for too long."""
-    told = getattr(error, "orig", None)
-    if isinstance(told, sqlite3.OperationalError):
-        return told.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-    return getattr(told, "sqlstate", None) == "55P03"
+    original = getattr(error, "orig", None)
+    if isinstance(original, sqlite3.OperationalError):
+        return original.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return getattr(original, "sqlstate", None) == "55P03"

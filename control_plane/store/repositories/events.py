@@ -53,8 +53,8 @@ class Events(Repository[Event]):
             .where(Event.object_id.in_(tuple(object_ids)))
             .group_by(Event.object_id)
         )
-        told = {object_id: last + 1 for object_id, last in rows}
-        self._next.update({it: told.get(it, 1) for it in object_ids if it not in self._next})
+        known = {object_id: last + 1 for object_id, last in rows}
+        self._next.update({it: known.get(it, 1) for it in object_ids if it not in self._next})
 
     def of_object(self, object_id: str, after_seq: int, limit: int) -> Sequence[Event]:
         return self._session.scalars(

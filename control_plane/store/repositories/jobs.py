@@ -52,10 +52,10 @@ class Jobs(ScopedRows[Job]):
         self, before: datetime, states: Collection[JobState], limit: int
     ) -> Sequence[Job]:
         """Those of which events from before then are left."""
-        told = select(Event.id).where(Event.object_id == Job.id, Event.at < before).exists()
+        has_events = select(Event.id).where(Event.object_id == Job.id, Event.at < before).exists()
         return self._session.scalars(
             select(Job)
-            .where(Job.state.in_(tuple(states)), Job.ended_at < before, told)
+            .where(Job.state.in_(tuple(states)), Job.ended_at < before, has_events)
             .order_by(Job.ended_at)
             .limit(limit)
         ).all()
