@@ -16,13 +16,14 @@ import pytest
 
 from tests.e2e.processes import eventually, free_port
 from tests.e2e.rig import Cloud, a_cloud
-from tests.invented_vendor import CHIP_TYPE, FIXTURE, KEY, PROVIDER, TABLE, PlantedTree, plant
+from tests.guides import SourceCopy
+from tests.invented_vendor import CHIP_TYPE, FIXTURE, KEY, PROVIDER, TABLE, plant
 
 
 @dataclass(frozen=True, slots=True)
 class Planted:
     cloud: Cloud
-    tree: PlantedTree
+    tree: SourceCopy
     exporter: str
 
 

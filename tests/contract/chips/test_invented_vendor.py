@@ -9,7 +9,8 @@ import pytest
 
 from penstock.api.chips import ChipReport, ChipSample
 from penstock.api.vendors import vendor_table
-from tests.invented_vendor import CHIP_TYPE, FIXTURE, KEY, PROVIDER, TABLE, PlantedTree, plant
+from tests.guides import SourceCopy
+from tests.invented_vendor import CHIP_TYPE, FIXTURE, KEY, PROVIDER, TABLE, plant
 
 LOOK = """
 import json, logging, pathlib, sys, structlog
@@ -34,12 +35,12 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> PlantedTree:
+def tree(tmp_path_factory: pytest.TempPathFactory) -> SourceCopy:
     return plant(tmp_path_factory.mktemp("tree"))
 
 
 @pytest.fixture(scope="module")
-def seen(tree: PlantedTree, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def seen(tree: SourceCopy, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What an agent of the copy reports and exports."""
     found: dict[str, Any] = json.loads(tree.run(LOOK, str(tmp_path_factory.mktemp("state"))))
     return found
@@ -74,6 +75,6 @@ def test_its_readings_reach_the_metrics_and_unknown_ones_do_not(seen: dict[str, 
     assert any(it.startswith("penstock_chips_dropped") for it in shown)
 
 
-def test_nothing_else_was_touched(tree: PlantedTree, seen: dict[str, Any]) -> None:
+def test_nothing_else_was_touched(tree: SourceCopy, seen: dict[str, Any]) -> None:
     assert seen["chips"]
     assert tree.changed() == {TABLE, PROVIDER, FIXTURE}
