@@ -94,7 +94,7 @@ def _do(step: re.Match[str], code: str, root: Path) -> None:
         path.write_text("".join([*lines[:at], code, *lines[at:]]), encoding="utf-8")
     elif step["append"]:
         with path.open("a", encoding="utf-8") as file:
-            file.write("\n" + code)
+            file.write("\n\n" + code)
     else:
         assert not path.exists(), f"{step['path']} is there already"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -203,7 +203,7 @@ class Queues(Noun[ModeT]):
         self, name: str, limits: Mapping[str, int], etag: str | None = None
     ) -> Request[Queue]:
         """Makes the queue or changes its limits; with `etag` only if nobody else did since."""
-        return routes.set_queue(name, limits, etag)
+        return routes.put("queues", name, body={"limits": dict(limits)}, etag=etag)
 
 
 class Endpoints(Noun[ModeT]):

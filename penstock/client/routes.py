@@ -63,9 +63,9 @@ def create(noun: str, body: Mapping[str, object]) -> Untyped:
     return Request("POST", _path(noun), body=body, repeatable=False)
 
 
-def set_queue(name: str, limits: Mapping[str, int], etag: str | None = None) -> Untyped:
-    headers = {"If-Match": etag} if etag else {}
-    return Request("PUT", _path("queues", name), body={"limits": dict(limits)}, headers=headers)
+def put(*parts: str, body: Mapping[str, object], etag: str | None = None) -> Untyped:
+    """PUT of the object at `parts`; with `etag` only over that version."""
+    return Request("PUT", _path(*parts), body=body, headers={"If-Match": etag} if etag else {})
 
 
 def revoke_token(ref: str) -> Untyped:
