@@ -35,6 +35,7 @@ from agents.runtimes.process.limits.limiter import Limiter, detect
 from agents.runtimes.process.runtime import ProcessRuntime
 from agents.runtimes.process.supervisor import kernel
 from agents.settings import Settings
+from penstock.api.ids import ReplicaId
 from penstock.api.vendors import vendor_table
 
 log = structlog.get_logger()
@@ -122,8 +123,8 @@ def _host(settings: Settings, context: ChipContext, runtime: ProcessRuntime) -> 
     )
 
 
-def _at_end(workloads: WorkloadSocket, logs: LogLoop) -> Callable[[str], None]:
-    def at_end(replica_id: str) -> None:
+def _at_end(workloads: WorkloadSocket, logs: LogLoop) -> Callable[[ReplicaId], None]:
+    def at_end(replica_id: ReplicaId) -> None:
         workloads.last_words(replica_id)
         logs.ended(replica_id)
 

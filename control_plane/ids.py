@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
+from typing import TypeVar
 
 from uuid_utils import uuid7
 
+IdT = TypeVar("IdT", bound=str)
 
-def new_id(prefix: str) -> str:
-    """A UUIDv7 in hex behind `prefix_`: ids sort by the time they were made."""
-    return f"{prefix}_{uuid7().hex}"
+
+def new_id(kind: Callable[[str], IdT]) -> IdT:
+    """A UUIDv7 in hex behind `job_` for JobId: ids sort by the time they were made."""
+    return kind(f"{kind.__name__.removesuffix('Id').lower()}_{uuid7().hex}")
 
 
 def new_secret(prefix: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from agents.runtimes.process.supervisor import files
+from penstock.api.ids import NodeId
 from penstock.private_files import write_private
 
 CREDENTIAL: Final = "credential"
@@ -22,7 +23,7 @@ class StateInUse(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    node_id: str
+    node_id: NodeId
     credential: str
     heartbeat_interval_s: float
     server: str

@@ -42,6 +42,7 @@ from penstock.api.assignments import (
     Observation,
     Refusal,
 )
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ExitReason, ReplicaState
 
 log = structlog.get_logger()
@@ -63,14 +64,14 @@ class ReplicaController:
     host: str
     ports: Ports
     ring: Callable[[], None] = lambda: None
-    ended: Callable[[str], None] | None = None
+    ended: Callable[[ReplicaId], None] | None = None
     replicas: Replicas = field(default_factory=Replicas)
     outbox: Outbox = field(default_factory=Outbox)
     desired: AssignmentList | None = None
     foreign: frozenset[str] = frozenset()
-    _deadlines_ns: dict[str, int] = field(default_factory=dict)
+    _deadlines_ns: dict[ReplicaId, int] = field(default_factory=dict)
     _finished: frozenset[str] = frozenset()
-    _waiting: dict[str, Wait] = field(default_factory=dict)
+    _waiting: dict[ReplicaId, Wait] = field(default_factory=dict)
     _converging: bool = False
     _again: bool = False
 
@@ -145,12 +146,12 @@ class ReplicaController:
             if held is not None and held.live:
                 self.runtime.renew(held.id, deadline)
 
-    def hint(self, replica_id: str) -> None:
+    def hint(self, replica_id: ReplicaId) -> None:
         """Something happened to this replica."""
         self.look(replica_id)
         self.converge()
 
-    def look(self, replica_id: str) -> None:
+    def look(self, replica_id: ReplicaId) -> None:
         """Notes what can be seen of one replica now."""
         held = self.replicas.get(replica_id)
         if held is None or not held.live:
@@ -182,7 +183,7 @@ class ReplicaController:
         for held in self.replicas.live():
             self._stop(held, StopOrder(ExitReason.STOPPED, held.assignment.stop_grace_s, message))
 
-    def stop_unleased(self, replica_ids: Iterable[str]) -> None:
+    def stop_unleased(self, replica_ids: Iterable[ReplicaId]) -> None:
         """The control plane knows no live lease of these: they end now."""
         for replica_id in replica_ids:
             held = self.replicas.get(replica_id)
@@ -190,7 +191,7 @@ class ReplicaController:
                 message = "the control plane knows no lease of it"
                 self._stop(held, StopOrder(ExitReason.LEASE_EXPIRED, NO_LEASE_GRACE_S, message))
 
-    def accepted(self, replica_ids: Iterable[str], sent: Sequence[Observation]) -> None:
+    def accepted(self, replica_ids: Iterable[ReplicaId], sent: Sequence[Observation]) -> None:
         """The control plane took these replicas' observations."""
         known = set(replica_ids)
         for observation in sent:
@@ -227,7 +228,7 @@ class ReplicaController:
         if urgent:
             self.ring()
 
-    def report_end(self, replica_id: str) -> None:
+    def report_end(self, replica_id: ReplicaId) -> None:
         """Tells that a replica has ended: after `ended` was called for it."""
         held = self.replicas.get(replica_id)
         if held is not None and held.exit is not None:
@@ -307,7 +308,7 @@ class ReplicaController:
         else:
             self.report_end(held.id)
 
-    def _forget(self, replica_id: str) -> None:
+    def _forget(self, replica_id: ReplicaId) -> None:
         if self.runtime.forget(replica_id):
             self.replicas.remove(replica_id)
             self._finished |= {replica_id}

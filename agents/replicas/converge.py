@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from penstock.api.assignments import Assignment, AssignmentList
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ExitReason, ReplicaState
 
 WHOLE_CHIP_MILLI: Final = 1000
@@ -21,7 +22,7 @@ NO_LEASE_GRACE_S: Final = 2.0
 class Local:
     """A replica that this node has, live or ended. `settled`: nothing of it is left to report."""
 
-    replica_id: str
+    replica_id: ReplicaId
     epoch: int
     state: ReplicaState
     chips: tuple[tuple[str, int], ...] = ()
@@ -42,7 +43,7 @@ class Circumstances:
     """
 
     now_ns: int
-    deadlines_ns: Mapping[str, int] = field(default_factory=dict)
+    deadlines_ns: Mapping[ReplicaId, int] = field(default_factory=dict)
     finished: frozenset[str] = frozenset()
     foreign: frozenset[str] = frozenset()
 
@@ -55,7 +56,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    replica_id: str
+    replica_id: ReplicaId
     reason: ExitReason
     grace_s: float
     message: str
@@ -65,14 +66,14 @@ class Stop:
 class Adopt:
     """An earlier run of the agent started it, and it is still wanted."""
 
-    replica_id: str
+    replica_id: ReplicaId
 
 
 @dataclass(frozen=True, slots=True)
 class Forget:
     """Its end was reported and its log shipped: nothing of it needs to be kept."""
 
-    replica_id: str
+    replica_id: ReplicaId
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from penstock.api.assignments import Observation, ReportRequest
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ReplicaState
 
 MAX_PER_REQUEST: Final = 1000
@@ -19,7 +20,7 @@ class Outbox:
     """What is still to be told. `take` what is to be sent; what failed is put `back`."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[Observation]] = {}
+        self._waiting: dict[ReplicaId, list[Observation]] = {}
 
     def put(self, observation: Observation) -> None:
         """Adds the newest observation of a replica."""
@@ -44,11 +45,11 @@ class Outbox:
         for observation in (*request.observations, *_all(later.values())):
             self.put(observation)
 
-    def drop(self, replica_id: str) -> None:
+    def drop(self, replica_id: ReplicaId) -> None:
         """Nothing about this replica will be wanted."""
         self._waiting.pop(replica_id, None)
 
-    def holds(self, replica_id: str) -> bool:
+    def holds(self, replica_id: ReplicaId) -> bool:
         return replica_id in self._waiting
 
     def __len__(self) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 import httpx
 
 from agents.replicas.controller import ReplicaController
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ReplicaState
 
 NOT_READY_EVERY_S: Final = 0.25
@@ -41,9 +42,9 @@ class ReadinessLoop:
 
     controller: ReplicaController
     probe: Probe
-    _next: dict[str, float] = field(default_factory=dict)
-    _failures: dict[str, int] = field(default_factory=dict)
-    _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _next: dict[ReplicaId, float] = field(default_factory=dict)
+    _failures: dict[ReplicaId, int] = field(default_factory=dict)
+    _asking: dict[ReplicaId, asyncio.Task[None]] = field(default_factory=dict)
 
     async def turn(self) -> None:
         self.look(time.monotonic())
@@ -61,7 +62,7 @@ class ReadinessLoop:
             if now >= self._next.get(replica_id, 0.0):
                 self._asking[replica_id] = asyncio.create_task(self.ask(replica_id))
 
-    async def ask(self, replica_id: str) -> None:
+    async def ask(self, replica_id: ReplicaId) -> None:
         """Asks one replica once and tells what changed."""
         try:
             held = self.controller.replicas.get(replica_id)
@@ -70,7 +71,7 @@ class ReadinessLoop:
         finally:
             self._asking.pop(replica_id, None)
 
-    def _note(self, replica_id: str, answered: bool) -> None:
+    def _note(self, replica_id: ReplicaId, answered: bool) -> None:
         held = self.controller.replicas.get(replica_id)
         if held is None or held.state is not ReplicaState.RUNNING:
             return
@@ -83,7 +84,7 @@ class ReadinessLoop:
             held = self.controller.replicas.change(replica_id, ready=ready)
             self.controller.tell(held, ready=ready)
 
-    def _forget_all_but(self, serving: set[str]) -> None:
+    def _forget_all_but(self, serving: set[ReplicaId]) -> None:
         for known in (self._next, self._failures):
             for replica_id in set(known) - serving:
                 del known[replica_id]

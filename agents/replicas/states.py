@@ -9,6 +9,7 @@ from typing import Any
 from agents.replicas.converge import Local, chips_of
 from agents.runtimes.base import StopOrder
 from penstock.api.assignments import Assignment, ExitRecord, Failure, HeldReplica
+from penstock.api.ids import ReplicaId
 from penstock.api.jobs import Progress
 from penstock.api.states import ReplicaState
 
@@ -36,7 +37,7 @@ class Held:
     doom: StopOrder | None = None
 
     @property
-    def id(self) -> str:
+    def id(self) -> ReplicaId:
         return self.assignment.replica_id
 
     @property
@@ -52,20 +53,20 @@ class Replicas:
     """All of them, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._held: dict[str, Held] = {}
+        self._held: dict[ReplicaId, Held] = {}
 
     def add(self, held: Held) -> None:
         self._held[held.id] = held
 
-    def get(self, replica_id: str) -> Held | None:
+    def get(self, replica_id: ReplicaId) -> Held | None:
         return self._held.get(replica_id)
 
-    def change(self, replica_id: str, **fields: Any) -> Held:
+    def change(self, replica_id: ReplicaId, **fields: Any) -> Held:
         """Replaces fields of one replica. Raises KeyError when it is not here."""
         self._held[replica_id] = replace(self._held[replica_id], **fields)
         return self._held[replica_id]
 
-    def remove(self, replica_id: str) -> None:
+    def remove(self, replica_id: ReplicaId) -> None:
         self._held.pop(replica_id, None)
 
     def __iter__(self) -> Iterator[Held]:

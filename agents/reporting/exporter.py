@@ -22,6 +22,7 @@ from agents.node.chips.base import Dropped
 from agents.reporting import metrics
 from agents.reporting.metrics import Metric
 from penstock.api.chips import ChipReport, ChipSample
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ChipHealth
 
 STALE_S: Final = 60.0
@@ -34,7 +35,7 @@ Row = tuple[Sequence[str], float | None]
 class ReplicaGauges:
     """What the exporter shows of one live replica. Unknown figures are None."""
 
-    replica_id: str
+    replica_id: ReplicaId
     job: str
     project: str
     queue: str

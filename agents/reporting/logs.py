@@ -14,6 +14,7 @@ from agents.client import ControlPlane, Denied, Refused, Unreachable
 from agents.replicas.controller import ReplicaController
 from agents.replicas.states import Held
 from penstock.api.assignments import LogChunk, LogReply, LogRequest
+from penstock.api.ids import ReplicaId
 
 CHUNK_BYTES: Final = 256 << 10
 REQUEST_BYTES: Final = 2 << 20
@@ -36,7 +37,7 @@ class LogLoop:
     clock: Callable[[], float] = time.monotonic
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     _not_before: float = 0.0
-    _noted: dict[str, _Note] = field(default_factory=dict)
+    _noted: dict[ReplicaId, _Note] = field(default_factory=dict)
     _last_words: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def turn(self) -> None:
@@ -45,7 +46,7 @@ class LogLoop:
             pass
         self.note_rest()
 
-    async def ship(self, replica_ids: Iterable[str]) -> bool:
+    async def ship(self, replica_ids: Iterable[ReplicaId]) -> bool:
         """Sends one request with what these logs have; True when it should be called again."""
         async with self._busy:
             if self.clock() < self._not_before:
@@ -68,7 +69,7 @@ class LogLoop:
             if self.controller.replicas.get(replica_id) is None:
                 del self._noted[replica_id]
 
-    def ended(self, replica_id: str) -> None:
+    def ended(self, replica_id: ReplicaId) -> None:
         """A replica's end is told after its last words, if these fit into one small request."""
         held = self.controller.replicas.get(replica_id)
         if held is None or held.log_done or self._rest(held) > CHUNK_BYTES:
@@ -78,7 +79,7 @@ class LogLoop:
         self._last_words.add(task)
         task.add_done_callback(self._last_words.discard)
 
-    async def _end(self, replica_id: str) -> None:
+    async def _end(self, replica_id: ReplicaId) -> None:
         try:
             with suppress(Unreachable, Denied, Refused, TimeoutError):
                 async with asyncio.timeout(LAST_WORDS_S):
@@ -89,7 +90,7 @@ class LogLoop:
     def _rest(self, held: Held) -> int:
         return self.controller.runtime.log_size(held.id) - held.shipped
 
-    def _chunks(self, replica_ids: Iterable[str]) -> tuple[LogChunk, ...]:
+    def _chunks(self, replica_ids: Iterable[ReplicaId]) -> tuple[LogChunk, ...]:
         chunks: list[LogChunk] = []
         room = REQUEST_BYTES
         for replica_id in replica_ids:

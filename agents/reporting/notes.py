@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from penstock.api.assignments import SpeedReport
+from penstock.api.ids import ReplicaId
 from penstock.api.jobs import Progress
 
 INTERVAL_NS: Final = 500_000_000
@@ -26,10 +27,10 @@ class Notes:
     """At most one note per replica and half a second leaves; the latest words win."""
 
     def __init__(self) -> None:
-        self._pending: dict[str, Note] = {}
-        self._due_ns: dict[str, int] = {}
+        self._pending: dict[ReplicaId, Note] = {}
+        self._due_ns: dict[ReplicaId, int] = {}
 
-    def put(self, replica_id: str, note: Note) -> None:
+    def put(self, replica_id: ReplicaId, note: Note) -> None:
         before = self._pending.get(replica_id, Note())
         speeds = {**before.speeds, **note.speeds}
         self._pending[replica_id] = Note(
@@ -37,7 +38,7 @@ class Notes:
             speeds=dict(list(speeds.items())[-MOST_SPEEDS:]),
         )
 
-    def due(self, now_ns: int) -> Iterator[tuple[str, Note]]:
+    def due(self, now_ns: int) -> Iterator[tuple[ReplicaId, Note]]:
         """Takes out the notes whose turn has come."""
         for replica_id in list(self._pending):
             if now_ns >= self._due_ns.get(replica_id, 0):
@@ -48,7 +49,7 @@ class Notes:
         """When the next turn comes; None when nothing waits."""
         return min((self._due_ns.get(it, 0) for it in self._pending), default=None)
 
-    def end(self, replica_id: str) -> Note | None:
+    def end(self, replica_id: ReplicaId) -> Note | None:
         """The last word of a replica that has ended, whatever its turn."""
         self._due_ns.pop(replica_id, None)
         return self._pending.pop(replica_id, None)

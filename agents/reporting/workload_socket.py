@@ -23,6 +23,7 @@ from agents.replicas.controller import ReplicaController
 from agents.replicas.states import Held
 from agents.reporting.notes import Note, Notes
 from penstock.api.assignments import CheckpointCommit, Failure, SpeedReport
+from penstock.api.ids import ReplicaId
 from penstock.api.jobs import Progress
 from penstock.documents.sentences import sentence
 
@@ -83,7 +84,7 @@ class WorkloadSocket:
         except (ValueError, RecursionError) as error:
             return _no("invalid", f"not a JSON object a line: {error}")
 
-    def last_words(self, replica_id: str) -> None:
+    def last_words(self, replica_id: ReplicaId) -> None:
         """Passes on what an ended replica said last."""
         note = self.notes.end(replica_id)
         if note is not None:
@@ -102,7 +103,7 @@ class WorkloadSocket:
     def _speaker(self, message: Any) -> Held:
         if not isinstance(message, dict):
             raise BadMessage("a message is a JSON object")
-        held = self.controller.replicas.get(str(message.get("replica_id", "")))
+        held = self.controller.replicas.get(ReplicaId(str(message.get("replica_id", ""))))
         token = str(message.get("token", ""))
         if held is None or not hmac.compare_digest(token.encode(), held.token.encode()):
             raise PermissionError("no such replica here, or not its token")
@@ -182,7 +183,7 @@ class WorkloadSocket:
             delay_s = max(0.0, (due_ns - now) / SECOND_NS)
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
 
-    def _tell(self, replica_id: str, note: Note) -> None:
+    def _tell(self, replica_id: ReplicaId, note: Note) -> None:
         held = self.controller.replicas.get(replica_id)
         if held is not None:
             self.controller.tell(held, progress=note.progress, speeds=note.speeds or None)

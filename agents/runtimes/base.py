@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from penstock.api.assignments import Assignment, ExitRecord, Failure
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ExitReason, ReplicaState
 
 
@@ -68,7 +69,7 @@ class Use:
     memory_bytes: int | None = None
 
 
-Hint = Callable[[str], None]
+Hint = Callable[[ReplicaId], None]
 """Called with a replica's id when there is something new to see of it. May be lost."""
 
 
@@ -81,40 +82,40 @@ class Runtime(Protocol):
     def start(self, launch: Launch) -> None:
         """Raises StartError; the replica then does not exist."""
 
-    def stop(self, replica_id: str, order: StopOrder) -> bool:
+    def stop(self, replica_id: ReplicaId, order: StopOrder) -> bool:
         """False when the order did not get through and has to be given again."""
 
-    def renew(self, replica_id: str, deadline_ns: int) -> bool:
+    def renew(self, replica_id: ReplicaId, deadline_ns: int) -> bool:
         """Moves the deadline on, never back."""
 
-    def sight(self, replica_id: str) -> Sighting | None:
+    def sight(self, replica_id: ReplicaId) -> Sighting | None:
         """None where there is no such replica."""
 
     def kept(self) -> tuple[Kept, ...]:
         """All replicas that are there, live or ended: what a restarted agent adopts."""
 
-    def log_size(self, replica_id: str) -> int:
+    def log_size(self, replica_id: ReplicaId) -> int:
         """Bytes of combined output so far."""
 
-    def read_log(self, replica_id: str, offset: int, limit: int) -> bytes:
+    def read_log(self, replica_id: ReplicaId, offset: int, limit: int) -> bytes:
         """At most `limit` bytes from `offset` on."""
 
-    def note_shipped(self, replica_id: str, offset: int) -> None:
+    def note_shipped(self, replica_id: ReplicaId, offset: int) -> None:
         """The control plane has the log up to here."""
 
-    def note_result(self, replica_id: str, result: Mapping[str, Any]) -> None:
+    def note_result(self, replica_id: ReplicaId, result: Mapping[str, Any]) -> None:
         """Keeps the replica's result until it is forgotten. Raises OSError."""
 
-    def note_failure(self, replica_id: str, failure: Failure) -> None:
+    def note_failure(self, replica_id: ReplicaId, failure: Failure) -> None:
         """Keeps why the replica says it cannot go on until it is forgotten. Raises OSError."""
 
-    def use(self, replica_id: str) -> Use:
+    def use(self, replica_id: ReplicaId) -> Use:
         """What the replica has used."""
 
-    def pids(self, replica_id: str) -> frozenset[int]:
+    def pids(self, replica_id: ReplicaId) -> frozenset[int]:
         """The replica's processes."""
 
-    def forget(self, replica_id: str) -> bool:
+    def forget(self, replica_id: ReplicaId) -> bool:
         """Deletes everything about an ended replica; False while its last process still ends."""
 
     def describe(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from agents.runtimes.base import Hint, Kept, Launch, Sighting, StartError, StopOrder, Use
 from penstock.api.assignments import Assignment, ExitRecord, Failure
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ExitReason, ReplicaState
 
 
@@ -45,9 +46,9 @@ class FakeRuntime:
 
     def __init__(self, script: Callable[[Launch], Script] = lambda _: Script()) -> None:
         self.script = script
-        self.replicas: dict[str, FakeReplica] = {}
-        self.started: list[str] = []
-        self.renewals: dict[str, list[int]] = defaultdict(list)
+        self.replicas: dict[ReplicaId, FakeReplica] = {}
+        self.started: list[ReplicaId] = []
+        self.renewals: dict[ReplicaId, list[int]] = defaultdict(list)
         self._hint: Hint = lambda _: None
 
     async def prepare(self, assignments: Iterable[Assignment]) -> None:
@@ -68,7 +69,7 @@ class FakeRuntime:
         if script.code is not None:
             self.end(replica_id, script.code)
 
-    def end(self, replica_id: str, code: int = 0, reason: ExitReason | None = None) -> None:
+    def end(self, replica_id: ReplicaId, code: int = 0, reason: ExitReason | None = None) -> None:
         """The replica ends; without a reason, the one that its code stands for."""
         replica = self.replicas[replica_id]
         if replica.exit is not None:
@@ -79,7 +80,7 @@ class FakeRuntime:
         replica.state = ReplicaState.EXITED
         self._hint(replica_id)
 
-    def write(self, replica_id: str, output: bytes) -> None:
+    def write(self, replica_id: ReplicaId, output: bytes) -> None:
         """The replica prints something."""
         self.replicas[replica_id].log += output
 
@@ -89,7 +90,7 @@ class FakeRuntime:
             if replica.deadline_ns <= now_ns:
                 self.end(replica_id, 143, ExitReason.LEASE_EXPIRED)
 
-    def stop(self, replica_id: str, order: StopOrder) -> bool:
+    def stop(self, replica_id: ReplicaId, order: StopOrder) -> bool:
         replica = self.replicas.get(replica_id)
         if replica is None:
             return False
@@ -98,7 +99,7 @@ class FakeRuntime:
             self.end(replica_id, 143, replica.order.reason)
         return True
 
-    def renew(self, replica_id: str, deadline_ns: int) -> bool:
+    def renew(self, replica_id: ReplicaId, deadline_ns: int) -> bool:
         replica = self.replicas.get(replica_id)
         if replica is None:
             return False
@@ -106,7 +107,7 @@ class FakeRuntime:
         replica.deadline_ns = max(replica.deadline_ns, deadline_ns)
         return True
 
-    def sight(self, replica_id: str) -> Sighting | None:
+    def sight(self, replica_id: ReplicaId) -> Sighting | None:
         replica = self.replicas.get(replica_id)
         if replica is None:
             return None
@@ -125,29 +126,29 @@ class FakeRuntime:
             for it in self.replicas.values()
         )
 
-    def log_size(self, replica_id: str) -> int:
+    def log_size(self, replica_id: ReplicaId) -> int:
         replica = self.replicas.get(replica_id)
         return 0 if replica is None else len(replica.log)
 
-    def read_log(self, replica_id: str, offset: int, limit: int) -> bytes:
+    def read_log(self, replica_id: ReplicaId, offset: int, limit: int) -> bytes:
         return self.replicas[replica_id].log[offset : offset + limit]
 
-    def note_shipped(self, replica_id: str, offset: int) -> None:
+    def note_shipped(self, replica_id: ReplicaId, offset: int) -> None:
         self.replicas[replica_id].shipped = offset
 
-    def note_result(self, replica_id: str, result: Mapping[str, Any]) -> None:
+    def note_result(self, replica_id: ReplicaId, result: Mapping[str, Any]) -> None:
         self.replicas[replica_id].result = dict(result)
 
-    def note_failure(self, replica_id: str, failure: Failure) -> None:
+    def note_failure(self, replica_id: ReplicaId, failure: Failure) -> None:
         self.replicas[replica_id].failure = failure
 
-    def use(self, replica_id: str) -> Use:
+    def use(self, replica_id: ReplicaId) -> Use:
         return Use()
 
-    def pids(self, replica_id: str) -> frozenset[int]:
+    def pids(self, replica_id: ReplicaId) -> frozenset[int]:
         return frozenset()
 
-    def forget(self, replica_id: str) -> bool:
+    def forget(self, replica_id: ReplicaId) -> bool:
         self.replicas.pop(replica_id, None)
         return True
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from control_plane.api.deps import DepsParam, Incarnation, JoinToken, NodeId, StreamsParam
+from control_plane.api.deps import AgentNode, DepsParam, Incarnation, JoinToken, StreamsParam
 from control_plane.api.replies import plain_reply, secret_reply
 from control_plane.api.route import Route
 from control_plane.api.streams import CLOSING, Streams, wait_for
@@ -38,6 +38,7 @@ from penstock.api.assignments import (
     ReportReply,
     ReportRequest,
 )
+from penstock.api.ids import NodeId
 
 router = APIRouter(prefix="/api/v1/agent", route_class=Route, tags=["agents"])
 
@@ -64,14 +65,14 @@ def enrol(body: EnrolRequest, join_token: JoinToken, deps: DepsParam) -> Respons
     response_model=BeginReply,
     responses={409: {"description": "the one before may still run something there"}},
 )
-def begin(body: BeginRequest, node_id: NodeId, deps: DepsParam) -> Response:
+def begin(body: BeginRequest, node_id: AgentNode, deps: DepsParam) -> Response:
     """A start of the agent speaks for its node from now on; others are refused."""
     return plain_reply(begin_incarnation(deps, node_id, body))
 
 
 @router.get("/assignments", operation_id="get_assignments", response_model=AssignmentList)
 async def assignments(
-    node_id: NodeId,
+    node_id: AgentNode,
     deps: DepsParam,
     streams: StreamsParam,
     incarnation: Incarnation,
@@ -88,38 +89,38 @@ async def assignments(
 
 @router.post("/heartbeat", operation_id="heartbeat", response_model=HeartbeatReply)
 def heartbeat(
-    body: HeartbeatRequest, node_id: NodeId, incarnation: Incarnation, deps: DepsParam
+    body: HeartbeatRequest, node_id: AgentNode, incarnation: Incarnation, deps: DepsParam
 ) -> Response:
     """Alive: renews the leases of the replicas named, and names those to stop."""
     return plain_reply(record_heartbeat(deps, node_id, body, incarnation))
 
 
 @router.post("/reports", operation_id="report_replicas", response_model=ReportReply)
-def reports(body: ReportRequest, node_id: NodeId, deps: DepsParam) -> Response:
+def reports(body: ReportRequest, node_id: AgentNode, deps: DepsParam) -> Response:
     """What the agent saw of its replicas."""
     return plain_reply(record_reports(deps, node_id, body))
 
 
 @router.post("/logs", operation_id="ship_logs", response_model=LogReply)
-def logs(body: LogRequest, node_id: NodeId, deps: DepsParam) -> Response:
+def logs(body: LogRequest, node_id: AgentNode, deps: DepsParam) -> Response:
     """Log bytes by offset; the answer says how far each log stands."""
     return plain_reply(record_logs(deps, node_id, body))
 
 
 @router.post("/checkpoints", operation_id="commit_checkpoint", response_model=CheckpointReply)
-def checkpoints(body: CheckpointCommit, node_id: NodeId, deps: DepsParam) -> Response:
+def checkpoints(body: CheckpointCommit, node_id: AgentNode, deps: DepsParam) -> Response:
     """Makes a written checkpoint real, under the current epoch only."""
     return plain_reply(commit_checkpoint(deps, node_id, body))
 
 
 @router.post("/credential", operation_id="rotate_credential", response_model=CredentialReply)
-def credential(node_id: NodeId, deps: DepsParam) -> Response:
+def credential(node_id: AgentNode, deps: DepsParam) -> Response:
     """A new credential; the present one holds until the new one is first used."""
     return secret_reply(rotate_credential(deps, node_id), 200)
 
 
 async def _newer(
-    deps: Deps, streams: Streams, node_id: str, generation: int, wait_s: float
+    deps: Deps, streams: Streams, node_id: NodeId, generation: int, wait_s: float
 ) -> None:
     """Waits, without a thread or a session, until the node's generation is another one.
 

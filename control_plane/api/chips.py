@@ -11,6 +11,7 @@ from control_plane.api.route import Route
 from control_plane.services.nodes.read import get_chip, list_chip_types, list_chips
 from penstock.api.base import Page
 from penstock.api.chips import Chip, ChipType
+from penstock.api.ids import ChipId
 
 router = APIRouter(prefix="/api/v1", route_class=Route, tags=["chips"])
 
@@ -38,7 +39,7 @@ def list_(
 @router.get("/chips/{ref}", operation_id="get_chip", response_model=Chip)
 def get(ref: Ref, caller: Viewer, deps: DepsParam) -> Response:
     """A chip by its id."""
-    return reply(get_chip(deps, caller, ref))
+    return reply(get_chip(deps, caller, ChipId(ref)))
 
 
 @router.get("/chip-types", operation_id="list_chip_types", response_model=Page[ChipType])

@@ -10,6 +10,7 @@ from control_plane.api.replies import reply
 from control_plane.api.route import Route
 from control_plane.services.scheduling.read_cycles import get_cycle, list_cycles
 from penstock.api.base import Page
+from penstock.api.ids import CycleId
 from penstock.api.plans import Cycle
 
 router = APIRouter(prefix="/api/v1", route_class=Route, tags=["cycles"])
@@ -24,4 +25,4 @@ def list_(caller: Admin, deps: DepsParam, limit: Limit = 100, cursor: Cursor = N
 @router.get("/cycles/{ref}", operation_id="get_cycle", response_model=Cycle)
 def get(ref: Ref, caller: Admin, deps: DepsParam) -> Response:
     """A cycle by its id."""
-    return reply(get_cycle(deps, caller, ref))
+    return reply(get_cycle(deps, caller, CycleId(ref)))

@@ -16,6 +16,7 @@ from control_plane.api.failures import Malformed
 from control_plane.api.gate import Gate, named_incarnation
 from control_plane.api.streams import Streams
 from control_plane.services.deps import Caller, Deps
+from penstock.api.ids import NodeId
 from penstock.api.specs import Name
 from penstock.api.states import Role
 
@@ -58,9 +59,9 @@ async def admin(request: Request) -> Caller:
     return caller
 
 
-async def node(request: Request) -> str:
+async def node(request: Request) -> NodeId:
     """A node's agent; its id."""
-    node_id: str = request.state.node_id
+    node_id: NodeId = request.state.node_id
     return node_id
 
 
@@ -97,7 +98,7 @@ ListensAt = Annotated[Listening, Depends(get_listening)]
 Viewer = Annotated[Caller, Depends(viewer)]
 Member = Annotated[Caller, Depends(member)]
 Admin = Annotated[Caller, Depends(admin)]
-NodeId = Annotated[str, Depends(node)]
+AgentNode = Annotated[NodeId, Depends(node)]
 Incarnation = Annotated[str | None, Depends(incarnation)]
 JoinToken = Annotated[str | None, Depends(joiner)]
 

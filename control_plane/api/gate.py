@@ -17,13 +17,14 @@ from control_plane.services.nodes.enrol import authenticate_node, check_join_tok
 from control_plane.services.nodes.incarnations import check_incarnation
 from penstock.addresses import asked_from_here
 from penstock.api.assignments import INCARNATION_HEADER
+from penstock.api.ids import NodeId, TokenId
 from penstock.api.states import Role
 
 REMEMBER_S: Final = 2.0
 MAX_REMEMBERED: Final = 10_000
 MAX_SECRET: Final = 512
 JOIN_PREFIX: Final = "psj_"
-EVERYBODY: Final = Caller("none", "local", Role.ADMIN, None, None)
+EVERYBODY: Final = Caller(TokenId("none"), "local", Role.ADMIN, None, None)
 """Who calls when authentication is off, which is possible on loopback only."""
 
 
@@ -44,7 +45,7 @@ class Gate:
         caller.require(role)
         return caller
 
-    async def node(self, request: Request, *, begins: bool) -> str:
+    async def node(self, request: Request, *, begins: bool) -> NodeId:
         """The id of the node that asks. Raises Unauthenticated, and Conflict unless the agent's
         incarnation speaks for the node or `begins` to.
         """
@@ -66,7 +67,7 @@ class Gate:
         await in_lane(check_join_token, self._deps, secret)
         return secret
 
-    def forget(self, token_id: str) -> None:
+    def forget(self, token_id: TokenId) -> None:
         """A token was revoked: at once here, elsewhere once it is not remembered any more."""
         self._remembered = {
             key: entry

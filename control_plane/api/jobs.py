@@ -36,6 +36,7 @@ from control_plane.services.jobs.submit import submit_job
 from control_plane.store.repositories.jobs import JobFilter
 from penstock.api.base import Page
 from penstock.api.errors import Violation
+from penstock.api.ids import JobId
 from penstock.api.jobs import Checkpoint, Job, Replica
 from penstock.api.plans import Explanation, PlanAnswer
 from penstock.api.specs import JobSpec
@@ -157,7 +158,7 @@ def checkpoints(
     return reply(list_checkpoints(deps, caller, ref, limit, cursor))
 
 
-def _made(deps: Deps, caller: Caller, job_id: str, status: int) -> Response:
+def _made(deps: Deps, caller: Caller, job_id: JobId, status: int) -> Response:
     job = get_job(deps, caller, job_id)
     return reply(job, status, version=job.etag, location=f"/api/v1/jobs/{job_id}")
 

@@ -12,6 +12,7 @@ from control_plane.api.replies import reply
 from control_plane.api.route import Route
 from control_plane.services.jobs.read import get_replica, list_replicas
 from penstock.api.base import Page
+from penstock.api.ids import ReplicaId
 from penstock.api.jobs import Replica
 from penstock.api.states import ReplicaState
 
@@ -36,4 +37,4 @@ def list_(
 @router.get("/replicas/{ref}", operation_id="get_replica", response_model=Replica)
 def get(ref: Ref, caller: Viewer, deps: DepsParam) -> Response:
     """A replica by its id."""
-    return reply(get_replica(deps, caller, ref))
+    return reply(get_replica(deps, caller, ReplicaId(ref)))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from penstock.api.ids import JobId
+
 _PART: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]*")
 
 
-def job_folder(storage: str, job_id: str) -> str:
+def job_folder(storage: str, job_id: JobId) -> str:
     """fsspec URI of the job's own folder."""
     return f"{storage}/jobs/{job_id}"
 

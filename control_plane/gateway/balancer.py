@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from control_plane.services.endpoints.routes import Route
+from penstock.api.ids import ReplicaId
 
 
 class Balancer:
@@ -41,5 +42,5 @@ class Balancer:
             if not self._outstanding[route.replica_id]:
                 del self._outstanding[route.replica_id]
 
-    def outstanding(self, replica_id: str) -> int:
+    def outstanding(self, replica_id: ReplicaId) -> int:
         return self._outstanding[replica_id]

@@ -22,6 +22,7 @@ from control_plane.services.deps import Deps
 from control_plane.services.endpoints.routes import OpenModel, Route
 from control_plane.services.usage.meter_tokens import Metered, meter_tokens
 from control_plane.store.database.faults import DatabaseFault
+from penstock.api.ids import ProjectId, ReplicaId, TokenId
 
 log = structlog.get_logger()
 
@@ -40,8 +41,8 @@ class Ask:
     streamed: bool
     hides_usage: bool
     chip_type: str | None
-    project_id: str | None
-    token_id: str
+    project_id: ProjectId | None
+    token_id: TokenId
 
 
 class Proxy:
@@ -56,7 +57,7 @@ class Proxy:
 
     async def forward(self, model: OpenModel, ask: Ask) -> Response:
         """The answer of the first replica that gives one; raises GatewayError if none does."""
-        tried: set[str] = set()
+        tried: set[ReplicaId] = set()
         while len(tried) < MAX_REPLICAS_TRIED:
             route = self._balancer.choose(_eligible(model, ask), tried)
             if route is None:
@@ -69,7 +70,7 @@ class Proxy:
             model = await self._routes.find(model.endpoint_id, ask.project_id) or model
         raise not_ready(model.model, ask.chip_type)
 
-    def outstanding(self, replica_id: str) -> int:
+    def outstanding(self, replica_id: ReplicaId) -> int:
         return self._balancer.outstanding(replica_id)
 
     async def drained(self) -> None:

@@ -42,6 +42,7 @@ from control_plane.services.deps import Caller, Deps
 from control_plane.services.endpoints.routes import OpenModel, known_types, wish_against
 from control_plane.store.database.faults import DatabaseFault
 from penstock.addresses import asked_from_here
+from penstock.api.ids import ReplicaId, TokenId
 from penstock.api.states import Role
 from penstock.documents import DocumentError, Limits, parse_document
 
@@ -84,7 +85,7 @@ class Gateway:
             await self._proxy.drained()
             await self._client.aclose()
 
-    def outstanding(self, replica_id: str) -> int:
+    def outstanding(self, replica_id: ReplicaId) -> int:
         """Requests that are under way to a replica."""
         return self._proxy.outstanding(replica_id)
 
@@ -167,7 +168,7 @@ class Gateway:
         if not self._auth:
             if not asked_from_here(request.headers):
                 raise not_local()
-            return Caller("none", "anonymous", Role.ADMIN, None, None)
+            return Caller(TokenId("none"), "anonymous", Role.ADMIN, None, None)
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             raise no_token()

@@ -10,7 +10,7 @@ from control_plane.hints.hub import Hub
 from control_plane.hints.topics import ROUTES
 from control_plane.services.deps import Deps
 from control_plane.services.endpoints.routes import OpenModel, read_routes
-from penstock.api.ids import noun_of
+from penstock.api.ids import ProjectId, noun_of
 
 MAX_AGE_S = 1.0
 
@@ -26,7 +26,7 @@ class Routes:
         self._lock = asyncio.Lock()
         self._stale: asyncio.Event | None = None
 
-    async def find(self, model: str, project_id: str | None) -> OpenModel | None:
+    async def find(self, model: str, project_id: ProjectId | None) -> OpenModel | None:
         """The endpoint of that name or id in the project; administrators see every project.
         Raises GatewayError for a name that several projects have.
         """
@@ -40,7 +40,7 @@ class Routes:
             raise ambiguous_model(model, {it.endpoint_id: it.project for it in found})
         return found[0] if found else None
 
-    async def all(self, project_id: str | None) -> list[OpenModel]:
+    async def all(self, project_id: ProjectId | None) -> list[OpenModel]:
         await self._refresh()
         return [m for m in self._models if project_id in (None, m.project_id)]
 

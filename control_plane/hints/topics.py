@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from penstock.api.ids import JobId, NodeId
+
 CYCLE = "cycle"
 ROUTES = "routes"
 EVENTS = "events"
 
 
-def node_topic(node_id: str) -> str:
+def node_topic(node_id: NodeId) -> str:
     """The node's assignment list changed."""
     return f"node:{node_id}"
 
 
-def job_topic(job_id: str) -> str:
+def job_topic(job_id: JobId) -> str:
     """The job, its replicas or its events changed."""
     return f"job:{job_id}"
 
 
-def log_topic(job_id: str) -> str:
+def log_topic(job_id: JobId) -> str:
     """Log bytes of the job arrived."""
     return f"logs:{job_id}"

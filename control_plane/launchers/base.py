@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from penstock.api.ids import NodeId, ReplicaId
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """One replica to start. The same `replica_id` again is the same replica."""
 
-    replica_id: str
-    node_id: str
+    replica_id: ReplicaId
+    node_id: NodeId
     epoch: int
 
 

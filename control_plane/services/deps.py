@@ -14,6 +14,7 @@ from control_plane.store.leader_watch import LeaderWatch
 from control_plane.store.snapshot.snapshot_reader import PoolReader, PoolReading
 from control_plane.store.storage_probe import StorageProbe
 from control_plane.store.unit_of_work import Store, Transaction
+from penstock.api.ids import ProjectId, ReplicaId, TokenId
 from penstock.api.states import Role
 from scheduler.policies.base import Policy
 
@@ -29,13 +30,13 @@ class Hints(Protocol):
 class LogBytes(Protocol):
     """Where log bytes are kept (`control_plane.store.log_store`)."""
 
-    def write(self, replica_id: str, offset: int, data: bytes) -> None: ...
+    def write(self, replica_id: ReplicaId, offset: int, data: bytes) -> None: ...
 
-    def read(self, replica_id: str, offset: int, limit: int) -> bytes: ...
+    def read(self, replica_id: ReplicaId, offset: int, limit: int) -> bytes: ...
 
-    def next_kept(self, replica_id: str, offset: int) -> int | None: ...
+    def next_kept(self, replica_id: ReplicaId, offset: int) -> int | None: ...
 
-    def delete(self, replica_id: str) -> None: ...
+    def delete(self, replica_id: ReplicaId) -> None: ...
 
     def probe(self) -> None: ...
 
@@ -86,10 +87,10 @@ class Deps:
 class Caller:
     """An authenticated person or program. `project_id` is null for administrators."""
 
-    token_id: str
+    token_id: TokenId
     name: str
     role: Role
-    project_id: str | None
+    project_id: ProjectId | None
     project: str | None
 
     @property
@@ -97,7 +98,7 @@ class Caller:
         return self.role is Role.ADMIN
 
     @property
-    def sees(self) -> str | None:
+    def sees(self) -> ProjectId | None:
         """The project to which reads are restricted; None is all of them."""
         return None if self.is_admin else self.project_id
 

@@ -14,6 +14,7 @@ from control_plane.deadlines import LOOP_TURN_S, STORAGE_S
 from control_plane.errors import Unavailable
 from control_plane.store.log_store import LogStore
 from control_plane.threads import in_thread
+from penstock.api.ids import ReplicaId
 
 ResultT = TypeVar("ResultT")
 
@@ -32,20 +33,20 @@ class BoundedLogs:
         self._late: dict[Future[object], str] = {}
         """Calls that nobody waits for any more, and the replica that they write to, if any."""
 
-    def write(self, replica_id: str, offset: int, data: bytes) -> None:
+    def write(self, replica_id: ReplicaId, offset: int, data: bytes) -> None:
         """While a write to a log hangs there is no other: an object store writes whole chunks, and
         the late one would undo it.
         """
         work = partial(self._logs.write, replica_id, offset, data)
         self._within(self._wait_s, work, writes=replica_id)
 
-    def read(self, replica_id: str, offset: int, limit: int) -> bytes:
+    def read(self, replica_id: ReplicaId, offset: int, limit: int) -> bytes:
         return self._within(self._wait_s, partial(self._logs.read, replica_id, offset, limit))
 
-    def next_kept(self, replica_id: str, offset: int) -> int | None:
+    def next_kept(self, replica_id: ReplicaId, offset: int) -> int | None:
         return self._within(self._wait_s, partial(self._logs.next_kept, replica_id, offset))
 
-    def delete(self, replica_id: str) -> None:
+    def delete(self, replica_id: ReplicaId) -> None:
         """Nobody waits for that, and a long log takes long."""
         self._within(LOOP_TURN_S, partial(self._logs.delete, replica_id))
 

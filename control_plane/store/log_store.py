@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 from fsspec.core import url_to_fs
 
 from control_plane.errors import Invalid
+from penstock.api.ids import ReplicaId
 
 CHUNK_BYTES: Final = 2**20
 PROBE_BYTES: Final = 4096
@@ -52,7 +53,7 @@ class LogStore:
         local = "file" in _protocols(system)
         self._chunks: _Chunks = _Local(Path(root) / "logs") if local else _Remote(system, root)
 
-    def write(self, replica_id: str, offset: int, data: bytes) -> None:
+    def write(self, replica_id: ReplicaId, offset: int, data: bytes) -> None:
         """Puts the bytes at that offset. Writing the same again changes nothing."""
         folder = _folder(replica_id)
         for start, inner, size in _pieces(offset, len(data)):
@@ -61,7 +62,7 @@ class LogStore:
             if self._keep is not None and inner == 0 and start > self._keep:
                 self._chunks.drop(folder, _name(start - self._keep - CHUNK_BYTES))
 
-    def read(self, replica_id: str, offset: int, limit: int) -> bytes:
+    def read(self, replica_id: ReplicaId, offset: int, limit: int) -> bytes:
         """Up to `limit` bytes from there on; fewer, or none, where they are not kept."""
         folder = _folder(replica_id)
         found: list[bytes] = []
@@ -72,7 +73,7 @@ class LogStore:
                 break
         return b"".join(found)
 
-    def next_kept(self, replica_id: str, offset: int) -> int | None:
+    def next_kept(self, replica_id: ReplicaId, offset: int) -> int | None:
         """The start of the next chunk behind `offset` that is kept; None where there is none."""
         starts = (int(name[:16]) for name in self._chunks.names(_folder(replica_id)))
         return min((start for start in starts if start > offset), default=None)
@@ -88,7 +89,7 @@ class LogStore:
             raise
         self._chunks.delete(folder)
 
-    def delete(self, replica_id: str) -> None:
+    def delete(self, replica_id: ReplicaId) -> None:
         """Forgets the whole log; one that is not there is fine."""
         self._chunks.delete(_folder(replica_id))
 
@@ -185,7 +186,7 @@ def _pieces(offset: int, length: int) -> Iterator[tuple[int, int, int]]:
         offset += size
 
 
-def _folder(replica_id: str) -> str:
+def _folder(replica_id: ReplicaId) -> str:
     """Nothing but a replica's id ever becomes part of a path."""
     if _REPLICA.fullmatch(replica_id) is None:
         raise Invalid(f"{replica_id[:80]!r} is no replica id")

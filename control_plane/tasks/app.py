@@ -12,6 +12,7 @@ from control_plane.services.deps import Deps
 from control_plane.services.usage.retention import forget_old
 from control_plane.services.usage.roll_up import roll_up_usage
 from control_plane.services.webhooks.deliver import Post, deliver_webhook
+from penstock.api.ids import DeliveryId
 
 DELIVER_WEBHOOK: Final = "penstock.deliver_webhook"
 ROLL_UP_USAGE: Final = "penstock.roll_up_usage"
@@ -39,7 +40,7 @@ def build_tasks(deps: Deps, post: Post, redis_url: str | None, retention: timede
     )  # fmt: skip
 
     def deliver_webhook_task(delivery: str) -> None:
-        deliver_webhook(deps, post, delivery)
+        deliver_webhook(deps, post, DeliveryId(delivery))
 
     def roll_up_usage_task() -> None:
         roll_up_usage(deps)

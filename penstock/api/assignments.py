@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from penstock.api.base import Many, Strict, View
 from penstock.api.chips import ChipReport, ChipSample
+from penstock.api.ids import CheckpointId, ChipId, JobId, NodeId, ReplicaId
 from penstock.api.jobs import Progress
 from penstock.api.specs import Label, NewName
 from penstock.api.states import ExitReason, ReplicaState
@@ -76,7 +77,7 @@ class EnrolRequest(Strict):
 
 
 class EnrolReply(View):
-    node_id: str
+    node_id: NodeId
     credential: str = Field(description="the node's own bearer credential, shown this once")
     heartbeat_interval_s: float
 
@@ -84,7 +85,7 @@ class EnrolReply(View):
 class HeldRun(Strict):
     """A replica in an agent's state folder. `proven`: its supervisor lives, or its end is known."""
 
-    replica_id: str
+    replica_id: ReplicaId
     epoch: int
     proven: bool
 
@@ -116,7 +117,7 @@ class CredentialReply(View):
 class AssignedChip(View):
     """A chip, or a part of it, that the replica holds."""
 
-    chip_id: str
+    chip_id: ChipId
     key: str
     vendor: str
     type: str
@@ -136,7 +137,7 @@ class LeaseGrant(View):
     on the node's own monotonic clock.
     """
 
-    replica_id: str
+    replica_id: ReplicaId
     epoch: int
     remaining_s: float
     margin_s: float
@@ -148,8 +149,8 @@ class LeaseGrant(View):
 class Assignment(View):
     """One replica that the node should run, or should stop."""
 
-    replica_id: str
-    job_id: str
+    replica_id: ReplicaId
+    job_id: JobId
     job_name: str
     project: str
     project_number: int | None = Field(
@@ -190,7 +191,7 @@ class AssignmentList(View):
 
 
 class HeldReplica(Strict):
-    replica_id: str
+    replica_id: ReplicaId
     epoch: int
     state: ReplicaState
 
@@ -210,7 +211,7 @@ class HeartbeatRequest(Strict):
 class HeartbeatReply(View):
     generation: int
     leases: tuple[LeaseGrant, ...] = ()
-    stop: tuple[str, ...] = Field(
+    stop: tuple[ReplicaId, ...] = Field(
         default=(), description="replicas that have no live lease: stop them now"
     )
     rotate_credential: bool = False
@@ -259,7 +260,7 @@ class SpeedReport(Strict):
 class Observation(Strict):
     """What the agent saw of one replica. Fields that did not change may be left null."""
 
-    replica_id: str
+    replica_id: ReplicaId
     epoch: int
     state: ReplicaState
     observed_at: datetime
@@ -282,19 +283,19 @@ class ReportRequest(Strict):
 
 
 class Refusal(View):
-    replica_id: str
+    replica_id: ReplicaId
     code: Literal["stale_epoch", "unknown_replica", "not_yours"]
 
 
 class ReportReply(View):
-    accepted: tuple[str, ...] = ()
+    accepted: tuple[ReplicaId, ...] = ()
     refused: tuple[Refusal, ...] = ()
 
 
 class LogChunk(Strict):
     """Bytes of a replica's combined output from `offset` on, base64."""
 
-    replica_id: str
+    replica_id: ReplicaId
     epoch: int
     offset: int = Field(ge=0)
     data: str = Field(max_length=4 * 2**20)
@@ -307,7 +308,7 @@ class LogRequest(Strict):
 class LogReply(View):
     """Where each log stands at the server; the agent goes on from there."""
 
-    offsets: dict[str, int] = Field(default_factory=dict)
+    offsets: dict[ReplicaId, int] = Field(default_factory=dict)
     refused: tuple[Refusal, ...] = ()
     retry_after_s: float | None = Field(default=None, description="set when the server is behind")
 
@@ -315,7 +316,7 @@ class LogReply(View):
 class CheckpointCommit(Strict):
     """Makes a written checkpoint real. Refused under any epoch but the current one."""
 
-    replica_id: str
+    replica_id: ReplicaId
     epoch: int
     step: int = Field(ge=0)
     uri: str = Field(max_length=4096)
@@ -323,4 +324,4 @@ class CheckpointCommit(Strict):
 
 
 class CheckpointReply(View):
-    checkpoint_id: str
+    checkpoint_id: CheckpointId

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from penstock.api.base import Stateful, Strict, View
+from penstock.api.ids import ChipId, SpeedId
 from penstock.api.states import ChipHealth
 from penstock.api.work import Phase
 from penstock.safe_text import one_line
@@ -75,7 +76,7 @@ class ChipSample(Strict):
 class Speed(View):
     """How fast one whole chip of a type does one class of work, and who says so."""
 
-    id: str
+    id: SpeedId
     chip_type: str
     work_class: str = Field(
         description="kind/phase/model/dtype/configuration/members/batch; `-`, m0, b0: not known"
@@ -93,7 +94,7 @@ class Speed(View):
 class Chip(View):
     """A chip as the API shows it."""
 
-    id: str
+    id: ChipId
     node: str
     vendor: str
     type: str

@@ -7,11 +7,12 @@ from datetime import datetime
 from pydantic import Field
 
 from penstock.api.base import Stateful, View
+from penstock.api.ids import EndpointId, ReplicaId
 from penstock.api.states import EndpointState
 
 
 class EndpointReplica(View):
-    id: str
+    id: ReplicaId
     node: str
     chip_type: str
     state: str
@@ -22,7 +23,7 @@ class EndpointReplica(View):
 
 class Endpoint(Stateful):
     state: EndpointState
-    id: str
+    id: EndpointId
     name: str
     project: str
     job: str

@@ -17,7 +17,12 @@ EndpointId = NewType("EndpointId", str)
 CheckpointId = NewType("CheckpointId", str)
 CycleId = NewType("CycleId", str)
 TokenId = NewType("TokenId", str)
+JoinId = NewType("JoinId", str)
 DeliveryId = NewType("DeliveryId", str)
+SpeedId = NewType("SpeedId", str)
+UsageId = NewType("UsageId", str)
+UseId = NewType("UseId", str)
+KeyId = NewType("KeyId", str)
 
 PREFIXES: Final = (
     "job", "gang", "replica", "lease", "node", "chip", "queue", "project",

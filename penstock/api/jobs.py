@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from penstock.api.base import Stateful, Strict, View
+from penstock.api.ids import CheckpointId, ChipId, JobId, ReplicaId
 from penstock.api.specs import JobSpec
 from penstock.api.states import ExitReason, JobState, JobType, Outcome, ReplicaState
 
@@ -27,7 +28,7 @@ class Progress(Strict):
 class HeldChip(View):
     """A chip that a replica holds, in thousandths."""
 
-    chip_id: str
+    chip_id: ChipId
     node: str
     type: str
     index: int
@@ -39,7 +40,7 @@ class Job(Stateful):
     """A job: what was asked, where it stands, what it holds."""
 
     state: JobState
-    id: str
+    id: JobId
     name: str
     project: str
     queue: str
@@ -70,9 +71,9 @@ class Replica(Stateful):
     """One process of one attempt of a job."""
 
     state: ReplicaState
-    id: str
+    id: ReplicaId
     job: str
-    job_id: str
+    job_id: JobId
     node: str
     gang: int
     rank: int
@@ -142,7 +143,7 @@ class JobEnd(View):
 class Checkpoint(View):
     """A committed checkpoint; files without such a record are garbage."""
 
-    id: str
+    id: CheckpointId
     job: str
     epoch: int
     step: int

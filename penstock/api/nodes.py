@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic import Field
 
 from penstock.api.base import Stateful, View
+from penstock.api.ids import NodeId
 from penstock.api.states import NodeHealth, NodeIntent
 
 
@@ -21,7 +22,7 @@ class Intent(Stateful):
 class Node(View):
     """One machine running one agent. `health` is observed, `intent` is the operator's."""
 
-    id: str
+    id: NodeId
     name: str
     health: Health
     intent: Intent

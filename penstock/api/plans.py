@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from penstock.api.base import View
+from penstock.api.ids import CycleId
 
 
 class Removal(View):
@@ -53,7 +54,7 @@ class PlanAnswer(View):
 class Cycle(View):
     """The record of one scheduling cycle."""
 
-    id: str
+    id: CycleId
     epoch: int
     trigger: str
     started_at: datetime

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from penstock.api.base import Strict, View
+from penstock.api.ids import QueueId
 
 
 class QueueLimits(Strict):
@@ -14,7 +15,7 @@ class QueueLimits(Strict):
 
 
 class Queue(View):
-    id: str
+    id: QueueId
     name: str
     limits: dict[str, int] = Field(default_factory=dict)
     used: dict[str, float] = Field(default_factory=dict, description="chip type to chips held")

@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import Field
 
 from penstock.api.base import Strict, View
-from penstock.api.ids import URL_PATTERN
+from penstock.api.ids import URL_PATTERN, ProjectId, TokenId
 from penstock.api.quantities import DurationS, JoinTimeS
 from penstock.api.specs import Name, NewName
 from penstock.api.states import Role
@@ -21,7 +21,7 @@ class TokenRequest(Strict):
 
 
 class Token(View):
-    id: str
+    id: TokenId
     name: str
     role: Role
     project: str | None
@@ -54,7 +54,7 @@ class ProjectRequest(Strict):
 
 
 class Project(View):
-    id: str
+    id: ProjectId
     name: str
     created_at: datetime
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from agents.node.hardware.roots import HostRoots
 from penstock.api.assignments import AssignedChip
 from penstock.api.chips import ChipReport, ChipSample
+from penstock.api.ids import ReplicaId
 from penstock.api.vendors import Vendor
 
 
@@ -29,7 +30,7 @@ class HeldUse:
     A replica on several chips splits its use in proportion to their cores: see `split_use`.
     """
 
-    replica_id: str
+    replica_id: ReplicaId
     cpu_s: float | None
     memory_bytes: int | None
 
@@ -92,7 +93,10 @@ class ChipProvider(Protocol):
 
 
 def split_use(
-    replica_id: str, cpu_s: float | None, memory_bytes: int | None, chips: Sequence[AssignedChip]
+    replica_id: ReplicaId,
+    cpu_s: float | None,
+    memory_bytes: int | None,
+    chips: Sequence[AssignedChip],
 ) -> dict[str, HeldUse]:
     """One replica's CPU seconds and memory spread over its chips by their cores, by chip key."""
     total = sum(chip.cores_milli for chip in chips)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from agents.runtimes.base import Kept, Launch
 from agents.runtimes.process.supervisor import files, ownership
 from penstock.api.assignments import Assignment, ExitRecord, Failure
+from penstock.api.ids import ReplicaId
 
 ASSIGNMENT: Final = "assignment.json"
 SHIPPED: Final = "shipped.json"
@@ -39,11 +40,12 @@ class ReplicaFolders:
         for path in self.root.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(path, ignore_errors=True)
 
-    def path(self, replica_id: str) -> Path:
+    def path(self, replica_id: ReplicaId) -> Path:
         return self.root / replica_id
 
-    def ids(self) -> tuple[str, ...]:
-        return tuple(sorted(it.name for it in self.root.iterdir() if not it.name.startswith(".")))
+    def ids(self) -> tuple[ReplicaId, ...]:
+        names = (it.name for it in self.root.iterdir())
+        return tuple(ReplicaId(name) for name in sorted(names) if not name.startswith("."))
 
     def make(self, launch: Launch, spec: Mapping[str, Any]) -> Path:
         """A folder with everything its supervisor needs, there whole or not at all."""
@@ -65,7 +67,7 @@ class ReplicaFolders:
             _let_in(new, user["uid"])
         return new.rename(self.path(assignment.replica_id))
 
-    def kept(self, replica_id: str) -> Kept | None:
+    def kept(self, replica_id: ReplicaId) -> Kept | None:
         """What was started here, or None where the folder cannot be understood."""
         folder = str(self.path(replica_id))
         document = files.read_json(folder, ASSIGNMENT)
@@ -85,7 +87,7 @@ class ReplicaFolders:
         except (ValidationError, KeyError):
             return None
 
-    def exit(self, replica_id: str) -> ExitRecord | None:
+    def exit(self, replica_id: ReplicaId) -> ExitRecord | None:
         """The exit record, once there is one."""
         document = files.read_json(str(self.path(replica_id)), files.EXIT)
         if document is None:
@@ -95,7 +97,7 @@ class ReplicaFolders:
         except ValidationError:
             return None
 
-    def is_locked(self, replica_id: str) -> bool:
+    def is_locked(self, replica_id: ReplicaId) -> bool:
         """Whether a supervisor of this folder lives."""
         try:
             lock = files.take_lock(str(self.path(replica_id)))
@@ -105,15 +107,15 @@ class ReplicaFolders:
             os.close(lock)
         return lock is None
 
-    def was_begun(self, replica_id: str) -> bool:
+    def was_begun(self, replica_id: ReplicaId) -> bool:
         """Whether somebody came as far as to start a supervisor here."""
         names = (files.ERRORS, files.STARTED, files.EXIT)
         return any((self.path(replica_id) / name).exists() for name in names)
 
-    def started(self, replica_id: str) -> dict[str, Any] | None:
+    def started(self, replica_id: ReplicaId) -> dict[str, Any] | None:
         return files.read_json(str(self.path(replica_id)), files.STARTED)
 
-    def errors(self, replica_id: str) -> str:
+    def errors(self, replica_id: ReplicaId) -> str:
         """The last line that the supervisor itself complained with; empty if it did not."""
         try:
             text = (self.path(replica_id) / files.ERRORS).read_text(errors="replace")
@@ -121,12 +123,12 @@ class ReplicaFolders:
             return ""
         return text.strip().rpartition("\n")[2][:500]
 
-    def discard(self, replica_id: str) -> None:
+    def discard(self, replica_id: ReplicaId) -> None:
         """Deletes a folder whose making or whose supervisor's start failed."""
         shutil.rmtree(self.root / f"{_UNFINISHED}{replica_id}", ignore_errors=True)
         self.delete(replica_id)
 
-    def delete(self, replica_id: str) -> None:
+    def delete(self, replica_id: ReplicaId) -> None:
         shutil.rmtree(self.path(replica_id), ignore_errors=True)
 
 

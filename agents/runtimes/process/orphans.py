@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from agents.runtimes.process.folders import WORK
 from agents.runtimes.process.supervisor import files, processes
+from penstock.api.ids import ReplicaId
 
 SUPERVISOR: Final = Path(__file__).parent / "supervisor" / "__main__.py"
 _SCRIPT: Final = os.fsencode(Path(*SUPERVISOR.parts[-2:]))  # of any installation and any release
@@ -28,7 +29,7 @@ _LOOK_S: Final = 0.002
 class Traces:
     """What the processes of one replica are known by; `started` is its started.json, if any."""
 
-    replica_id: str
+    replica_id: ReplicaId
     folder: Path
     started: Mapping[str, Any] | None = None
 

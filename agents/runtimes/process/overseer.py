@@ -23,6 +23,7 @@ from agents.runtimes.process.limits.limiter import Limiter
 from agents.runtimes.process.orphans import Traces
 from agents.runtimes.process.supervisor import ending, files
 from agents.runtimes.process.watch import Watch
+from penstock.api.ids import ReplicaId
 
 log = structlog.get_logger()
 
@@ -42,28 +43,28 @@ class Overseer:
     folders: ReplicaFolders
     limiter: Limiter
     adopts: bool = False
-    _watches: dict[str, Watch] = field(default_factory=dict)
-    _accounted: set[str] = field(default_factory=set)  # none of it can escape us: see _is_proven
-    _strangers: frozenset[str] = frozenset()  # still to be ended
-    _found: frozenset[str] = frozenset()  # were strangers once: they are not started again
+    _watches: dict[ReplicaId, Watch] = field(default_factory=dict)
+    _accounted: set[ReplicaId] = field(default_factory=set)  # none can escape us: see _is_proven
+    _strangers: frozenset[ReplicaId] = frozenset()  # still to be ended
+    _found: frozenset[ReplicaId] = frozenset()  # were strangers once: they are not started again
 
-    def begin(self, replica_id: str) -> None:
+    def begin(self, replica_id: ReplicaId) -> None:
         """A supervisor is being started for it, by this process."""
         self._watches[replica_id] = self._recovered(replica_id)
         if self.adopts:
             self._accounted.add(replica_id)
 
-    def renewed(self, replica_id: str, deadline_ns: int) -> None:
+    def renewed(self, replica_id: ReplicaId, deadline_ns: int) -> None:
         known = self._watch(replica_id)
         self._watches[replica_id] = watch.renewed(known, deadline_ns)
         with suppress(OSError):  # a restarted agent then waits for its first renewal
             files.keep_deadline(str(self.folders.path(replica_id)), deadline_ns)
 
-    def ordered(self, replica_id: str, order: StopOrder) -> None:
+    def ordered(self, replica_id: ReplicaId, order: StopOrder) -> None:
         known = self._watch(replica_id)
         self._watches[replica_id] = watch.ordered(known, order, boottime_ns())
 
-    def is_in_time(self, replica_id: str) -> bool:
+    def is_in_time(self, replica_id: ReplicaId) -> bool:
         """False for a supervised replica that should be gone; it is then ended from here.
 
         A supervisor that was merely halted is continued at once: it carries logs and paces, and
@@ -80,7 +81,7 @@ class Overseer:
                 _signal(pid, signal.SIGCONT)
         return True
 
-    def bury(self, replica_id: str) -> bool:
+    def bury(self, replica_id: ReplicaId) -> bool:
         """Writes the record of a replica whose supervisor is gone, once nothing of it lives."""
         if not self.clear(replica_id):
             return False
@@ -96,7 +97,7 @@ class Overseer:
         self._record(replica_id, "start_failed" if failed else "killed", message)
         return True
 
-    def clear(self, replica_id: str) -> bool:
+    def clear(self, replica_id: ReplicaId) -> bool:
         """Ends all of it, a supervisor that does not know this folder too; True once it is gone."""
         traces = self._traces(replica_id)
         gone = self._is_gone(traces)
@@ -109,13 +110,13 @@ class Overseer:
             _signal(supervisor, signal.SIGKILL)
         return False
 
-    def exists(self, replica_id: str) -> bool:
+    def exists(self, replica_id: ReplicaId) -> bool:
         """Whether a process of this replica is anywhere on the machine, or was when we began."""
         return replica_id in self._found or orphans.exists(self._traces(replica_id))
 
     def find_strangers(self) -> None:
         """Replicas that run below our folder without files there: nobody else will end them."""
-        running = {folder.name for folder, _ in orphans.supervisors(self.folders.root)}
+        running = {ReplicaId(folder.name) for folder, _ in orphans.supervisors(self.folders.root)}
         self._found = self._strangers = frozenset(running - set(self.folders.ids()))
 
     def tend(self, waited_for: frozenset[int]) -> None:
@@ -124,11 +125,11 @@ class Overseer:
         if self.adopts:
             orphans.reap(but=waited_for)
 
-    def forget(self, replica_id: str) -> None:
+    def forget(self, replica_id: ReplicaId) -> None:
         self._watches.pop(replica_id, None)
         self._accounted.discard(replica_id)
 
-    def _end(self, replica_id: str, order: StopOrder) -> None:
+    def _end(self, replica_id: ReplicaId, order: StopOrder) -> None:
         """The replica first: while its supervisor lives, whatever strays is found below it."""
         traces = self._traces(replica_id)
         supervisor = orphans.supervisor_of(traces)
@@ -149,7 +150,7 @@ class Overseer:
             cleared or self.limiter.clear(traces.replica_id)
         )
 
-    def _is_proven(self, replica_id: str, started: Mapping[str, Any] | None) -> bool:
+    def _is_proven(self, replica_id: ReplicaId, started: Mapping[str, Any] | None) -> bool:
         """Whether a dead supervisor's replica can have left nothing that was not found.
 
         Control groups held it; or its orphans came to this process, or its supervisor was alive
@@ -163,7 +164,7 @@ class Overseer:
             or known.get("boot_id", files.boot_id()) != files.boot_id()
         )
 
-    def _is_unlocked(self, replica_id: str) -> bool:
+    def _is_unlocked(self, replica_id: ReplicaId) -> bool:
         until = time.monotonic() + _LOCK_S
         while self.folders.is_locked(replica_id):
             if time.monotonic() > until:
@@ -172,7 +173,7 @@ class Overseer:
         return True
 
     def _record(
-        self, replica_id: str, reason: str, message: str, number: int | None = None
+        self, replica_id: ReplicaId, reason: str, message: str, number: int | None = None
     ) -> None:
         code = None if number is None else ending.SIGNAL_BASE + number
         record = ending.unseen(reason, code, message, files.timestamp(time.time()))
@@ -180,7 +181,7 @@ class Overseer:
         files.write_json(str(self.folders.path(replica_id)), files.EXIT, record, durable=True)
         log.warning("supervisor_gone", replica_id=replica_id, reason=reason, message=message)
 
-    def _traces(self, replica_id: str) -> Traces:
+    def _traces(self, replica_id: ReplicaId) -> Traces:
         return Traces(replica_id, self.folders.path(replica_id), self.folders.started(replica_id))
 
     def _supervisor(self, traces: Traces) -> int | None:
@@ -191,12 +192,12 @@ class Overseer:
                 return None
         return orphans.supervisor_of(traces)
 
-    def _watch(self, replica_id: str) -> Watch:
+    def _watch(self, replica_id: ReplicaId) -> Watch:
         if replica_id not in self._watches:
             self._watches[replica_id] = self._recovered(replica_id)
         return self._watches[replica_id]
 
-    def _recovered(self, replica_id: str) -> Watch:
+    def _recovered(self, replica_id: ReplicaId) -> Watch:
         """What the files tell; the newest deadline is not known of what an older agent started."""
         folder = str(self.folders.path(replica_id))
         spec = files.read_json(folder, files.SPEC) or {}
@@ -208,7 +209,7 @@ class Overseer:
             deadline_ns=files.kept_deadline(folder),
         )
 
-    def _started_ns(self, replica_id: str) -> int:
+    def _started_ns(self, replica_id: ReplicaId) -> int:
         """As its supervisor told; else the supervisor's own start; else now."""
         traces = self._traces(replica_id)
         if traces.started is not None and "started_ns" in traces.started:

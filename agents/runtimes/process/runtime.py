@@ -26,6 +26,7 @@ from agents.runtimes.process.overseer import Overseer
 from agents.runtimes.process.supervisor import files, processes
 from penstock.api.assignments import Assignment, Failure
 from penstock.api.chips import ChipReport
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ReplicaState
 from penstock.disk_room import told_by
 
@@ -54,7 +55,7 @@ class ProcessRuntime:
     overseer: Overseer = field(init=False)
     _hints_fd: int | None = None
     _tried: set[str] = field(default_factory=set)  # storages in which users have their folders
-    _epochs: dict[str, int] = field(default_factory=dict)
+    _epochs: dict[ReplicaId, int] = field(default_factory=dict)
     _parents: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -89,20 +90,20 @@ class ProcessRuntime:
             kind = StartError if told_by(error) is None else NoRoom
             raise kind(f"the node could not start the replica: {error}") from error
 
-    def stop(self, replica_id: str, order: StopOrder) -> bool:
+    def stop(self, replica_id: ReplicaId, order: StopOrder) -> bool:
         if self._epoch(replica_id) is not None:
             self.overseer.ordered(replica_id, order)
         message = " ".join(order.message.split())
         grace_ms = int(order.grace_s * 1000)
         return self._tell(replica_id, f"stop {{}} {order.reason} {grace_ms} {message}")
 
-    def renew(self, replica_id: str, deadline_ns: int) -> bool:
+    def renew(self, replica_id: ReplicaId, deadline_ns: int) -> bool:
         if not self._tell(replica_id, f"renew {{}} {deadline_ns}"):
             return False
         self.overseer.renewed(replica_id, deadline_ns)
         return True
 
-    def sight(self, replica_id: str) -> Sighting | None:
+    def sight(self, replica_id: ReplicaId) -> Sighting | None:
         epoch = self._epoch(replica_id)
         if epoch is None:
             gone = self.overseer.clear(replica_id)
@@ -133,13 +134,13 @@ class ProcessRuntime:
                 self.forget(replica_id)
         return tuple(found)
 
-    def log_size(self, replica_id: str) -> int:
+    def log_size(self, replica_id: ReplicaId) -> int:
         try:
             return os.stat(self.folders.path(replica_id) / files.LOG).st_size
         except FileNotFoundError:
             return 0
 
-    def read_log(self, replica_id: str, offset: int, limit: int) -> bytes:
+    def read_log(self, replica_id: ReplicaId, offset: int, limit: int) -> bytes:
         try:
             with (self.folders.path(replica_id) / files.LOG).open("rb") as file:
                 file.seek(offset)
@@ -147,27 +148,27 @@ class ProcessRuntime:
         except FileNotFoundError:
             return b""
 
-    def note_shipped(self, replica_id: str, offset: int) -> None:
+    def note_shipped(self, replica_id: ReplicaId, offset: int) -> None:
         """The supervisor first: on a full disk it is what makes room for the file."""
         folder = self.folders.path(replica_id)
         files.send_line(str(folder / files.CONTROL), f"shipped {offset}")
         with suppress(OSError):  # without it a restarted agent asks the control plane
             files.write_json(str(folder), SHIPPED, {"offset": offset})
 
-    def note_result(self, replica_id: str, result: Mapping[str, Any]) -> None:
+    def note_result(self, replica_id: ReplicaId, result: Mapping[str, Any]) -> None:
         files.write_json(str(self.folders.path(replica_id)), RESULT, dict(result))
 
-    def note_failure(self, replica_id: str, failure: Failure) -> None:
+    def note_failure(self, replica_id: ReplicaId, failure: Failure) -> None:
         files.write_json(str(self.folders.path(replica_id)), FAILURE, failure.model_dump())
 
-    def use(self, replica_id: str) -> Use:
+    def use(self, replica_id: ReplicaId) -> Use:
         return self.limiter.use(replica_id, self._root_pid(replica_id))
 
-    def pids(self, replica_id: str) -> frozenset[int]:
+    def pids(self, replica_id: ReplicaId) -> frozenset[int]:
         root = self._root_pid(replica_id)
         return frozenset(processes.descendants(root) if root is not None else ())
 
-    def forget(self, replica_id: str) -> bool:
+    def forget(self, replica_id: ReplicaId) -> bool:
         if not self.limiter.clear(replica_id):
             return False
         self.folders.delete(replica_id)
@@ -256,13 +257,13 @@ class ProcessRuntime:
             os.close(lock)
         self._parents = [it for it in self._parents if it.poll() is None] + [parent]
 
-    def _tell(self, replica_id: str, line: str) -> bool:
+    def _tell(self, replica_id: ReplicaId, line: str) -> bool:
         """`{}` in the line becomes the epoch."""
         epoch = self._epoch(replica_id)
         control = self.folders.path(replica_id) / files.CONTROL
         return epoch is not None and files.send_line(str(control), line.format(epoch))
 
-    def _epoch(self, replica_id: str) -> int | None:
+    def _epoch(self, replica_id: ReplicaId) -> int | None:
         """None where there is no such replica, or its folder is gone or cannot be read."""
         if not self.folders.path(replica_id).is_dir():
             return None
@@ -273,7 +274,7 @@ class ProcessRuntime:
             self._epochs[replica_id] = kept.assignment.epoch
         return self._epochs[replica_id]
 
-    def _root_pid(self, replica_id: str) -> int | None:
+    def _root_pid(self, replica_id: ReplicaId) -> int | None:
         """The replica's processes are below it: its init, else its supervisor."""
         started = self.folders.started(replica_id) or {}
         alive = (key for key in ("init_pid", "supervisor_pid") if orphans.is_alive(started, key))
@@ -293,7 +294,7 @@ class ProcessRuntime:
     def _read_hints(self, hint: Hint) -> None:
         assert self._hints_fd is not None
         for line in os.read(self._hints_fd, 1 << 16).decode(errors="replace").splitlines():
-            hint(line.partition(" ")[2])
+            hint(ReplicaId(line.partition(" ")[2]))
 
     def _hints_path(self) -> Path:
         return self.folders.root.parent / HINTS

@@ -9,6 +9,7 @@ from control_plane.ids import new_id
 from control_plane.services.deps import Deps
 from control_plane.store.models import Project, Queue
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import ProjectId, QueueId
 
 DEFAULT = "default"
 
@@ -20,7 +21,7 @@ def bootstrap(deps: Deps) -> None:
 
 def _bootstrap(tx: Transaction, now: datetime) -> None:
     if tx.projects.find(DEFAULT) is None:
-        tx.projects.add(Project(id=new_id("project"), name=DEFAULT, created_at=now))
+        tx.projects.add(Project(id=new_id(ProjectId), name=DEFAULT, created_at=now))
     tx.projects.number_all()
     if tx.queues.find(DEFAULT) is None:
-        tx.queues.add(Queue(id=new_id("queue"), name=DEFAULT, limits={}, created_at=now, version=1))
+        tx.queues.add(Queue(id=new_id(QueueId), name=DEFAULT, limits={}, created_at=now, version=1))

@@ -12,6 +12,7 @@ from control_plane.store.models import JoinToken, Project
 from control_plane.store.unit_of_work import Transaction
 from penstock.addresses import host_of, is_loopback
 from penstock.api.base import Page
+from penstock.api.ids import JoinId, ProjectId
 from penstock.api.nodes import JoinToken as JoinTokenView
 from penstock.api.states import Role
 from penstock.api.tokens import JoinTokenRequest, ProjectRequest
@@ -29,7 +30,7 @@ def create_project(deps: Deps, caller: Caller, request: ProjectRequest) -> Proje
                 f"there is a project {request.name} already", code="project_name_taken",
                 hint="choose another name",
             )  # fmt: skip
-        row = Project(id=new_id("project"), name=request.name, created_at=now)
+        row = Project(id=new_id(ProjectId), name=request.name, created_at=now)
         tx.projects.add(row)
         tx.events.append("project", row.id, row.id, "project.created", f"by {caller.name}", now)
         return _view(row)
@@ -58,7 +59,7 @@ def create_join_token(
 
     def work(tx: Transaction) -> None:
         row = JoinToken(
-            id=new_id("join"), secret_hash=hash_secret(secret), node_name=request.node_name,
+            id=new_id(JoinId), secret_hash=hash_secret(secret), node_name=request.node_name,
             created_at=now, expires_at=expires_at, used_at=None,
         )  # fmt: skip
         tx.join_tokens.add(row)

@@ -12,7 +12,7 @@ from control_plane.services.nodes.chip_types import ANY, chip_types, unknown_chi
 from control_plane.store.models import Queue
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
-from penstock.api.ids import NAME_LIKE_ID, noun_of
+from penstock.api.ids import NAME_LIKE_ID, QueueId, noun_of
 from penstock.api.queues import QueueLimits
 from penstock.api.specs import MAX_CHIPS
 from penstock.api.states import Role
@@ -36,7 +36,7 @@ def put_queue(
         if row is None and noun_of(name) is not None:
             raise Invalid(f"the name of a new queue {NAME_LIKE_ID}", code="bad_name")
         if row is None:
-            row = Queue(id=new_id("queue"), name=name, limits={}, created_at=now, version=0)
+            row = Queue(id=new_id(QueueId), name=name, limits={}, created_at=now, version=0)
             tx.queues.add(row)
             _write(tx, row, wanted, caller, now)
             return True

@@ -19,6 +19,7 @@ from control_plane.store.models import Project, Token
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page
 from penstock.api.errors import Violation
+from penstock.api.ids import ProjectId, TokenId
 from penstock.api.states import Role
 from penstock.api.tokens import NewToken, TokenRequest
 from penstock.api.tokens import Token as TokenView
@@ -113,7 +114,7 @@ def list_tokens(deps: Deps, caller: Caller, limit: int, cursor: str | None) -> P
         return Page[TokenView](items=[_view(row, names) for row in found.rows], next=found.next)
 
 
-def revoke_token(deps: Deps, caller: Caller, ref: str) -> str:
+def revoke_token(deps: Deps, caller: Caller, ref: str) -> TokenId:
     """The id of the token that from now on opens nothing. Everybody may revoke their own.
 
     Raises NotFound, Conflict where several tokens have that name or it is the last
@@ -121,7 +122,7 @@ def revoke_token(deps: Deps, caller: Caller, ref: str) -> str:
     """
     now = deps.clock.now()
 
-    def work(tx: Transaction) -> str:
+    def work(tx: Transaction) -> TokenId:
         row = _find(tx, caller, ref)
         if row.revoked_at is None:
             _keep_an_admin(tx, row, now)
@@ -164,7 +165,7 @@ def _row(
     expires_at: datetime | None,
 ) -> Token:  # fmt: skip
     return Token(
-        id=new_id("token"), name=name, role=role, project_id=project.id if project else None,
+        id=new_id(TokenId), name=name, role=role, project_id=project.id if project else None,
         secret_hash=hash_secret(secret), created_at=now, expires_at=expires_at, revoked_at=None,
         last_used_at=None,
     )  # fmt: skip
@@ -197,7 +198,7 @@ def _keep_an_admin(tx: Transaction, row: Token, now: datetime) -> None:
         )  # fmt: skip
 
 
-def _touch(deps: Deps, token_id: str, now: datetime) -> None:
+def _touch(deps: Deps, token_id: TokenId, now: datetime) -> None:
     """When a token was last used is good to know, but no reason to refuse a request."""
     try:
         deps.run(lambda tx: tx.tokens.touch(token_id, now))
@@ -205,7 +206,7 @@ def _touch(deps: Deps, token_id: str, now: datetime) -> None:
         log.warning("token_use_not_noted", token_id=token_id, error=str(error))
 
 
-def _view(row: Token, projects: dict[str, str]) -> TokenView:
+def _view(row: Token, projects: dict[ProjectId, str]) -> TokenView:
     return TokenView(
         id=row.id, name=row.name, role=Role(row.role),
         project=projects.get(row.project_id) if row.project_id else None,

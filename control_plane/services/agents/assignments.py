@@ -11,20 +11,21 @@ from control_plane.services.nodes.incarnations import check_incarnation
 from control_plane.store.models import Chip, Gang, Job, Lease, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import AssignedChip, Assignment, AssignmentList
+from penstock.api.ids import ChipId, NodeId
 from penstock.api.specs import JobSpec
 from penstock.api.states import ExitReason, JobType
 
 STOP_GRACE_S = 10.0
 
 
-def node_generation(deps: Deps, node_id: str) -> int:
+def node_generation(deps: Deps, node_id: NodeId) -> int:
     """The current generation of the node's list; 0 for a node that is gone."""
     with deps.store.read() as tx:
         node = tx.nodes.get(node_id)
         return 0 if node is None else node.generation
 
 
-def assignment_list(deps: Deps, node_id: str, incarnation: str | None = None) -> AssignmentList:
+def assignment_list(deps: Deps, node_id: NodeId, incarnation: str | None = None) -> AssignmentList:
     """The whole desired state of the node, for the incarnation that speaks for it. The generation
     is read first: newer content under an older number is harmless, the other way round would be
     lost. Raises Conflict.
@@ -45,7 +46,7 @@ def assignment_list(deps: Deps, node_id: str, incarnation: str | None = None) ->
 
 
 def _assignment(
-    tx: Transaction, replica: Replica, lease: Lease | None, chips: dict[str, Chip],
+    tx: Transaction, replica: Replica, lease: Lease | None, chips: dict[ChipId, Chip],
     storage: str,
 ) -> Assignment:  # fmt: skip
     job = tx.jobs.get(replica.job_id)
@@ -71,7 +72,7 @@ def _assignment(
     )  # fmt: skip
 
 
-def _chip(held: dict[str, Any], chips: dict[str, Chip]) -> AssignedChip:
+def _chip(held: dict[str, Any], chips: dict[ChipId, Chip]) -> AssignedChip:
     row = chips.get(held["chip_id"])
     report = row.report if row is not None else {}
     memory, milli = report.get("memory_bytes"), held["milli"]

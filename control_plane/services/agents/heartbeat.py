@@ -15,6 +15,7 @@ from control_plane.services.nodes.inventory import record_inventory
 from control_plane.store.models import Chip, Lease, Node
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import HeartbeatReply, HeartbeatRequest, LeaseGrant
+from penstock.api.ids import LeaseId, NodeId, ReplicaId
 from penstock.api.states import ChipHealth, NodeHealth
 
 ROTATE_AFTER = timedelta(days=30)
@@ -24,7 +25,7 @@ ROTATE_AFTER = timedelta(days=30)
 class _Beat:
     """One heartbeat as it came in. A node not heard for `silent_s` had fallen silent."""
 
-    node_id: str
+    node_id: NodeId
     request: HeartbeatRequest
     now: datetime
     silent_s: float
@@ -32,7 +33,7 @@ class _Beat:
 
 
 def record_heartbeat(
-    deps: Deps, node_id: str, request: HeartbeatRequest, incarnation: str | None = None
+    deps: Deps, node_id: NodeId, request: HeartbeatRequest, incarnation: str | None = None
 ) -> HeartbeatReply:
     """Idempotent. Renewal counts from now; the node counts from before it asked. Raises Conflict
     for an incarnation that does not speak for the node.
@@ -107,12 +108,12 @@ def _note_news(
 
 
 def _renew(
-    tx: Transaction, node_id: str, request: HeartbeatRequest
-) -> tuple[tuple[LeaseGrant, ...], tuple[str, ...]]:
+    tx: Transaction, node_id: NodeId, request: HeartbeatRequest
+) -> tuple[tuple[LeaseGrant, ...], tuple[ReplicaId, ...]]:
     """A lease may end while we look at it: only what the update says it renewed is granted."""
     named = {(replica.replica_id, replica.epoch) for replica in request.replicas}
     leases = [it for it in tx.leases.held_on(node_id) if (it.replica_id, it.epoch) in named]
-    renewed: set[str] = set()
+    renewed: set[LeaseId] = set()
     for ttl_s in sorted({lease.ttl_s for lease in leases}):
         ids = [lease.id for lease in leases if lease.ttl_s == ttl_s]
         renewed |= tx.leases.renew(ids, expires_at(tx.lease_time, ttl_s))

@@ -21,23 +21,24 @@ from penstock.api.assignments import (
     ReportRequest,
     SpeedReport,
 )
+from penstock.api.ids import GangId, NodeId, ReplicaId
 from penstock.api.states import ExitReason, JobState, JobType, LeaseState, ReplicaState
 from penstock.api.work import Phase, parse_work_class
 
 MAX_RESULT_BYTES = 64 * 1024
 
 
-def record_reports(deps: Deps, node_id: str, request: ReportRequest) -> ReportReply:
+def record_reports(deps: Deps, node_id: NodeId, request: ReportRequest) -> ReportReply:
     """Applies the observations in order, in one transaction; refuses those of dead epochs."""
     now = deps.clock.now()
     return deps.run(lambda tx: _record(tx, node_id, request, now))
 
 
-def _record(tx: Transaction, node_id: str, request: ReportRequest, now: datetime) -> ReportReply:
+def _record(tx: Transaction, node_id: NodeId, request: ReportRequest, now: datetime) -> ReportReply:
     known = tx.replicas.many({seen.replica_id for seen in request.observations})
-    accepted: list[str] = []
+    accepted: list[ReplicaId] = []
     refused: list[Refusal] = []
-    touched: dict[str, Replica] = {}
+    touched: dict[GangId, Replica] = {}
     for seen in request.observations:
         refusal = refusal_of(known.get(seen.replica_id), node_id, seen.replica_id, seen.epoch)
         if refusal is None:
@@ -55,7 +56,7 @@ def _record(tx: Transaction, node_id: str, request: ReportRequest, now: datetime
 
 
 def refusal_of(
-    replica: Replica | None, node_id: str, replica_id: str, epoch: int
+    replica: Replica | None, node_id: NodeId, replica_id: ReplicaId, epoch: int
 ) -> Refusal | None:
     """Why a write about a replica is refused, or None. Fencing: the epoch must be alive."""
     if replica is None:
@@ -205,7 +206,7 @@ def _began(replica: Replica, record: dict[str, Any], ended: datetime) -> datetim
     return None if wall_s is None else max(replica.created_at, ended - timedelta(seconds=wall_s))
 
 
-def _settle(tx: Transaction, gang_id: str, replica: Replica, now: datetime) -> None:
+def _settle(tx: Transaction, gang_id: GangId, replica: Replica, now: datetime) -> None:
     gang = tx.gangs.get(gang_id)
     job = tx.jobs.get(replica.job_id)
     if gang is None or job is None or gang.attempt != replica.attempt:

@@ -11,22 +11,23 @@ from control_plane.store.models import Checkpoint, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import CheckpointCommit, CheckpointReply
 from penstock.api.errors import Violation
+from penstock.api.ids import CheckpointId, NodeId
 
 
-def commit_checkpoint(deps: Deps, node_id: str, commit: CheckpointCommit) -> CheckpointReply:
+def commit_checkpoint(deps: Deps, node_id: NodeId, commit: CheckpointCommit) -> CheckpointReply:
     """The same commit again answers the same checkpoint. Raises Conflict `stale_epoch`, Invalid for
     files that do not lie in the job's own folder: the next attempt reads what is committed.
     """
     now = deps.clock.now()
 
-    def work(tx: Transaction) -> str:
+    def work(tx: Transaction) -> CheckpointId:
         replica = _current(tx, node_id, commit)
         _check_place(commit.uri, job_folder(deps.storage, replica.job_id))
         for known in tx.checkpoints.of_job(replica.job_id):
             if (known.epoch, known.step) == (commit.epoch, commit.step):
                 return known.id
         row = Checkpoint(
-            id=new_id("checkpoint"), project_id=replica.project_id, job_id=replica.job_id,
+            id=new_id(CheckpointId), project_id=replica.project_id, job_id=replica.job_id,
             epoch=commit.epoch, step=commit.step, uri=commit.uri,
             manifest_sha256=commit.manifest_sha256, committed_at=now,
         )  # fmt: skip
@@ -51,7 +52,7 @@ def _check_place(uri: str, folder: str) -> None:
     )  # fmt: skip
 
 
-def _current(tx: Transaction, node_id: str, commit: CheckpointCommit) -> Replica:
+def _current(tx: Transaction, node_id: NodeId, commit: CheckpointCommit) -> Replica:
     replica = tx.replicas.get(commit.replica_id)
     gang = tx.gangs.get(replica.gang_id) if replica is not None else None
     refusal = refusal_of(replica, node_id, commit.replica_id, commit.epoch)

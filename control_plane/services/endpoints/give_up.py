@@ -10,6 +10,7 @@ from control_plane.services.gangs.settle import fail_gang, settle_job
 from control_plane.services.gangs.verdict import Cause, judge_cause
 from control_plane.store.models import Job, Replica
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import ReplicaId
 from penstock.api.specs import ServeSpec
 from penstock.api.states import ExitReason, JobState
 
@@ -35,7 +36,7 @@ def _ready_within_s(job: Job) -> float:
     return float(ServeSpec.model_fields["ready_within"].default if given is None else given)
 
 
-def _give_up(tx: Transaction, deps: Deps, replica_id: str) -> None:
+def _give_up(tx: Transaction, deps: Deps, replica_id: ReplicaId) -> None:
     now = deps.clock.now()
     replica = tx.replicas.get(replica_id)
     job = tx.jobs.get(replica.job_id) if replica is not None else None

@@ -11,6 +11,7 @@ from control_plane.services.gangs.last_attempt import troubles
 from control_plane.services.gangs.moves import move_endpoint
 from control_plane.store.models import Endpoint
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import EndpointId, JobId
 from penstock.api.states import EndpointState, NodeHealth, ReplicaState
 
 
@@ -24,7 +25,7 @@ def refresh_endpoints(deps: Deps) -> None:
         deps.run(partial(_refresh, deps=deps, endpoint_id=endpoint_id))
 
 
-def ready_replicas(tx: Transaction, job_id: str) -> list[str]:
+def ready_replicas(tx: Transaction, job_id: JobId) -> list[str]:
     """Replicas of the job that answer and whose node is heard of."""
     replicas = [
         replica
@@ -35,7 +36,7 @@ def ready_replicas(tx: Transaction, job_id: str) -> list[str]:
     return [replica.id for replica in replicas if nodes[replica.node_id].health == NodeHealth.READY]
 
 
-def _refresh(tx: Transaction, deps: Deps, endpoint_id: str) -> None:
+def _refresh(tx: Transaction, deps: Deps, endpoint_id: EndpointId) -> None:
     row = tx.endpoints.get(endpoint_id)
     if row is None:
         return
@@ -57,7 +58,7 @@ def _derived(tx: Transaction, row: Endpoint) -> tuple[EndpointState, str]:
     return state, message
 
 
-def _troubles(tx: Transaction, job_id: str) -> list[str]:
+def _troubles(tx: Transaction, job_id: JobId) -> list[str]:
     """Why replicas that do not answer do not, as far as an attempt of theirs has ended."""
     answering = {it.gang_id for it in tx.replicas.live_of([job_id]) if it.ready}
     return troubles(it for it in tx.gangs.of_job(job_id) if it.id not in answering)

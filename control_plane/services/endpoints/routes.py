@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from control_plane.services.deps import Deps
 from control_plane.services.nodes.chip_types import ANY, chip_types
 from control_plane.store.models import Endpoint, Replica
+from penstock.api.ids import EndpointId, ProjectId, ReplicaId
 from penstock.api.states import NodeHealth, ReplicaState
 from penstock.api.vendors import vendor_table
 
@@ -15,10 +16,10 @@ from penstock.api.vendors import vendor_table
 class Route:
     """One replica of one endpoint. `weight` is its measured speed in tokens/s, or None."""
 
-    project_id: str
-    endpoint_id: str
+    project_id: ProjectId
+    endpoint_id: EndpointId
     model: str
-    replica_id: str
+    replica_id: ReplicaId
     address: str
     chip_type: str
     weight: float | None
@@ -28,8 +29,8 @@ class Route:
 class OpenModel:
     """An open endpoint with its routes; without routes it is known but not ready."""
 
-    project_id: str
-    endpoint_id: str
+    project_id: ProjectId
+    endpoint_id: EndpointId
     model: str
     created_at_s: int
     routes: tuple[Route, ...]
@@ -59,7 +60,7 @@ def known_types(deps: Deps) -> list[str]:
         return chip_types(tx)
 
 
-def wish_against(deps: Deps, endpoint_id: str, chip_type: str) -> tuple[str, ...] | None:
+def wish_against(deps: Deps, endpoint_id: EndpointId, chip_type: str) -> tuple[str, ...] | None:
     """The chips that the endpoint's job asks for, if none of that type can ever be among them. A
     type that no node has shown yet may be of any vendor.
     """

@@ -10,6 +10,7 @@ from control_plane.store.models import Endpoint as EndpointRow
 from control_plane.store.models import Node, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.endpoints import Endpoint, EndpointReplica
+from penstock.api.ids import JobId, NodeId
 from penstock.api.states import EndpointState, NodeHealth, ReplicaState
 
 GATEWAY: Final = "/v1"
@@ -21,7 +22,7 @@ def endpoint_views(tx: Transaction, rows: Sequence[EndpointRow]) -> list[Endpoin
     replicas = tx.replicas.live_of({row.job_id for row in rows})
     nodes = tx.nodes.many({replica.node_id for replica in replicas})
     tokens = tx.endpoints.tokens({row.id for row in rows})
-    by_job: dict[str, list[EndpointReplica]] = defaultdict(list)
+    by_job: dict[JobId, list[EndpointReplica]] = defaultdict(list)
     for replica in replicas:
         by_job[replica.job_id].append(_replica(replica, nodes))
     return [
@@ -48,7 +49,7 @@ def _message(row: EndpointRow, replicas: list[EndpointReplica]) -> str:
     return counts if is_open and not row.message.startswith(counts) else row.message
 
 
-def _replica(row: Replica, nodes: Mapping[str, Node]) -> EndpointReplica:
+def _replica(row: Replica, nodes: Mapping[NodeId, Node]) -> EndpointReplica:
     node = nodes.get(row.node_id)
     heard_of = node is not None and node.health == NodeHealth.READY
     types = sorted({chip["type"] for chip in row.chips})

@@ -8,6 +8,7 @@ from control_plane.ids import new_id
 from control_plane.services.gangs.moves import move_endpoint
 from control_plane.store.models import Delivery, Job
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import DeliveryId
 from penstock.api.states import EndpointState
 
 
@@ -29,6 +30,6 @@ def _delivery(job: Job, url: str, now: datetime) -> Delivery:
         "exit_code": job.exit_code, "ended_at": now.isoformat(),
     }  # fmt: skip
     return Delivery(
-        id=new_id("delivery"), project_id=job.project_id, job_id=job.id, url=url, body=body,
+        id=new_id(DeliveryId), project_id=job.project_id, job_id=job.id, url=url, body=body,
         state="pending", num_tries=0, next_at=now, last_error="", created_at=now,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Final
 
 from control_plane.store.models import Replica
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import NodeId
 from penstock.api.states import JobType
 from penstock.words import thousandths
 
@@ -42,7 +43,7 @@ def chips_of(replicas: Sequence[Replica]) -> str:
     return ", ".join(words) or hosts
 
 
-def nodes_of(replicas: Sequence[Replica], names: Mapping[str, str]) -> str:
+def nodes_of(replicas: Sequence[Replica], names: Mapping[NodeId, str]) -> str:
     """The names of their nodes; of many, the first few."""
     ids = list(dict.fromkeys(replica.node_id for replica in replicas))
     return first_few([names.get(node_id, node_id) for node_id in ids])

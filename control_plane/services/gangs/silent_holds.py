@@ -14,6 +14,7 @@ from control_plane.services.gangs.replica_message import first_few
 from control_plane.services.gangs.verdict import outcome_if_lost
 from control_plane.store.models import Gang, Job, Lease, Node, Replica
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import GangId, NodeId
 from penstock.api.states import JobType, NodeHealth, Outcome
 
 _SILENT: Final = (NodeHealth.SUSPECT, NodeHealth.LOST)
@@ -30,7 +31,7 @@ def silent_holds(tx: Transaction, job: Job, gangs: Sequence[Gang], now: datetime
     12:00:00 UTC; its lease ends at 2026-03-01 12:05:11 UTC, then the job starts elsewhere`.
     """
     present = {(gang.id, gang.attempt): gang for gang in gangs}
-    held: dict[tuple[str, str], list[Replica]] = defaultdict(list)
+    held: dict[tuple[GangId, NodeId], list[Replica]] = defaultdict(list)
     for replica in tx.replicas.live_of([job.id]):
         if (replica.gang_id, replica.attempt) in present:
             held[replica.gang_id, replica.node_id].append(replica)

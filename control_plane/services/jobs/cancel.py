@@ -13,10 +13,11 @@ from control_plane.services.references import ambiguous, not_found
 from control_plane.store.models import Job
 from control_plane.store.repositories.base import Ambiguous
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import JobId
 from penstock.api.states import ExitReason, JobState, Outcome, Role
 
 
-def cancel_job(deps: Deps, caller: Caller, ref: str, because: str | None = None) -> str:
+def cancel_job(deps: Deps, caller: Caller, ref: str, because: str | None = None) -> JobId:
     """The job's id. A job that ended otherwise cannot be cancelled any more: Conflict.
 
     `because` goes into the job's message, for whoever wonders later.
@@ -25,7 +26,7 @@ def cancel_job(deps: Deps, caller: Caller, ref: str, because: str | None = None)
     now = deps.clock.now()
     message = f"cancelled by {caller.name}" + (f": {because}" if because else "")
 
-    def work(tx: Transaction) -> str:
+    def work(tx: Transaction) -> JobId:
         job = find_job(tx, caller, ref)
         if job.state in TERMINAL and job.state != JobState.CANCELLED:
             raise Conflict(f"job {job.name} has ended: {job.state}", code="job_ended")

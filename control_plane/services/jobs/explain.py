@@ -15,11 +15,12 @@ from control_plane.services.jobs.cancel import find_job
 from control_plane.services.jobs.plan import removals_of
 from control_plane.services.scheduling.hide_names import hide_names
 from control_plane.store.models import Gang, Job
+from penstock.api.ids import GangId
 from penstock.api.plans import Explanation
 from penstock.api.states import JobState, JobType
+from scheduler import model
 from scheduler.explain import Explanation as Wait
 from scheduler.explain import explain
-from scheduler.model import GangId
 
 _MOST_GANGS: Final = 3
 
@@ -41,7 +42,7 @@ def explain_job(deps: Deps, caller: Caller, ref: str) -> Explanation:
             return answer
         snapshot = hide_names(deps.read_pool(tx, now).snapshot, caller)
         pasts = {it.id: last_attempt(job, it) for it in gangs}
-    wait = explain(snapshot, deps.policy, now, {GangId(gang.id) for gang in gangs})
+    wait = explain(snapshot, deps.policy, now, {model.GangId(gang.id) for gang in gangs})
     serving = still_serving(gangs, num_ready) if job.type == JobType.SERVE else ""
     return _waiting(answer, gangs, serving, pasts, wait)
 
@@ -70,7 +71,7 @@ def _waits(job: Job, gangs: Sequence[Gang]) -> bool:
 
 
 def _waiting(
-    answer: Explanation, gangs: Sequence[Gang], serving: str, pasts: Mapping[str, str],
+    answer: Explanation, gangs: Sequence[Gang], serving: str, pasts: Mapping[GangId, str],
     wait: Wait | None,
 ) -> Explanation:  # fmt: skip
     """The answer for the first gang that waits. `serving`: what goes on meanwhile; `pasts`: how
@@ -81,7 +82,7 @@ def _waiting(
         why = "can start now: the next scheduling cycle places it"
         sentence = _sentence(answer, serving, why, past)
         return answer.model_copy(update={"code": "ready", "sentence": sentence})
-    (row,) = (it for it in gangs if it.id == wait.gang_id)
+    (row,) = (it for it in gangs if model.GangId(it.id) == wait.gang_id)
     why = _which(gangs, row, wait.sentence)
     update = {
         "code": wait.code.value, "sentence": _sentence(answer, serving, why, pasts[row.id]),

@@ -9,9 +9,10 @@ from control_plane.errors import Conflict
 from control_plane.ids import new_id
 from control_plane.store.models import IdempotencyKey, Job, Project
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import JobId, KeyId
 
 
-def made_before(tx: Transaction, project: Project, key: str | None, body: str) -> str | None:
+def made_before(tx: Transaction, project: Project, key: str | None, body: str) -> JobId | None:
     """The id of the job that this key made in the project, from the same body.
 
     Raises Conflict for a key that was used with another body.
@@ -33,7 +34,7 @@ def remember(tx: Transaction, key: str | None, body: str, job: Job, now: datetim
     if key is not None:
         tx.idempotency_keys.add(
             IdempotencyKey(
-                id=new_id("key"), project_id=job.project_id, key=key, body_hash=_hash(body),
+                id=new_id(KeyId), project_id=job.project_id, key=key, body_hash=_hash(body),
                 job_id=job.id, created_at=now,
             )
         )  # fmt: skip

@@ -13,7 +13,7 @@ from control_plane.services.nodes.read import find_node
 from control_plane.services.references import not_found
 from control_plane.store.repositories.jobs import JobFilter
 from penstock.api.base import Page
-from penstock.api.ids import noun_of
+from penstock.api.ids import ProjectId, ReplicaId, noun_of
 from penstock.api.jobs import Checkpoint, Job, Replica
 
 
@@ -32,7 +32,7 @@ def list_jobs(deps: Deps, wanted: JobFilter, limit: int, cursor: str | None) -> 
         return Page[Job](items=job_views(tx, found.rows, deps.clock.now()), next=found.next)
 
 
-def project_filter(deps: Deps, caller: Caller, name: str | None) -> str | None:
+def project_filter(deps: Deps, caller: Caller, name: str | None) -> ProjectId | None:
     """The id of the project to list; None is all. One of another tenant is as if it were not."""
     if name is None:
         return caller.sees
@@ -54,7 +54,7 @@ def list_checkpoints(
         return Page[Checkpoint](items=items, next=found.next)
 
 
-def get_replica(deps: Deps, caller: Caller, replica_id: str) -> Replica:
+def get_replica(deps: Deps, caller: Caller, replica_id: ReplicaId) -> Replica:
     """Raises NotFound, also for a replica of another tenant."""
     with deps.store.read() as tx:
         row = tx.replicas.get(replica_id)

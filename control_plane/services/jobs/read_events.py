@@ -13,6 +13,7 @@ from control_plane.services.jobs.cancel import find_job
 from control_plane.services.jobs.event_views import event_views
 from control_plane.services.jobs.views import job_end
 from penstock.api.base import Page
+from penstock.api.ids import JobId
 from penstock.api.jobs import Event, JobEnd
 
 BATCH: Final = 200
@@ -59,7 +60,7 @@ def events_after(deps: Deps, caller: Caller, event_id: int) -> EventBatch:
         return EventBatch(event_views(tx, rows), more=len(rows) == BATCH)
 
 
-def job_events_after(deps: Deps, job_id: str, seq: int) -> EventBatch:
+def job_events_after(deps: Deps, job_id: JobId, seq: int) -> EventBatch:
     """Events of one job after that number. The job is read first: its last event is then seen."""
     with deps.store.read() as tx:
         job = tx.jobs.get(job_id)

@@ -8,7 +8,7 @@ from control_plane.errors import Invalid
 from control_plane.store.models import Checkpoint, Job
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
-from penstock.api.ids import noun_of
+from penstock.api.ids import CheckpointId, noun_of
 from penstock.api.specs import JobSpec
 
 
@@ -51,7 +51,7 @@ def _checkpoint(
     """
     noun, source = noun_of(ref), None
     if "checkpoint" in (noun, kind):
-        direct = tx.checkpoints.get(ref) if kind != "job" else None
+        direct = tx.checkpoints.get(CheckpointId(ref)) if kind != "job" else None
         if direct is not None and direct.project_id == job.project_id:
             return direct
     else:

@@ -10,14 +10,14 @@ from control_plane.services.jobs.idempotency import made_before, remember
 from control_plane.services.jobs.submit import find_project, make_job
 from control_plane.store.models import Job
 from control_plane.store.unit_of_work import Transaction
-from penstock.api.ids import noun_of
+from penstock.api.ids import JobId, noun_of
 from penstock.api.specs import JobSpec
 from penstock.api.states import Role
 
 
 def retry_job(
     deps: Deps, caller: Caller, ref: str, idempotency_key: str | None
-) -> tuple[str, bool]:
+) -> tuple[JobId, bool]:
     """(new job's id, whether it is new). The same key with the same `ref` is the same new job.
 
     Training goes on from the old job's newest checkpoint, if it has one.
@@ -26,7 +26,7 @@ def retry_job(
     # Not the old job's id: by its name, a repeat finds the new job.
     now, body = deps.clock.now(), f"retry {ref}"
 
-    def work(tx: Transaction) -> tuple[str, bool]:
+    def work(tx: Transaction) -> tuple[JobId, bool]:
         old = find_job(tx, caller, ref)
         project = find_project(tx, caller, old.project)
         known = made_before(tx, project, idempotency_key, body)

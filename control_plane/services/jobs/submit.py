@@ -18,6 +18,7 @@ from control_plane.services.references import not_found
 from control_plane.store.models import Endpoint, Gang, Job, Project
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
+from penstock.api.ids import EndpointId, GangId, JobId
 from penstock.api.specs import JobSpec
 from penstock.api.states import EndpointState, JobState, Role
 
@@ -26,7 +27,7 @@ DEFAULT_PROJECT = "default"
 
 def submit_job(
     deps: Deps, caller: Caller, spec: JobSpec, idempotency_key: str | None
-) -> tuple[str, bool]:
+) -> tuple[JobId, bool]:
     """(job id, whether it is new). The same key with the same body is the same job.
 
     Raises Conflict for a key with another body and for a name that a live job has, NotFound for
@@ -35,7 +36,7 @@ def submit_job(
     caller.require(Role.MEMBER)
     now, body = deps.clock.now(), spec.model_dump_json()
 
-    def work(tx: Transaction) -> tuple[str, bool]:
+    def work(tx: Transaction) -> tuple[JobId, bool]:
         project = find_project(tx, caller, spec.project)
         known = made_before(tx, project, idempotency_key, body)
         if known is not None:
@@ -58,7 +59,7 @@ class BuiltJob:
 
 def make_job(
     tx: Transaction, deps: Deps, caller: Caller, project: Project, spec: JobSpec, now: datetime,
-    retry_of: str | None = None,
+    retry_of: JobId | None = None,
 ) -> Job:  # fmt: skip
     """Adds the job with its gangs, its endpoint and its first event."""
     built = build_job(tx, deps, caller, project, spec, now, retry_of)
@@ -78,7 +79,7 @@ def make_job(
 
 def build_job(
     tx: Transaction, deps: Deps, caller: Caller, project: Project, spec: JobSpec, now: datetime,
-    retry_of: str | None = None,
+    retry_of: JobId | None = None,
 ) -> BuiltJob:  # fmt: skip
     """Checks and resolves the spec. Reads only; raises as `submit_job` does."""
     spec = check_spec(tx, spec)
@@ -128,9 +129,9 @@ def _check_priority(deps: Deps, caller: Caller, spec: JobSpec) -> None:
 
 def _job(
     tx: Transaction, caller: Caller, project: Project, spec: JobSpec, now: datetime,
-    retry_of: str | None,
+    retry_of: JobId | None,
 ) -> Job:  # fmt: skip
-    job_id = new_id("job")
+    job_id = new_id(JobId)
     name = spec.name or f"{spec.type}-{job_id[-8:]}"
     live = tx.jobs.live_named(project.id, name)
     if live is not None:
@@ -156,7 +157,7 @@ def _document(spec: JobSpec, name: str, project: Project) -> dict[str, Any]:
 
 def _gang(job: Job, index: int, now: datetime) -> Gang:
     return Gang(
-        id=new_id("gang"), job_id=job.id, index=index, attempt=0, state=JobState.QUEUED,
+        id=new_id(GangId), job_id=job.id, index=index, attempt=0, state=JobState.QUEUED,
         reason=job.reason, message=job.message, since=now, outcome=None, exit_code=None,
         exit_reason=None, own_failures=0, infrastructure_failures=0, failures_in_a_row=0,
         not_before=None, wait=None, last_end=None,
@@ -176,7 +177,7 @@ def _endpoint(tx: Transaction, job: Job, spec: JobSpec, now: datetime) -> Endpoi
             hint="choose another `serve.endpoint`, or cancel that job first",
         )
     return Endpoint(
-        id=new_id("endpoint"), project_id=job.project_id, project=job.project, name=name,
+        id=new_id(EndpointId), project_id=job.project_id, project=job.project, name=name,
         job_id=job.id, model=spec.serve.model,
         manifest_sha256=job.resolved.get("manifest_sha256"), num_replicas=spec.serve.replicas,
         state=EndpointState.PENDING, reason="submitted", message="no replica is ready yet",

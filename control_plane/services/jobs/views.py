@@ -10,6 +10,7 @@ from typing import Any
 from control_plane.store.models import Checkpoint as CheckpointRow
 from control_plane.store.models import Job as JobRow
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import JobId
 from penstock.api.jobs import Checkpoint, HeldChip, Job, JobEnd, Progress
 from penstock.api.specs import JobSpec
 from penstock.api.states import ExitReason, JobState, JobType, Outcome
@@ -90,7 +91,7 @@ def _seconds(start: datetime, end: datetime) -> float:
     return max(0.0, round((end - start).total_seconds(), 3))
 
 
-def _held_chips(tx: Transaction, job_ids: Sequence[str]) -> dict[str, list[HeldChip]]:
+def _held_chips(tx: Transaction, job_ids: Sequence[JobId]) -> dict[str, list[HeldChip]]:
     leases = [lease for lease in tx.leases.held_by_jobs(job_ids) if lease.chips]
     nodes = tx.nodes.names({lease.node_id for lease in leases})
     chips: dict[str, list[HeldChip]] = defaultdict(list)

@@ -12,6 +12,7 @@ from control_plane.services.gangs.moves import end_lease, move_replica
 from control_plane.services.gangs.settle import settle
 from control_plane.store.models import Lease
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import LeaseId
 from penstock.api.states import ExitReason, LeaseState, ReplicaState
 
 
@@ -30,7 +31,7 @@ def _is_due(lease: Lease, lease_time: datetime) -> bool:
     return is_over(lease.expires_at, lease.ttl_s, lease_time)
 
 
-def _expire(tx: Transaction, deps: Deps, lease_id: str) -> None:
+def _expire(tx: Transaction, deps: Deps, lease_id: LeaseId) -> None:
     now = deps.clock.now()
     lease = tx.leases.get(lease_id)
     if lease is None or lease.state != LeaseState.HELD or not _is_due(lease, tx.lease_time):

@@ -22,6 +22,7 @@ from control_plane.services.logs.lines import BLOCK_BYTES, Line, next_lines
 from control_plane.services.logs.positions import Spot
 from control_plane.services.logs.waiting import LogPatience, missing_line
 from control_plane.store.repositories.replicas import LogEnd
+from penstock.api.ids import JobId
 from penstock.api.jobs import JobEnd
 
 PASS_BYTES: Final = 4 * BLOCK_BYTES
@@ -65,7 +66,7 @@ class LogFollower:
     """One reader. `offsets` says what it was given; `pull` gives it the next."""
 
     deps: Deps
-    job_id: str
+    job_id: JobId
     which: Which = ALL
     offsets: dict[Spot, int] = field(default_factory=dict)
     _turn: int = 0

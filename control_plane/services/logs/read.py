@@ -14,6 +14,7 @@ from control_plane.services.logs.lines import tail_start
 from control_plane.services.logs.positions import decode
 from control_plane.services.logs.text import WHOLE, LogText, Part
 from control_plane.store.repositories.replicas import LogEnd
+from penstock.api.ids import JobId
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def log_text(deps: Deps, caller: Caller, ref: str, ask: Ask) -> LogText:
     return LogText(deps, job_id, list(zip(logs, _labels(logs), strict=True)), ask.part)
 
 
-def _logs(deps: Deps, caller: Caller, ref: str, which: Which) -> tuple[str, list[LogEnd]]:
+def _logs(deps: Deps, caller: Caller, ref: str, which: Which) -> tuple[JobId, list[LogEnd]]:
     with deps.store.read() as tx:
         job = find_job(tx, caller, ref)
         every = tx.replicas.log_ends(job.id)

@@ -15,6 +15,7 @@ from control_plane.services.agents.reports import refusal_of
 from control_plane.services.deps import Deps
 from control_plane.store.models import Replica
 from penstock.api.assignments import LogChunk, LogReply, LogRequest, Refusal
+from penstock.api.ids import JobId, NodeId, ReplicaId
 from penstock.api.states import ReplicaState
 
 log = structlog.get_logger()
@@ -24,13 +25,13 @@ RETRY_AFTER_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    replica_id: str
-    job_id: str
+    replica_id: ReplicaId
+    job_id: JobId
     start: int
     data: bytes
 
 
-def record_logs(deps: Deps, node_id: str, request: LogRequest) -> LogReply:
+def record_logs(deps: Deps, node_id: NodeId, request: LogRequest) -> LogReply:
     """Writes the new part of each chunk, then moves the log's end.
 
     A crash between the two leaves bytes that the next try writes again, the same. Where the storage
@@ -38,7 +39,7 @@ def record_logs(deps: Deps, node_id: str, request: LogRequest) -> LogReply:
     """
     with deps.store.read() as tx:
         known = tx.replicas.many({chunk.replica_id for chunk in request.chunks})
-    offsets: dict[str, int] = {}
+    offsets: dict[ReplicaId, int] = {}
     refused: list[Refusal] = []
     retry_after_s: float | None = None
     for chunk in request.chunks:
@@ -60,7 +61,7 @@ def record_logs(deps: Deps, node_id: str, request: LogRequest) -> LogReply:
     return LogReply(offsets=offsets, refused=tuple(refused), retry_after_s=retry_after_s)
 
 
-def _refusal(replica: Replica | None, node_id: str, chunk: LogChunk) -> Refusal | None:
+def _refusal(replica: Replica | None, node_id: NodeId, chunk: LogChunk) -> Refusal | None:
     """The last lines of an exited replica may follow its exit; those of a lost one may not."""
     refusal = refusal_of(replica, node_id, chunk.replica_id, chunk.epoch)
     if refusal is None or replica is None:

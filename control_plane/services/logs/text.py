@@ -17,6 +17,7 @@ from control_plane.services.deps import Deps
 from control_plane.services.logs.lines import lost, tail_start
 from control_plane.services.logs.waiting import LogPatience, missing_line
 from control_plane.store.repositories.replicas import LogEnd
+from penstock.api.ids import JobId
 
 BLOCK_BYTES: Final = 256 * 1024
 _REDRAWN: Final = re.compile(rb"\r(?![\r\n]|\Z)")  # a progress bar's line goes on from its start
@@ -53,7 +54,7 @@ class LogText:
     """One reader. `logs` are the replicas' logs as they were at the start, with their labels."""
 
     deps: Deps
-    job_id: str
+    job_id: JobId
     logs: list[tuple[LogEnd, bytes]]
     part: Part = WHOLE
     _patience: LogPatience = field(default_factory=LogPatience)

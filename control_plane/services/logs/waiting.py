@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from control_plane.services.logs.lines import Line
 from control_plane.store.repositories.replicas import LogEnd
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ReplicaState
 
 # Since the replica's end, or since its log last grew: where its agent told the length (one that
@@ -49,7 +50,7 @@ class LogPatience:
         return waited_s >= (BLIND_PATIENCE_S if blind else PATIENCE_S)
 
     def _began(
-        self, replica_id: str, since: datetime, grew_at: datetime | None, now: datetime
+        self, replica_id: ReplicaId, since: datetime, grew_at: datetime | None, now: datetime
     ) -> datetime:
         """Since when it waits. A clock that is set back lets nobody wait anew for all of it."""
         reason = (since, grew_at)

@@ -14,6 +14,7 @@ from control_plane.services.nodes.inventory import record_inventory
 from control_plane.store.models import Node
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import CredentialReply, EnrolReply, EnrolRequest
+from penstock.api.ids import NodeId
 from penstock.api.states import NodeHealth, NodeIntent
 
 MOST_NAME = 128
@@ -38,7 +39,7 @@ def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None)
     credential = new_secret("psn")
     secret = join_token or request.join_token or ""
 
-    def work(tx: Transaction) -> str:
+    def work(tx: Transaction) -> NodeId:
         token = tx.join_tokens.use(hash_secret(secret), now)
         if token is None:
             raise _bad_join_token()
@@ -56,7 +57,7 @@ def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None)
 
 def authenticate_node(
     deps: Deps, secret: str, check: Callable[[Node], None] = lambda _: None
-) -> str:
+) -> NodeId:
     """The id of the node whose credential this is; raises Unauthenticated or what `check` does."""
     presented = hash_secret(secret)
     with deps.store.read() as tx:
@@ -71,7 +72,7 @@ def authenticate_node(
     return node_id
 
 
-def rotate_credential(deps: Deps, node_id: str) -> CredentialReply:
+def rotate_credential(deps: Deps, node_id: NodeId) -> CredentialReply:
     """A new credential; the present one holds until the new one is first used."""
     credential = new_secret("psn")
 
@@ -92,7 +93,7 @@ def _bad_join_token() -> Unauthenticated:
     )
 
 
-def _adopt_new_credential(deps: Deps, node_id: str, presented: str) -> None:
+def _adopt_new_credential(deps: Deps, node_id: NodeId, presented: str) -> None:
     now = deps.clock.now()
 
     def work(tx: Transaction) -> None:
@@ -132,7 +133,7 @@ def _free_name(tx: Transaction, node: Node) -> None:
 
 def _new_node(name: str, credential: str, now: datetime, heard_at: datetime) -> Node:
     return Node(
-        id=new_id("node"), name=name,
+        id=new_id(NodeId), name=name,
         health=NodeHealth.JOINING, health_reason="joined", health_message="enrolled",
         health_since=now,
         intent=NodeIntent.SCHEDULABLE, intent_reason="joined", intent_message="", intent_since=now,

@@ -18,10 +18,11 @@ from control_plane.services.deps import Deps
 from control_plane.store.models import Node
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import BeginReply, BeginRequest
+from penstock.api.ids import NodeId
 from penstock.api.states import ReplicaState
 
 
-def begin_incarnation(deps: Deps, node_id: str, request: BeginRequest) -> BeginReply:
+def begin_incarnation(deps: Deps, node_id: NodeId, request: BeginRequest) -> BeginReply:
     """From now on this incarnation speaks for the node. The same one again changes nothing.
 
     Raises Conflict `incarnation_waits` while the one before may still run something there.
@@ -58,7 +59,7 @@ def check_takeover(tx: Transaction, deps: Deps, node: Node) -> None:
         )
 
 
-def _begin(tx: Transaction, deps: Deps, node_id: str, request: BeginRequest) -> Conflict | None:
+def _begin(tx: Transaction, deps: Deps, node_id: NodeId, request: BeginRequest) -> Conflict | None:
     now = deps.clock.now()
     node = tx.nodes.get(node_id)
     assert node is not None, "the caller authenticated as this node"

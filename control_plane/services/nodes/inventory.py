@@ -10,6 +10,7 @@ from control_plane.store.models import Chip, Node
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import Inventory
 from penstock.api.chips import ChipReport
+from penstock.api.ids import ChipId
 
 
 def record_inventory(tx: Transaction, node: Node, inventory: Inventory, now: datetime) -> None:
@@ -39,7 +40,7 @@ def record_inventory(tx: Transaction, node: Node, inventory: Inventory, now: dat
 def _record_chip(tx: Transaction, node: Node, chip: Chip | None, report: ChipReport) -> bool:
     document = report.model_dump(mode="json")
     if chip is None:
-        chip = Chip(id=new_id("chip"), node_id=node.id, key=report.key, sample=None, present=False)
+        chip = Chip(id=new_id(ChipId), node_id=node.id, key=report.key, sample=None, present=False)
         _write(chip, report)
         chip.report = document
         chip.present = True

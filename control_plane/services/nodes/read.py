@@ -15,6 +15,7 @@ from control_plane.store.models import Node as NodeRow
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page
 from penstock.api.chips import Chip, ChipType
+from penstock.api.ids import ChipId
 from penstock.api.nodes import Node
 
 
@@ -33,7 +34,7 @@ def list_nodes(deps: Deps, limit: int, cursor: str | None, *, retired: bool = Fa
         return Page[Node](items=items, next=found.next)
 
 
-def get_chip(deps: Deps, caller: Caller, chip_id: str) -> Chip:
+def get_chip(deps: Deps, caller: Caller, chip_id: ChipId) -> Chip:
     """Raises NotFound, also for a chip that its node does not report any more."""
     with deps.store.read() as tx:
         row = tx.chips.get(chip_id)

@@ -12,6 +12,7 @@ from control_plane.store.models import Lease
 from control_plane.store.models import Node as NodeRow
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.chips import Chip, ChipReport, ChipSample, ChipType, Rate
+from penstock.api.ids import ChipId, JobId, NodeId, ProjectId
 from penstock.api.nodes import Health, Intent, Node
 from penstock.api.states import ChipHealth, NodeHealth, NodeIntent
 from penstock.api.vendors import vendor_table
@@ -24,25 +25,25 @@ class Held:
     """What leases hold of one chip, and for which jobs."""
 
     milli: int = 0
-    jobs: set[str] = field(default_factory=set)
+    jobs: set[JobId] = field(default_factory=set)
 
 
 def node_views(
     rows: Sequence[NodeRow], chips: Iterable[ChipRow], leases: Iterable[Lease]
 ) -> list[Node]:
     """`chips` are those present and `leases` those held, of these nodes at least."""
-    types: dict[str, Counter[str]] = defaultdict(Counter)
+    types: dict[NodeId, Counter[str]] = defaultdict(Counter)
     for chip in chips:
         types[chip.node_id][chip.type] += 1
-    cores: Counter[str] = Counter()
-    memory: Counter[str] = Counter()
+    cores: Counter[NodeId] = Counter()
+    memory: Counter[NodeId] = Counter()
     for lease in leases:
         cores[lease.node_id] += lease.cores_milli
         memory[lease.node_id] += lease.memory_bytes
     return [_node(row, types[row.id], cores[row.id], memory[row.id]) for row in rows]
 
 
-def chip_views(tx: Transaction, rows: Sequence[ChipRow], sees: str | None) -> list[Chip]:
+def chip_views(tx: Transaction, rows: Sequence[ChipRow], sees: ProjectId | None) -> list[Chip]:
     """Names of jobs only where the caller's project (`sees`; None: all) may know them."""
     held = held_by_chip(tx.leases.held() if len(rows) > 1 else _on_node(tx, rows))
     ids = {job for row in rows for job in held.get(row.id, Held()).jobs}
@@ -52,7 +53,7 @@ def chip_views(tx: Transaction, rows: Sequence[ChipRow], sees: str | None) -> li
 
 
 def chip_type_views(
-    rows: Iterable[ChipRow], nodes: Mapping[str, NodeRow], held: Mapping[str, Held]
+    rows: Iterable[ChipRow], nodes: Mapping[NodeId, NodeRow], held: Mapping[ChipId, Held]
 ) -> list[ChipType]:
     """One view per type that is present, in order of its name. `nodes` are those of the chips by
     id: what lies on a retired one is out of the pool, on a lost one it is not healthy.
@@ -64,9 +65,9 @@ def chip_type_views(
     return [_chip_type(name, chips, nodes, held) for name, chips in sorted(by_type.items())]
 
 
-def held_by_chip(leases: Iterable[Lease]) -> dict[str, Held]:
+def held_by_chip(leases: Iterable[Lease]) -> dict[ChipId, Held]:
     """Chip id → what the leases hold of it."""
-    held: dict[str, Held] = defaultdict(Held)
+    held: dict[ChipId, Held] = defaultdict(Held)
     for lease in leases:
         for chip in lease.chips:
             entry = held[chip["chip_id"]]
@@ -99,7 +100,7 @@ def _node(row: NodeRow, types: Counter[str], cores_milli: int, memory_bytes: int
     )  # fmt: skip
 
 
-def _chip(row: ChipRow, node: NodeRow, held: Held, names: Mapping[str, str]) -> Chip:
+def _chip(row: ChipRow, node: NodeRow, held: Held, names: Mapping[JobId, str]) -> Chip:
     report = ChipReport.model_validate(row.report)
     return Chip(
         id=row.id, node=node.name, vendor=row.vendor, type=row.type, index=row.index,
@@ -116,7 +117,7 @@ def _chip(row: ChipRow, node: NodeRow, held: Held, names: Mapping[str, str]) -> 
 
 
 def _chip_type(
-    name: str, rows: Sequence[ChipRow], nodes: Mapping[str, NodeRow], held: Mapping[str, Held]
+    name: str, rows: Sequence[ChipRow], nodes: Mapping[NodeId, NodeRow], held: Mapping[ChipId, Held]
 ) -> ChipType:
     reports = [ChipReport.model_validate(row.report) for row in rows]
     first = reports[0]

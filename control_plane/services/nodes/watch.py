@@ -11,6 +11,7 @@ from control_plane.services.gangs.moves import move_health
 from control_plane.services.gangs.settle import finish_gang, settle_job, stop_gang
 from control_plane.store.models import Node
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import NodeId
 from penstock.api.states import JobState, JobType, NodeHealth, Outcome
 
 
@@ -37,7 +38,7 @@ def _judged(deps: Deps, node: Node, listening_since: datetime, now: datetime) ->
     )  # fmt: skip
 
 
-def _watch(tx: Transaction, deps: Deps, node_id: str, listening_since: datetime) -> None:
+def _watch(tx: Transaction, deps: Deps, node_id: NodeId, listening_since: datetime) -> None:
     now = deps.clock.now()
     node = tx.nodes.get(node_id)
     if node is None:

@@ -16,9 +16,11 @@ from control_plane.services.scheduling.place_gang import place_gang
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.snapshot.snapshot_reader import PoolReading
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import ChipId, GangId, JobId, NodeId
 from penstock.api.states import JobState, Outcome
+from scheduler import model
 from scheduler.explain import why_preempted
-from scheduler.model import Code, GangId, Place, Plan, Preempt
+from scheduler.model import Code, Place, Plan, Preempt
 
 SLICE: Final = 50
 """Replicas that one transaction places, or stops, and reasons that it writes down. On two busy
@@ -29,7 +31,7 @@ cores that takes a tenth of a second, a fifth at most; then whoever waits to wri
 class Deferral:
     """A gang waits for another reason than before."""
 
-    gang_id: str
+    gang_id: model.GangId
     code: str
 
 
@@ -43,7 +45,7 @@ class Committed:
     placed: list[dict[str, Any]] = field(default_factory=list)
     preempted: list[dict[str, Any]] = field(default_factory=list)
     launches: list[Launch] = field(default_factory=list)
-    taken: Counter[str] = field(default_factory=Counter)
+    taken: Counter[NodeId] = field(default_factory=Counter)
     skipped: int = 0
 
     def __add__(self, more: Committed) -> Committed:
@@ -75,7 +77,7 @@ def commit_slice(
     tx: Transaction,
     pool: PoolReading,
     decisions: Sequence[Decision],
-    taken: Counter[str],
+    taken: Counter[NodeId],
     now: datetime,
 ) -> Committed:
     """Writes down those that still stand. Rows are read and written for all of them together: what
@@ -97,27 +99,27 @@ def commit_slice(
 class _Rows:
     """Jobs and all of their gangs, read at once."""
 
-    def __init__(self, tx: Transaction, job_ids: Collection[str]) -> None:
+    def __init__(self, tx: Transaction, job_ids: Collection[JobId]) -> None:
         self.jobs = tx.jobs.many(job_ids)
-        self.gangs: dict[str, Gang] = {}
-        self.of_job: dict[str, list[Gang]] = {}
+        self.gangs: dict[GangId, Gang] = {}
+        self.of_job: dict[JobId, list[Gang]] = {}
         for gang in tx.gangs.of_jobs(job_ids):
             self.gangs[gang.id] = gang
             self.of_job.setdefault(gang.job_id, []).append(gang)
 
-    def find(self, job_id: str, gang_id: str) -> tuple[Job, Gang] | None:
+    def find(self, job_id: JobId, gang_id: GangId) -> tuple[Job, Gang] | None:
         job, gang = self.jobs.get(job_id), self.gangs.get(gang_id)
         return None if job is None or gang is None else (job, gang)
 
 
-def _size(decision: Decision, ranks: Mapping[GangId, int]) -> int:
+def _size(decision: Decision, ranks: Mapping[model.GangId, int]) -> int:
     if isinstance(decision, Place):
         return len(decision.seats)
     return ranks.get(decision.victim_id, 1) if isinstance(decision, Preempt) else 1
 
 
 def _place(
-    tx: Transaction, pool: PoolReading, placements: Sequence[Place], taken: Counter[str],
+    tx: Transaction, pool: PoolReading, placements: Sequence[Place], taken: Counter[NodeId],
     now: datetime,
 ) -> Committed:  # fmt: skip
     if not placements:
@@ -125,10 +127,10 @@ def _place(
     nodes = {node for placement in placements for node in _nodes_of(placement)}
     ours = tx.nodes.take({node: pool.node_versions[node] + taken[node] for node in nodes})
     names = tx.nodes.names(nodes)
-    rows = _Rows(tx, {placement.job_id for placement in placements})
+    rows = _Rows(tx, {JobId(placement.job_id) for placement in placements})
     tx.events.remember(rows.jobs)
     seats = [seat for placement in placements for seat in placement.seats]
-    chips = tx.chips.many({chip for seat in seats for chip in seat.chips})
+    chips = tx.chips.many({ChipId(chip) for seat in seats for chip in seat.chips})
     records: list[dict[str, Any]] = []
     placed: list[Replica] = []
     for placement in placements:
@@ -145,13 +147,13 @@ def _place(
     return Committed(records, launches=launches, taken=Counter(ours), skipped=skipped)
 
 
-def _nodes_of(placement: Place) -> Set[str]:
-    return {seat.node_id for seat in placement.seats}
+def _nodes_of(placement: Place) -> Set[NodeId]:
+    return {NodeId(seat.node_id) for seat in placement.seats}
 
 
-def _standing(rows: _Rows, placement: Place, ours: Set[str]) -> tuple[Job, Gang] | None:
+def _standing(rows: _Rows, placement: Place, ours: Set[NodeId]) -> tuple[Job, Gang] | None:
     """The placement's rows; None where the gang or a node of it has changed since the plan."""
-    found = rows.find(placement.job_id, placement.gang_id)
+    found = rows.find(JobId(placement.job_id), GangId(placement.gang_id))
     if found is None or found[1].version != placement.version:
         return None
     return found if _nodes_of(placement) <= ours else None
@@ -168,14 +170,14 @@ def _placed(job: Job, gang: Gang, replicas: Sequence[Replica]) -> dict[str, Any]
 
 
 def _preempt(tx: Transaction, preemption: Preempt, now: datetime) -> Committed:
-    gang = tx.gangs.get(preemption.victim_id)
+    gang = tx.gangs.get(GangId(preemption.victim_id))
     job = tx.jobs.get(gang.job_id) if gang is not None else None
     if gang is None or job is None or gang.state not in (JobState.STARTING, JobState.RUNNING):
         return Committed(skipped=1)
     why = why_preempted(preemption)
     stop_gang(tx, job, gang, Outcome.PREEMPTED, "preempted", why, now)
     settle_job(tx, job, now)
-    above = tx.gangs.get(preemption.for_gang_id)
+    above = tx.gangs.get(GangId(preemption.for_gang_id))
     record = {
         "job": job.id, "name": job.name, "reason": why,
         "for": above.job_id if above is not None else None,
@@ -191,7 +193,7 @@ def _defer(tx: Transaction, pool: PoolReading, deferrals: Sequence[Deferral]) ->
         return
     rows = _Rows(tx, {pool.waits[it.gang_id].job_id for it in deferrals})
     for it in deferrals:
-        found = rows.find(pool.waits[it.gang_id].job_id, it.gang_id)
+        found = rows.find(pool.waits[it.gang_id].job_id, GangId(it.gang_id))
         if found is not None and found[1].state == JobState.QUEUED:
             _note_wait(tx, *found, it.code, pool.lease_time)
 

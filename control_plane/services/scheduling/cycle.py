@@ -18,6 +18,7 @@ from control_plane.services.scheduling.lead import check_leads
 from control_plane.store.models import Cycle
 from control_plane.store.snapshot.snapshot_reader import PoolReading
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import CycleId
 from scheduler import invariants
 from scheduler.model import Plan
 from scheduler.plan import plan as make_plan
@@ -35,7 +36,7 @@ class _Cycle:
     saw: dict[str, Any]
     deferred: list[dict[str, Any]]
     clock: float = field(default_factory=time.perf_counter)
-    id: str = field(default_factory=lambda: new_id("cycle"))
+    id: CycleId = field(default_factory=lambda: new_id(CycleId))
 
     def row(self, outcome: Committed | None, message: str = "") -> Cycle:
         made = outcome or Committed()

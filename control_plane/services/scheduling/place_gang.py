@@ -11,13 +11,14 @@ from control_plane.services.gangs.moves import move_gang
 from control_plane.services.gangs.replica_message import chips_of, nodes_of
 from control_plane.store.models import Chip, Gang, Job, Lease, Replica
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import ChipId, LeaseId, NodeId, ReplicaId
 from penstock.api.states import JobState, LeaseState, ReplicaState
 from scheduler.model import Seat
 
 
 def place_gang(
-    tx: Transaction, job: Job, gang: Gang, seats: Sequence[Seat], chips: Mapping[str, Chip],
-    names: Mapping[str, str], now: datetime,
+    tx: Transaction, job: Job, gang: Gang, seats: Sequence[Seat], chips: Mapping[ChipId, Chip],
+    names: Mapping[NodeId, str], now: datetime,
 ) -> list[Replica]:  # fmt: skip
     """Starts the gang's next attempt on the seats. The caller guards the versions of the gang and
     of its nodes, tells the nodes, and settles the job. `chips` and `names` (of nodes) are by id.
@@ -36,13 +37,13 @@ def place_gang(
 
 
 def _replica(
-    job: Job, gang: Gang, seat: Seat, world_size: int, chips: Mapping[str, Chip], now: datetime
+    job: Job, gang: Gang, seat: Seat, world_size: int, chips: Mapping[ChipId, Chip], now: datetime
 ) -> Replica:
     return Replica(
-        id=new_id("replica"), project_id=job.project_id, job_id=job.id, gang_id=gang.id,
+        id=new_id(ReplicaId), project_id=job.project_id, job_id=job.id, gang_id=gang.id,
         gang_index=gang.index, attempt=gang.attempt, rank=seat.rank, world_size=world_size,
-        node_id=seat.node_id, desired="run", stop_reason=None,
-        chips=[_held(chips[chip_id], milli) for chip_id, milli in sorted(seat.chips.items())],
+        node_id=NodeId(seat.node_id), desired="run", stop_reason=None,
+        chips=[_held(chips[ChipId(it)], milli) for it, milli in sorted(seat.chips.items())],
         cores_milli=seat.cores_milli, memory_bytes=seat.memory_bytes, address=None, ready=False,
         progress=None, speed=None, exit=None, log_bytes=0, created_at=now, started_at=None,
         ready_at=None, ended_at=None, state=ReplicaState.ASSIGNED, reason="placed",
@@ -60,7 +61,7 @@ def _held(chip: Chip, milli: int) -> dict[str, object]:
 def _lease(job: Job, replica: Replica, now: datetime) -> Lease:
     ttl_s = float(job.spec["disconnect_grace"])
     return Lease(
-        id=new_id("lease"), replica_id=replica.id, project_id=job.project_id, job_id=job.id,
+        id=new_id(LeaseId), replica_id=replica.id, project_id=job.project_id, job_id=job.id,
         node_id=replica.node_id, queue=job.queue, epoch=replica.attempt, state=LeaseState.HELD,
         chips=replica.chips, cores_milli=replica.cores_milli, memory_bytes=replica.memory_bytes,
         ttl_s=ttl_s, granted_at=now, began_at=None, expires_at=expires_at(now, ttl_s),

@@ -6,11 +6,12 @@ from control_plane.services.deps import Caller, Deps
 from control_plane.services.references import not_found
 from control_plane.store.models import Cycle as CycleRow
 from penstock.api.base import Page
+from penstock.api.ids import CycleId
 from penstock.api.plans import Cycle
 from penstock.api.states import Role
 
 
-def get_cycle(deps: Deps, caller: Caller, cycle_id: str) -> Cycle:
+def get_cycle(deps: Deps, caller: Caller, cycle_id: CycleId) -> Cycle:
     """Raises NotFound."""
     caller.require(Role.ADMIN)
     with deps.store.read() as tx:

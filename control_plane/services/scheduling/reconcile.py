@@ -13,6 +13,7 @@ from control_plane.services.nodes.intent import drain
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.repositories.batches import in_batches
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import GangId, JobId, NodeId
 from penstock.api.states import NodeIntent
 
 
@@ -30,19 +31,19 @@ def reconcile(deps: Deps) -> None:
     refresh_endpoints(deps)
 
 
-def _unsettled(tx: Transaction) -> list[str]:
+def _unsettled(tx: Transaction) -> list[GangId]:
     """Gangs of jobs that hold something, where settling would change something."""
-    found: list[str] = []
+    found: list[GangId] = []
     for some in in_batches(tx.jobs.in_state(PLACED)):
         found += _unsettled_of(tx, {job.id: job for job in some})
     return found
 
 
-def _unsettled_of(tx: Transaction, jobs: Mapping[str, Job]) -> Iterator[str]:
-    gangs: dict[str, list[Gang]] = {job_id: [] for job_id in jobs}
+def _unsettled_of(tx: Transaction, jobs: Mapping[JobId, Job]) -> Iterator[GangId]:
+    gangs: dict[JobId, list[Gang]] = {job_id: [] for job_id in jobs}
     for gang in tx.gangs.of_jobs(jobs):
         gangs[gang.job_id].append(gang)
-    replicas: dict[tuple[str, int], list[Replica]] = {}
+    replicas: dict[tuple[GangId, int], list[Replica]] = {}
     for replica in tx.replicas.of_attempts(jobs):
         replicas.setdefault((replica.gang_id, replica.attempt), []).append(replica)
     for job_id, siblings in gangs.items():
@@ -52,14 +53,14 @@ def _unsettled_of(tx: Transaction, jobs: Mapping[str, Job]) -> Iterator[str]:
                 yield gang.id
 
 
-def _settle(tx: Transaction, deps: Deps, gang_id: str) -> None:
+def _settle(tx: Transaction, deps: Deps, gang_id: GangId) -> None:
     gang = tx.gangs.get(gang_id)
     job = tx.jobs.get(gang.job_id) if gang is not None else None
     if gang is not None and job is not None:
         settle(tx, job, gang, deps.clock.now())
 
 
-def _drain(tx: Transaction, deps: Deps, node_id: str) -> None:
+def _drain(tx: Transaction, deps: Deps, node_id: NodeId) -> None:
     node = tx.nodes.get(node_id)
     if node is not None and node.intent == NodeIntent.DRAINING:
         drain(tx, node, deps.clock.now())

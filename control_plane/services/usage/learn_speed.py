@@ -10,6 +10,7 @@ from control_plane.store.models import Replica, Speed
 from control_plane.store.repositories.speeds import UNIT
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import SpeedReport
+from penstock.api.ids import SpeedId
 
 NEWEST_WEIGHT: Final = 0.3
 
@@ -32,7 +33,7 @@ def learn_speed(tx: Transaction, replica: Replica, report: SpeedReport, now: dat
     if row is None:
         tx.speeds.add(
             Speed(
-                id=new_id("speed"), work_class=report.work_class, chip_type=chip_type,
+                id=new_id(SpeedId), work_class=report.work_class, chip_type=chip_type,
                 configuration=configuration, value=value, unit=report.unit, origin=report.origin,
                 num_samples=1, updated_at=now,
             )

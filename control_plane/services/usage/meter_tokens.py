@@ -9,15 +9,16 @@ from control_plane.ids import new_id
 from control_plane.services.deps import Deps
 from control_plane.store.models import TokenUsage
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import EndpointId, ProjectId, TokenId, UseId
 
 
 @dataclass(frozen=True, slots=True)
 class Metered:
     """One answered request."""
 
-    project_id: str
-    token_id: str
-    endpoint_id: str
+    project_id: ProjectId
+    token_id: TokenId
+    endpoint_id: EndpointId
     chip_type: str
     prompt_tokens: int
     completion_tokens: int
@@ -36,7 +37,7 @@ def _meter(tx: Transaction, deps: Deps, used: Metered) -> None:
     ):  # fmt: skip
         return
     row = TokenUsage(
-        id=new_id("use"), project_id=used.project_id, token_id=used.token_id,
+        id=new_id(UseId), project_id=used.project_id, token_id=used.token_id,
         endpoint_id=used.endpoint_id, chip_type=used.chip_type, hour=hour, num_requests=1,
         prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from functools import partial
 from control_plane.domain.job import TERMINAL
 from control_plane.services.deps import Deps
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import JobId
 
 BATCH = 200
 """Jobs whose logs are deleted at once."""
@@ -42,7 +43,7 @@ def _in_slices(deps: Deps, forget: _Forget) -> int:
     return total
 
 
-def _ended(deps: Deps, before: datetime) -> list[str]:
+def _ended(deps: Deps, before: datetime) -> list[JobId]:
     """Jobs whose past is still there; of these the logs are deleted first."""
     with deps.store.read() as tx:
         ended = [job.id for job in tx.jobs.ended_before(before, TERMINAL, BATCH)]
@@ -52,5 +53,5 @@ def _ended(deps: Deps, before: datetime) -> list[str]:
     return ended
 
 
-def _forget_jobs(tx: Transaction, before: datetime, job_ids: list[str]) -> int:
+def _forget_jobs(tx: Transaction, before: datetime, job_ids: list[JobId]) -> int:
     return tx.events.forget_before(before, job_ids, SLICE)

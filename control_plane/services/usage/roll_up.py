@@ -11,12 +11,13 @@ from control_plane.ids import new_id
 from control_plane.services.deps import Deps
 from control_plane.store.models import Usage
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import JobId, ProjectId, UsageId
 
 BATCH = 100
 LONGEST = timedelta(hours=6)
 """So many leases, and so much of each, one transaction counts: after a long pause too it is short.
 """
-_Key = tuple[str, str, datetime]
+_Key = tuple[JobId, str, datetime]
 """Job, chip type, start of the hour."""
 
 
@@ -59,10 +60,10 @@ def _roll_up(tx: Transaction, now: datetime) -> int:
     return len(leases)
 
 
-def _new_row(tx: Transaction, project_id: str, key: _Key) -> Usage:
+def _new_row(tx: Transaction, project_id: ProjectId, key: _Key) -> Usage:
     job_id, chip_type, hour = key
     row = Usage(
-        id=new_id("usage"), project_id=project_id, job_id=job_id, chip_type=chip_type, hour=hour,
+        id=new_id(UsageId), project_id=project_id, job_id=job_id, chip_type=chip_type, hour=hour,
         chip_seconds=0.0,
     )  # fmt: skip
     tx.usages.add(row)

@@ -11,6 +11,7 @@ from control_plane.domain.retries import MOST_BACKOFF_S, backoff_s
 from control_plane.services.deps import Deps
 from control_plane.store.models import Delivery
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import DeliveryId
 
 MAX_TRIES: Final = 8
 CLAIM_S: Final = 15.0
@@ -26,7 +27,7 @@ class Post(Protocol):
     ) -> str | None: ...
 
 
-def deliver_webhook(deps: Deps, post: Post, delivery_id: str) -> None:
+def deliver_webhook(deps: Deps, post: Post, delivery_id: DeliveryId) -> None:
     """The row is the truth: a message about a delivery that is done, not due, or in other hands
     does nothing. Hands that die let go of it after CLAIM_S.
 
@@ -48,7 +49,7 @@ def due_deliveries(deps: Deps, limit: int = 100) -> list[tuple[str, int]]:
         return [(row.id, row.num_tries) for row in rows]
 
 
-def _claim(tx: Transaction, deps: Deps, delivery_id: str) -> Delivery | None:
+def _claim(tx: Transaction, deps: Deps, delivery_id: DeliveryId) -> Delivery | None:
     now = deps.clock.now()
     until = now + timedelta(seconds=CLAIM_S)
     if not tx.deliveries.claim(delivery_id, now, LONGEST, until):
@@ -56,7 +57,9 @@ def _claim(tx: Transaction, deps: Deps, delivery_id: str) -> Delivery | None:
     return tx.deliveries.get(delivery_id)
 
 
-def _note(tx: Transaction, deps: Deps, delivery_id: str, tries: int, failure: str | None) -> None:
+def _note(
+    tx: Transaction, deps: Deps, delivery_id: DeliveryId, tries: int, failure: str | None
+) -> None:
     row = tx.deliveries.get(delivery_id)
     if row is None or row.state != "pending" or row.num_tries != tries:
         return

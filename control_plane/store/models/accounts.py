@@ -8,6 +8,7 @@ from sqlalchemy import String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from control_plane.store.models.base import Base, Id, Ref, Short
+from penstock.api.ids import JobId, JoinId, KeyId, ProjectId, TokenId
 
 
 class Project(Base):
@@ -15,7 +16,7 @@ class Project(Base):
 
     __tablename__ = "projects"
 
-    id: Mapped[Id]
+    id: Mapped[Id[ProjectId]]
     name: Mapped[str] = mapped_column(String(128), unique=True)
     created_at: Mapped[datetime]
     number: Mapped[int | None]
@@ -26,10 +27,10 @@ class Token(Base):
 
     __tablename__ = "tokens"
 
-    id: Mapped[Id]
+    id: Mapped[Id[TokenId]]
     name: Mapped[Short]
     role: Mapped[Short]
-    project_id: Mapped[str | None] = mapped_column(String(48), index=True)
+    project_id: Mapped[ProjectId | None] = mapped_column(String(48), index=True)
     secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
@@ -42,7 +43,7 @@ class JoinToken(Base):
 
     __tablename__ = "join_tokens"
 
-    id: Mapped[Id]
+    id: Mapped[Id[JoinId]]
     secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
     node_name: Mapped[str | None] = mapped_column(String(128))
     created_at: Mapped[datetime]
@@ -56,9 +57,9 @@ class IdempotencyKey(Base):
     __tablename__ = "idempotency_keys"
     __table_args__ = (UniqueConstraint("project_id", "key"),)
 
-    id: Mapped[Id]
-    project_id: Mapped[Ref]
+    id: Mapped[Id[KeyId]]
+    project_id: Mapped[Ref[ProjectId]]
     key: Mapped[str] = mapped_column(String(256))
     body_hash: Mapped[str] = mapped_column(String(64))
-    job_id: Mapped[str] = mapped_column(String(48))
+    job_id: Mapped[JobId] = mapped_column(String(48))
     created_at: Mapped[datetime]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from sqlalchemy import JSON, BigInteger, DateTime, MetaData, String, Text
 from sqlalchemy.engine import Dialect
@@ -16,6 +16,7 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+IdT = TypeVar("IdT", bound=str)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -48,8 +49,8 @@ class Base(DeclarativeBase):
     }
 
 
-Id = Annotated[str, mapped_column(String(48), primary_key=True)]
-Ref = Annotated[str, mapped_column(String(48), index=True)]
+Id = Annotated[IdT, mapped_column(String(48), primary_key=True)]
+Ref = Annotated[IdT, mapped_column(String(48), index=True)]
 Short = Annotated[str, mapped_column(String(128))]
 Long = Annotated[str, mapped_column(Text)]
 Big = Annotated[int, mapped_column(BigInteger)]

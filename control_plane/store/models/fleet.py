@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from control_plane.store.models.base import Base, Big, Id, Long, Ref, Short
+from penstock.api.ids import ChipId, NodeId, QueueId, SpeedId
 
 
 class Node(Base):
@@ -21,7 +22,7 @@ class Node(Base):
 
     __tablename__ = "nodes"
 
-    id: Mapped[Id]
+    id: Mapped[Id[NodeId]]
     name: Mapped[str] = mapped_column(String(128), unique=True)
     health: Mapped[Short]
     health_reason: Mapped[Short]
@@ -55,8 +56,8 @@ class Chip(Base):
     __tablename__ = "chips"
     __table_args__ = (UniqueConstraint("node_id", "key"),)
 
-    id: Mapped[Id]
-    node_id: Mapped[Ref]
+    id: Mapped[Id[ChipId]]
+    node_id: Mapped[Ref[NodeId]]
     key: Mapped[Short]
     vendor: Mapped[Short]
     type: Mapped[str] = mapped_column(String(128), index=True)
@@ -75,7 +76,7 @@ class Queue(Base):
 
     __tablename__ = "queues"
 
-    id: Mapped[Id]
+    id: Mapped[Id[QueueId]]
     name: Mapped[str] = mapped_column(String(128), unique=True)
     limits: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
@@ -88,7 +89,7 @@ class Speed(Base):
     __tablename__ = "speeds"
     __table_args__ = (UniqueConstraint("work_class", "chip_type", "configuration", "origin"),)
 
-    id: Mapped[Id]
+    id: Mapped[Id[SpeedId]]
     work_class: Mapped[Short]
     chip_type: Mapped[Short]
     configuration: Mapped[Short]

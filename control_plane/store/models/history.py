@@ -9,6 +9,16 @@ from sqlalchemy import BigInteger, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from control_plane.store.models.base import Base, Big, Id, Long, Ref, Short
+from penstock.api.ids import (
+    CycleId,
+    DeliveryId,
+    EndpointId,
+    JobId,
+    ProjectId,
+    TokenId,
+    UsageId,
+    UseId,
+)
 
 
 class Event(Base):
@@ -23,7 +33,7 @@ class Event(Base):
     object_type: Mapped[Short]
     object_id: Mapped[str] = mapped_column(String(48))
     seq: Mapped[int]
-    project_id: Mapped[str | None] = mapped_column(String(48), index=True)
+    project_id: Mapped[ProjectId | None] = mapped_column(String(48), index=True)
     type: Mapped[Short]
     message: Mapped[Long]
     data: Mapped[dict[str, Any]]
@@ -35,7 +45,7 @@ class Cycle(Base):
 
     __tablename__ = "cycles"
 
-    id: Mapped[Id]
+    id: Mapped[Id[CycleId]]
     epoch: Mapped[int]
     trigger: Mapped[Short]
     started_at: Mapped[datetime] = mapped_column(index=True)
@@ -64,9 +74,9 @@ class Delivery(Base):
 
     __tablename__ = "deliveries"
 
-    id: Mapped[Id]
-    project_id: Mapped[Ref]
-    job_id: Mapped[Ref]
+    id: Mapped[Id[DeliveryId]]
+    project_id: Mapped[Ref[ProjectId]]
+    job_id: Mapped[Ref[JobId]]
     url: Mapped[Long]
     body: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(32), index=True)
@@ -82,9 +92,9 @@ class Usage(Base):
     __tablename__ = "usage"
     __table_args__ = (UniqueConstraint("job_id", "chip_type", "hour"),)
 
-    id: Mapped[Id]
-    project_id: Mapped[Ref]
-    job_id: Mapped[Ref]
+    id: Mapped[Id[UsageId]]
+    project_id: Mapped[Ref[ProjectId]]
+    job_id: Mapped[Ref[JobId]]
     chip_type: Mapped[Short]
     hour: Mapped[datetime] = mapped_column(index=True)
     chip_seconds: Mapped[float]
@@ -96,10 +106,10 @@ class TokenUsage(Base):
     __tablename__ = "token_usage"
     __table_args__ = (UniqueConstraint("token_id", "endpoint_id", "chip_type", "hour"),)
 
-    id: Mapped[Id]
-    project_id: Mapped[Ref]
-    token_id: Mapped[Ref]
-    endpoint_id: Mapped[Ref]
+    id: Mapped[Id[UseId]]
+    project_id: Mapped[Ref[ProjectId]]
+    token_id: Mapped[Ref[TokenId]]
+    endpoint_id: Mapped[Ref[EndpointId]]
     chip_type: Mapped[Short]
     hour: Mapped[datetime]
     num_requests: Mapped[Big]

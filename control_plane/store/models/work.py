@@ -9,6 +9,16 @@ from sqlalchemy import BigInteger, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from control_plane.store.models.base import Base, Big, Id, Long, Ref, Short
+from penstock.api.ids import (
+    CheckpointId,
+    EndpointId,
+    GangId,
+    JobId,
+    LeaseId,
+    NodeId,
+    ProjectId,
+    ReplicaId,
+)
 
 
 def _one_of_a_name(index: str, where: str) -> Index:
@@ -37,8 +47,8 @@ class Job(Stated, Base):
         _one_of_a_name("uq_jobs_live_name", "state NOT IN ('succeeded', 'failed', 'cancelled')"),
     )
 
-    id: Mapped[Id]
-    project_id: Mapped[Ref]
+    id: Mapped[Id[JobId]]
+    project_id: Mapped[Ref[ProjectId]]
     project: Mapped[Short]
     name: Mapped[Short]
     queue: Mapped[Short]
@@ -53,7 +63,7 @@ class Job(Stated, Base):
     result: Mapped[dict[str, Any]]
     exit_code: Mapped[int | None]
     exit_reason: Mapped[str | None] = mapped_column(String(32))
-    retry_of: Mapped[str | None] = mapped_column(String(48))
+    retry_of: Mapped[JobId | None] = mapped_column(String(48))
     created_by: Mapped[Short]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
@@ -73,8 +83,8 @@ class Gang(Stated, Base):
     __tablename__ = "gangs"
     __table_args__ = (UniqueConstraint("job_id", "index"),)
 
-    id: Mapped[Id]
-    job_id: Mapped[Ref]
+    id: Mapped[Id[GangId]]
+    job_id: Mapped[Ref[JobId]]
     index: Mapped[int]
     attempt: Mapped[int]
     outcome: Mapped[str | None] = mapped_column(String(32))
@@ -99,15 +109,15 @@ class Replica(Stated, Base):
     __tablename__ = "replicas"
     __table_args__ = (UniqueConstraint("gang_id", "attempt", "rank"),)
 
-    id: Mapped[Id]
-    project_id: Mapped[Ref]
-    job_id: Mapped[Ref]
-    gang_id: Mapped[Ref]
+    id: Mapped[Id[ReplicaId]]
+    project_id: Mapped[Ref[ProjectId]]
+    job_id: Mapped[Ref[JobId]]
+    gang_id: Mapped[Ref[GangId]]
     gang_index: Mapped[int]
     attempt: Mapped[int]
     rank: Mapped[int]
     world_size: Mapped[int]
-    node_id: Mapped[Ref]
+    node_id: Mapped[Ref[NodeId]]
     desired: Mapped[Short]
     stop_reason: Mapped[str | None] = mapped_column(String(32))
     chips: Mapped[list[Any]]
@@ -135,11 +145,11 @@ class Lease(Base):
 
     __tablename__ = "leases"
 
-    id: Mapped[Id]
-    replica_id: Mapped[str] = mapped_column(String(48), unique=True)
-    project_id: Mapped[Ref]
-    job_id: Mapped[Ref]
-    node_id: Mapped[Ref]
+    id: Mapped[Id[LeaseId]]
+    replica_id: Mapped[ReplicaId] = mapped_column(String(48), unique=True)
+    project_id: Mapped[Ref[ProjectId]]
+    job_id: Mapped[Ref[JobId]]
+    node_id: Mapped[Ref[NodeId]]
     queue: Mapped[Short]
     epoch: Mapped[int]
     state: Mapped[str] = mapped_column(String(32), index=True)
@@ -160,9 +170,9 @@ class Checkpoint(Base):
     __tablename__ = "checkpoints"
     __table_args__ = (UniqueConstraint("job_id", "epoch", "step"),)
 
-    id: Mapped[Id]
-    project_id: Mapped[Ref]
-    job_id: Mapped[Ref]
+    id: Mapped[Id[CheckpointId]]
+    project_id: Mapped[Ref[ProjectId]]
+    job_id: Mapped[Ref[JobId]]
     epoch: Mapped[int]
     step: Mapped[int]
     uri: Mapped[Long]
@@ -179,11 +189,11 @@ class Endpoint(Stated, Base):
         _one_of_a_name("uq_endpoints_open_name", "state <> 'closed'"),
     )
 
-    id: Mapped[Id]
-    project_id: Mapped[Ref]
+    id: Mapped[Id[EndpointId]]
+    project_id: Mapped[Ref[ProjectId]]
     project: Mapped[Short]
     name: Mapped[Short]
-    job_id: Mapped[Ref]
+    job_id: Mapped[Ref[JobId]]
     model: Mapped[Long]
     manifest_sha256: Mapped[str | None] = mapped_column(String(64))
     num_replicas: Mapped[int]

@@ -9,10 +9,10 @@ from sqlalchemy import func, select, update
 
 from control_plane.store.models import IdempotencyKey, JoinToken, Project, Token
 from control_plane.store.repositories.base import Repository, UniqueRows
-from penstock.api.ids import noun_of
+from penstock.api.ids import JoinId, KeyId, ProjectId, TokenId, noun_of
 
 
-class Projects(UniqueRows[Project]):
+class Projects(UniqueRows[Project, ProjectId]):
     """Projects by id and name, each with a number of its own."""
 
     model = Project
@@ -29,11 +29,11 @@ class Projects(UniqueRows[Project]):
         for row in self._session.scalars(without).all():
             self.add(row)
 
-    def number(self, project_id: str) -> int | None:
+    def number(self, project_id: ProjectId) -> int | None:
         return self._session.scalar(select(Project.number).where(Project.id == project_id))
 
 
-class Tokens(Repository[Token]):
+class Tokens(Repository[Token, TokenId]):
     """Who may do what; found by the hash of a secret, never by the secret."""
 
     model = Token
@@ -41,7 +41,7 @@ class Tokens(Repository[Token]):
     def by_hash(self, secret_hash: str) -> Token | None:
         return self._session.scalar(select(Token).where(Token.secret_hash == secret_hash))
 
-    def meant(self, ref: str, token_id: str | None) -> Sequence[Token]:
+    def meant(self, ref: str, token_id: TokenId | None) -> Sequence[Token]:
         """All of that name, or the one of that id; no other than `token_id` if that is given."""
         by_id = noun_of(ref) is not None
         query = self._where(id=token_id).where(Token.id == ref if by_id else Token.name == ref)
@@ -56,11 +56,11 @@ class Tokens(Repository[Token]):
             query = query.where(Token.expires_at.is_(None) | (Token.expires_at > now))
         return self._session.scalar(query.limit(1)) is not None
 
-    def touch(self, token_id: str, now: datetime) -> None:
+    def touch(self, token_id: TokenId, now: datetime) -> None:
         self._session.execute(update(Token).where(Token.id == token_id).values(last_used_at=now))
 
 
-class JoinTokens(Repository[JoinToken]):
+class JoinTokens(Repository[JoinToken, JoinId]):
     """Tokens with which one agent each enrols."""
 
     model = JoinToken
@@ -89,12 +89,12 @@ class JoinTokens(Repository[JoinToken]):
         return None if taken is None else self.get(taken)
 
 
-class IdempotencyKeys(Repository[IdempotencyKey]):
+class IdempotencyKeys(Repository[IdempotencyKey, KeyId]):
     """Which requests were made before."""
 
     model = IdempotencyKey
 
-    def find(self, project_id: str, key: str) -> IdempotencyKey | None:
+    def find(self, project_id: ProjectId, key: str) -> IdempotencyKey | None:
         return self._session.scalar(self._where(project_id=project_id, key=key))
 
     def forget_before(self, before: datetime, limit: int) -> int:

@@ -10,16 +10,17 @@ from sqlalchemy.orm import Session
 
 from control_plane.store.models import Base, Endpoint, Job, Node, Project, Queue
 from control_plane.store.repositories.paging import Slice, page_of
-from penstock.api.ids import noun_of
+from penstock.api.ids import ProjectId, noun_of
 
 MOST_CHOICES: Final = 10
 _ID: Final = "id"
 RowT = TypeVar("RowT", bound=Base)
+IdT = TypeVar("IdT")
 NamedT = TypeVar("NamedT", Endpoint, Job, Node, Project, Queue)
 ScopedT = TypeVar("ScopedT", Endpoint, Job)
 
 
-class Repository(Generic[RowT]):
+class Repository(Generic[RowT, IdT]):
     """Rows by id. `key` is the column that pages are ordered by."""
 
     model: type[RowT]
@@ -28,10 +29,10 @@ class Repository(Generic[RowT]):
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def get(self, row_id: str) -> RowT | None:
+    def get(self, row_id: IdT) -> RowT | None:
         return self._session.get(self.model, row_id)
 
-    def many(self, ids: Collection[str]) -> dict[str, RowT]:
+    def many(self, ids: Collection[IdT]) -> dict[IdT, RowT]:
         """Id → row."""
         if not ids:
             return {}
@@ -71,24 +72,25 @@ class Repository(Generic[RowT]):
         return int(deleted.rowcount)  # type: ignore[attr-defined]
 
 
-class NamedRows(Repository[NamedT]):
+class NamedRows(Repository[NamedT, IdT]):
     """Rows that have a name. What a reference means: one shaped like an id is an id and nothing
     else, any other a name.
     """
 
-    def names(self, ids: Collection[str], **columns: str | None) -> dict[str, str]:
+    def names(self, ids: Collection[IdT], **columns: str | None) -> dict[IdT, str]:
         """Id → name."""
         if not ids:
             return {}
-        query = self._where(**columns).where(self.model.id.in_(tuple(ids)))
-        rows = self._session.execute(query.with_only_columns(self.model.id, self.model.name))
+        key = getattr(self.model, _ID)
+        query = self._where(**columns).where(key.in_(tuple(ids)))
+        rows = self._session.execute(query.with_only_columns(key, self.model.name))
         return {row[0]: row[1] for row in rows}
 
     def _means(self, ref: str) -> ColumnElement[bool]:
         return self.model.id == ref if noun_of(ref) is not None else self.model.name == ref
 
 
-class UniqueRows(NamedRows[NamedT]):
+class UniqueRows(NamedRows[NamedT, IdT]):
     """Rows of which no two have the same name."""
 
     key = "name"
@@ -105,12 +107,12 @@ class Ambiguous(Exception):
         self.choices = choices
 
 
-class ScopedRows(NamedRows[ScopedT]):
+class ScopedRows(NamedRows[ScopedT, IdT]):
     """Rows of which no two of one project that are alive have the same name."""
 
     alive: ColumnElement[bool]
 
-    def find(self, ref: str, project_id: str | None) -> ScopedT | None:
+    def find(self, ref: str, project_id: ProjectId | None) -> ScopedT | None:
         """By id, or of those of that name in one project the one alive, else the newest. None: all
         projects; raises Ambiguous where several of them have the name.
         """
@@ -126,7 +128,7 @@ class ScopedRows(NamedRows[ScopedT]):
             project_id = projects[0]
         return self._best(ref, project_id)
 
-    def _best(self, ref: str, project_id: str | None) -> ScopedT | None:
+    def _best(self, ref: str, project_id: ProjectId | None) -> ScopedT | None:
         query = self._where(project_id=project_id).where(self._means(ref))
         return self._session.scalar(
             query.order_by(self.alive.desc(), self.model.id.desc()).limit(1)

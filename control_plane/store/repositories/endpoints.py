@@ -8,10 +8,11 @@ from sqlalchemy import func, select
 
 from control_plane.store.models import Endpoint, TokenUsage
 from control_plane.store.repositories.base import ScopedRows
+from penstock.api.ids import EndpointId, JobId
 from penstock.api.states import EndpointState
 
 
-class Endpoints(ScopedRows[Endpoint]):
+class Endpoints(ScopedRows[Endpoint, EndpointId]):
     """Endpoints by id, and by name within a project."""
 
     model = Endpoint
@@ -21,10 +22,10 @@ class Endpoints(ScopedRows[Endpoint]):
         query = select(Endpoint).where(self.alive).order_by(Endpoint.name)
         return self._session.scalars(query).all()
 
-    def of_job(self, job_id: str) -> Endpoint | None:
+    def of_job(self, job_id: JobId) -> Endpoint | None:
         return self._session.scalar(self._where(job_id=job_id))
 
-    def tokens(self, endpoint_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+    def tokens(self, endpoint_ids: Collection[EndpointId]) -> dict[EndpointId, tuple[int, int]]:
         """Endpoint id → (prompt, completion) tokens in all; without those that worked none."""
         sums = func.sum(TokenUsage.prompt_tokens), func.sum(TokenUsage.completion_tokens)
         rows = self._session.execute(

@@ -13,9 +13,10 @@ from control_plane.hints.topics import EVENTS
 from control_plane.store.models import Event
 from control_plane.store.repositories.base import Repository
 from control_plane.store.repositories.paging import Slice
+from penstock.api.ids import ProjectId
 
 
-class Events(Repository[Event]):
+class Events(Repository[Event, int]):
     """Appends and reads events. An append is part of the transaction it tells of."""
 
     model = Event
@@ -30,7 +31,7 @@ class Events(Repository[Event]):
         self,
         object_type: str,
         object_id: str,
-        project_id: str | None,
+        project_id: ProjectId | None,
         kind: str,
         message: str,
         now: datetime,
@@ -69,7 +70,7 @@ class Events(Repository[Event]):
         query = self._where(object_id=object_id)
         return self._page(query, limit, cursor, object_id, key="seq")
 
-    def after(self, event_id: int, project_id: str | None, limit: int) -> Sequence[Event]:
+    def after(self, event_id: int, project_id: ProjectId | None, limit: int) -> Sequence[Event]:
         """Events of all objects, or of one project's, in order of commit."""
         query = self._where(project_id=project_id).where(Event.id > event_id)
         return self._session.scalars(query.order_by(Event.id).limit(limit)).all()

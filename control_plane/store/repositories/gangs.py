@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from control_plane.domain.job import PLACED
 from control_plane.store.models import Gang, Job
 from control_plane.store.repositories.base import Repository
+from penstock.api.ids import GangId, JobId
 from penstock.api.states import JobState
 
 
@@ -19,8 +20,8 @@ from penstock.api.states import JobState
 class WaitingGang:
     """What changes of a waiting gang, and its version; no more columns than that."""
 
-    id: str
-    job_id: str
+    id: GangId
+    job_id: JobId
     index: int
     version: int
     wait: dict[str, Any] | None
@@ -31,8 +32,8 @@ class WaitingGang:
 class QueuedGang:
     """What a cycle needs of a waiting gang and its job: the same as long as its version is."""
 
-    id: str
-    job_id: str
+    id: GangId
+    job_id: JobId
     version: int
     job_name: str
     project: str
@@ -56,8 +57,8 @@ class QueuedGang:
 class PlacedGang:
     """What a cycle needs of a gang that holds chips, and of its job."""
 
-    id: str
-    job_id: str
+    id: GangId
+    job_id: JobId
     state: str
     since: datetime
     version: int
@@ -68,17 +69,17 @@ class PlacedGang:
     type: str
 
 
-class Gangs(Repository[Gang]):
+class Gangs(Repository[Gang, GangId]):
     """Gangs by id, job and state."""
 
     model = Gang
 
-    def of_job(self, job_id: str) -> Sequence[Gang]:
+    def of_job(self, job_id: JobId) -> Sequence[Gang]:
         return self._session.scalars(
             select(Gang).where(Gang.job_id == job_id).order_by(Gang.index)
         ).all()
 
-    def of_jobs(self, job_ids: Collection[str]) -> Sequence[Gang]:
+    def of_jobs(self, job_ids: Collection[JobId]) -> Sequence[Gang]:
         return self._session.scalars(
             select(Gang).where(Gang.job_id.in_(tuple(job_ids))).order_by(Gang.job_id, Gang.index)
         ).all()
@@ -89,7 +90,7 @@ class Gangs(Repository[Gang]):
         query = select(*columns).where(Gang.state == JobState.QUEUED).order_by(Gang.id)
         return [WaitingGang(*row) for row in self._session.execute(query)]
 
-    def queued(self, gang_ids: Collection[str]) -> Sequence[QueuedGang]:
+    def queued(self, gang_ids: Collection[GangId]) -> Sequence[QueuedGang]:
         """What these ask for."""
         columns: tuple[Any, ...] = (
             Gang.id, Gang.job_id, Gang.version, Job.name, Job.project, Job.queue, Job.priority,
@@ -117,7 +118,7 @@ class Gangs(Repository[Gang]):
         query = select(Gang.id).where(Gang.state == JobState.QUEUED, Gang.not_before <= now)
         return self._session.scalar(query.limit(1)) is not None
 
-    def attempts(self, job_ids: Collection[str]) -> dict[str, int]:
+    def attempts(self, job_ids: Collection[JobId]) -> dict[JobId, int]:
         """Job id → number of the newest attempt of any of its gangs; 0 before the first."""
         rows = self._session.execute(
             select(Gang.job_id, func.max(Gang.attempt))

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, or_, select, update
 
 from control_plane.store.models import Cycle, Delivery, Leader, TokenUsage, Usage
 from control_plane.store.repositories.base import Repository
+from penstock.api.ids import CycleId, DeliveryId, EndpointId, JobId, TokenId, UsageId, UseId
 
 
-class Leaders(Repository[Leader]):
+class Leaders(Repository[Leader, str]):
     """Who leads, by what is led."""
 
     model = Leader
@@ -32,7 +33,7 @@ class Leaders(Repository[Leader]):
         return moved is not None
 
 
-class Cycles(Repository[Cycle]):
+class Cycles(Repository[Cycle, CycleId]):
     """Records of cycles."""
 
     model = Cycle
@@ -54,7 +55,7 @@ class Cycles(Repository[Cycle]):
         return self._delete(limit, Cycle.started_at < before)
 
 
-class Deliveries(Repository[Delivery]):
+class Deliveries(Repository[Delivery, DeliveryId]):
     """Webhooks to deliver."""
 
     model = Delivery
@@ -70,7 +71,9 @@ class Deliveries(Repository[Delivery]):
             .limit(limit)
         ).all()
 
-    def claim(self, delivery_id: str, now: datetime, longest: timedelta, until: datetime) -> bool:
+    def claim(
+        self, delivery_id: DeliveryId, now: datetime, longest: timedelta, until: datetime
+    ) -> bool:
         """Takes a due delivery for oneself; of several that try at once, one gets it."""
         claimed = self._session.scalar(
             update(Delivery)
@@ -85,14 +88,14 @@ class Deliveries(Repository[Delivery]):
         return self._delete(limit, Delivery.created_at < before, done)
 
 
-class Usages(Repository[Usage]):
+class Usages(Repository[Usage, UsageId]):
     """Metered use of chips."""
 
     model = Usage
 
     def of_hours(
-        self, job_ids: Collection[str], hours: Collection[datetime]
-    ) -> dict[tuple[str, str, datetime], Usage]:
+        self, job_ids: Collection[JobId], hours: Collection[datetime]
+    ) -> dict[tuple[JobId, str, datetime], Usage]:
         """(job, chip type, hour) → row."""
         rows = self._session.scalars(
             select(Usage).where(Usage.job_id.in_(tuple(job_ids)), Usage.hour.in_(tuple(hours)))
@@ -100,14 +103,14 @@ class Usages(Repository[Usage]):
         return {(row.job_id, row.chip_type, row.hour): row for row in rows}
 
 
-class TokenUsages(Repository[TokenUsage]):
+class TokenUsages(Repository[TokenUsage, UseId]):
     """Metered use of models."""
 
     model = TokenUsage
 
     def count(
-        self, token_id: str, endpoint_id: str, chip_type: str, hour: datetime, prompt: int,
-        completion: int,
+        self, token_id: TokenId, endpoint_id: EndpointId, chip_type: str, hour: datetime,
+        prompt: int, completion: int,
     ) -> bool:  # fmt: skip
         """Adds a request to its row, whoever else counts at once; False if there is no row yet."""
         counted = self._session.scalar(

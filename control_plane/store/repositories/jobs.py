@@ -12,6 +12,7 @@ from control_plane.domain.job import LIVE, PLACED
 from control_plane.store.models import Checkpoint, Event, Gang, Job, Lease
 from control_plane.store.repositories.base import Repository, ScopedRows
 from control_plane.store.repositories.paging import Slice
+from penstock.api.ids import CheckpointId, JobId, ProjectId
 from penstock.api.states import JobState
 
 LIVE_STATES = tuple(sorted(LIVE))
@@ -21,7 +22,7 @@ LIVE_STATES = tuple(sorted(LIVE))
 class JobFilter:
     """Which jobs of a list; empty fields do not filter. `project_id` None means all."""
 
-    project_id: str | None = None
+    project_id: ProjectId | None = None
     states: tuple[str, ...] = ()
     type: str | None = None
     queue: str | None = None
@@ -30,13 +31,13 @@ class JobFilter:
     oldest_first: bool = False
 
 
-class Jobs(ScopedRows[Job]):
+class Jobs(ScopedRows[Job, JobId]):
     """Jobs by id, and by name within a project."""
 
     model = Job
     alive = Job.state.in_(LIVE_STATES)
 
-    def live_named(self, project_id: str, name: str) -> Job | None:
+    def live_named(self, project_id: ProjectId, name: str) -> Job | None:
         return self._session.scalar(self._where(project_id=project_id, name=name).where(self.alive))
 
     def page_of(self, wanted: JobFilter, limit: int, cursor: str | None) -> Slice[Job]:
@@ -82,17 +83,17 @@ class Jobs(ScopedRows[Job]):
             query = query.where(Job.id.in_(self._jobs_holding(wanted.chip_vendor)))
         return query
 
-    def _jobs_holding(self, vendor: str) -> list[str]:
+    def _jobs_holding(self, vendor: str) -> list[JobId]:
         held = self._session.execute(select(Lease.job_id, Lease.chips).where(Lease.state == "held"))
         return sorted({job for job, chips in held if any(c["vendor"] == vendor for c in chips)})
 
 
-class Checkpoints(Repository[Checkpoint]):
+class Checkpoints(Repository[Checkpoint, CheckpointId]):
     """Committed checkpoints."""
 
     model = Checkpoint
 
-    def of_job(self, job_id: str) -> Sequence[Checkpoint]:
+    def of_job(self, job_id: JobId) -> Sequence[Checkpoint]:
         """Newest first."""
         return self._session.scalars(
             select(Checkpoint)
@@ -100,7 +101,7 @@ class Checkpoints(Repository[Checkpoint]):
             .order_by(Checkpoint.step.desc(), Checkpoint.epoch.desc())
         ).all()
 
-    def last_commits(self) -> dict[str, datetime]:
+    def last_commits(self) -> dict[JobId, datetime]:
         """Placed job → when its newest checkpoint was committed."""
         placed = select(Gang.job_id).where(Gang.state.in_(PLACED))
         rows = self._session.execute(

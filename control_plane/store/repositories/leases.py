@@ -11,6 +11,7 @@ from sqlalchemy import case, select, update
 
 from control_plane.store.models import Lease, Replica
 from control_plane.store.repositories.base import Repository
+from penstock.api.ids import GangId, JobId, LeaseId, NodeId, ReplicaId
 from penstock.api.states import LeaseState
 
 
@@ -18,17 +19,17 @@ from penstock.api.states import LeaseState
 class HeldLease:
     """What a cycle needs of a held lease; none of it changes."""
 
-    id: str
-    job_id: str
-    gang_id: str
-    node_id: str
+    id: LeaseId
+    job_id: JobId
+    gang_id: GangId
+    node_id: NodeId
     queue: str
     chips: list[dict[str, Any]]
     cores_milli: int
     memory_bytes: int
 
 
-class Leases(Repository[Lease]):
+class Leases(Repository[Lease, LeaseId]):
     """Leases by replica and node."""
 
     model = Lease
@@ -38,7 +39,7 @@ class Leases(Repository[Lease]):
             select(Lease).where(Lease.state == LeaseState.HELD).order_by(Lease.id)
         ).all()
 
-    def standing(self) -> Sequence[tuple[str, str, str]]:
+    def standing(self) -> Sequence[tuple[LeaseId, str, str]]:
         """(id, state of its replica, what is desired of that) of all that are held: a cycle over a
         full pool is bound by this read.
         """
@@ -47,7 +48,7 @@ class Leases(Repository[Lease]):
         rows = self._session.execute(query.where(Lease.state == LeaseState.HELD).order_by(Lease.id))
         return [(row[0], row[1], row[2]) for row in rows]
 
-    def holds(self, lease_ids: Collection[str]) -> Sequence[HeldLease]:
+    def holds(self, lease_ids: Collection[LeaseId]) -> Sequence[HeldLease]:
         """What these hold, as plain values."""
         columns = (
             Lease.id, Lease.job_id, Replica.gang_id, Lease.node_id, Lease.queue, Lease.chips,
@@ -57,20 +58,20 @@ class Leases(Repository[Lease]):
         rows = self._session.execute(query.where(Lease.id.in_(tuple(lease_ids))))
         return [HeldLease(*row) for row in rows]
 
-    def held_on(self, node_id: str) -> Sequence[Lease]:
+    def held_on(self, node_id: NodeId) -> Sequence[Lease]:
         return self._session.scalars(
             select(Lease).where(Lease.node_id == node_id, Lease.state == LeaseState.HELD)
         ).all()
 
-    def held_by_jobs(self, job_ids: Collection[str]) -> Sequence[Lease]:
+    def held_by_jobs(self, job_ids: Collection[JobId]) -> Sequence[Lease]:
         return self._session.scalars(
             select(Lease).where(Lease.job_id.in_(tuple(job_ids)), Lease.state == LeaseState.HELD)
         ).all()
 
-    def of_replica(self, replica_id: str) -> Lease | None:
+    def of_replica(self, replica_id: ReplicaId) -> Lease | None:
         return self._session.scalar(select(Lease).where(Lease.replica_id == replica_id))
 
-    def renew(self, lease_ids: Collection[str], expires_at: datetime) -> set[str]:
+    def renew(self, lease_ids: Collection[LeaseId], expires_at: datetime) -> set[LeaseId]:
         """Moves the end of those that are still held on, never back, and says which these are."""
         later = case((Lease.expires_at < expires_at, expires_at), else_=Lease.expires_at)
         renewed = self._session.execute(
@@ -82,13 +83,13 @@ class Leases(Repository[Lease]):
         ).scalars()
         return set(renewed)
 
-    def begin(self, replica_id: str, now: datetime) -> None:
+    def begin(self, replica_id: ReplicaId, now: datetime) -> None:
         """Its replica runs."""
         mine = update(Lease).where(Lease.replica_id == replica_id, Lease.began_at.is_(None))
         self._session.execute(mine.values(began_at=now))
 
     def end(
-        self, lease_id: str, to: LeaseState, now: datetime, expires_at: datetime | None = None
+        self, lease_id: LeaseId, to: LeaseState, now: datetime, expires_at: datetime | None = None
     ) -> bool:
         """Ends a held lease; False if it ended, or was renewed past `expires_at`, meanwhile."""
         ending = (

@@ -14,6 +14,7 @@ from control_plane.hints.topics import node_topic
 from control_plane.store.models import Chip, Node
 from control_plane.store.repositories.base import Repository, UniqueRows
 from control_plane.store.repositories.paging import Slice
+from penstock.api.ids import ChipId, NodeId
 from penstock.api.states import NodeIntent
 
 
@@ -21,7 +22,7 @@ from penstock.api.states import NodeIntent
 class Host:
     """What a cycle needs of a node; no more columns than that."""
 
-    id: str
+    id: NodeId
     name: str
     version: int
     health: str
@@ -32,7 +33,7 @@ class Host:
     heard_at: datetime | None
 
 
-class Nodes(UniqueRows[Node]):
+class Nodes(UniqueRows[Node, NodeId]):
     """Nodes by id, name and credential."""
 
     model = Node
@@ -75,7 +76,7 @@ class Nodes(UniqueRows[Node]):
         query = select(*columns).where(Node.intent != NodeIntent.RETIRED).order_by(Node.name)
         return [Host(*row) for row in self._session.execute(query)]
 
-    def beat(self, node_id: str, now: datetime, heard_at: datetime, **columns: Any) -> None:
+    def beat(self, node_id: NodeId, now: datetime, heard_at: datetime, **columns: Any) -> None:
         """Writes a heartbeat's columns past the version guard: they are nobody's decision.
         `heard_at` is lease time, `now` is shown.
         """
@@ -85,7 +86,7 @@ class Nodes(UniqueRows[Node]):
             .values(last_heartbeat_at=now, heard_at=heard_at, **columns)
         )
 
-    def bump_generation(self, node_ids: Collection[str]) -> None:
+    def bump_generation(self, node_ids: Collection[NodeId]) -> None:
         """Says that the assignment lists of these nodes changed."""
         if node_ids:
             self._session.execute(
@@ -95,7 +96,7 @@ class Nodes(UniqueRows[Node]):
             )
             self._hints.update(node_topic(node_id) for node_id in node_ids)
 
-    def take(self, versions: Mapping[str, int]) -> Set[str]:
+    def take(self, versions: Mapping[NodeId, int]) -> Set[NodeId]:
         """Raises the versions of the nodes that still are at these, and says which they are. For
         serial transactions: nobody else changes a version meanwhile.
         """
@@ -107,7 +108,7 @@ class Nodes(UniqueRows[Node]):
         return same
 
 
-class Chips(Repository[Chip]):
+class Chips(Repository[Chip, ChipId]):
     """Chips by id, node and type."""
 
     model = Chip
@@ -124,14 +125,14 @@ class Chips(Repository[Chip]):
             query = query.where(Chip.node_id.not_in(out))
         return self._page(query, limit, cursor, retired, sorted(columns.items()))
 
-    def present(self, node_ids: Collection[str] | None = None) -> Sequence[Chip]:
+    def present(self, node_ids: Collection[NodeId] | None = None) -> Sequence[Chip]:
         """Chips present now, of these nodes or of all."""
         query = select(Chip).where(Chip.present).order_by(Chip.node_id, Chip.type, Chip.index)
         if node_ids is not None:
             query = query.where(Chip.node_id.in_(tuple(node_ids)))
         return self._session.scalars(query).all()
 
-    def known(self, node_id: str) -> dict[str, Chip]:
+    def known(self, node_id: NodeId) -> dict[str, Chip]:
         """Every chip the node ever reported, by key."""
         return {row.key: row for row in self._session.scalars(self._where(node_id=node_id))}
 

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from control_plane.domain.job import PLACED
 from control_plane.store.models import Job, Queue
 from control_plane.store.repositories.base import UniqueRows
+from penstock.api.ids import QueueId
 from penstock.api.states import JobState
 
 
@@ -22,7 +23,7 @@ class QueueLoad(NamedTuple):
     oldest: datetime | None
 
 
-class Queues(UniqueRows[Queue]):
+class Queues(UniqueRows[Queue, QueueId]):
     """Queues by id and name."""
 
     model = Queue

@@ -13,6 +13,7 @@ from control_plane.domain.replica import LIVE
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.repositories.base import Repository
 from control_plane.store.repositories.run_times import Span, covered_s
+from penstock.api.ids import GangId, JobId, NodeId, ReplicaId
 from penstock.api.states import JobType, ReplicaState
 
 LIVE_STATES = tuple(sorted(LIVE))
@@ -21,7 +22,7 @@ LIVE_STATES = tuple(sorted(LIVE))
 class LogEnd(NamedTuple):
     """How far one replica's log goes, without the rest of the row."""
 
-    replica_id: str
+    replica_id: ReplicaId
     gang: int
     attempt: int
     rank: int
@@ -32,12 +33,12 @@ class LogEnd(NamedTuple):
     """When we heard of its state: the end of a log is waited for from then on."""
 
 
-class Replicas(Repository[Replica]):
+class Replicas(Repository[Replica, ReplicaId]):
     """Replicas by id, node, gang and job."""
 
     model = Replica
 
-    def live_on(self, node_id: str) -> Sequence[Replica]:
+    def live_on(self, node_id: NodeId) -> Sequence[Replica]:
         return self._session.scalars(
             select(Replica)
             .where(Replica.node_id == node_id, Replica.state.in_(LIVE_STATES))
@@ -58,14 +59,14 @@ class Replicas(Repository[Replica]):
             .order_by(Replica.id)
         ).all()
 
-    def of_attempt(self, gang_id: str, attempt: int) -> Sequence[Replica]:
+    def of_attempt(self, gang_id: GangId, attempt: int) -> Sequence[Replica]:
         return self._session.scalars(
             select(Replica)
             .where(Replica.gang_id == gang_id, Replica.attempt == attempt)
             .order_by(Replica.rank)
         ).all()
 
-    def of_attempts(self, job_ids: Collection[str]) -> Sequence[Replica]:
+    def of_attempts(self, job_ids: Collection[JobId]) -> Sequence[Replica]:
         """Those of each of the jobs' gangs' present attempt."""
         return self._session.scalars(
             select(Replica)
@@ -74,10 +75,10 @@ class Replicas(Repository[Replica]):
             .order_by(Replica.gang_id, Replica.rank)
         ).all()
 
-    def of_job(self, job_id: str) -> Sequence[Replica]:
+    def of_job(self, job_id: JobId) -> Sequence[Replica]:
         return self._session.scalars(self._where(job_id=job_id).order_by(Replica.id)).all()
 
-    def live_of(self, job_ids: Collection[str]) -> Sequence[Replica]:
+    def live_of(self, job_ids: Collection[JobId]) -> Sequence[Replica]:
         """Those of the jobs that have not ended, in order."""
         return self._session.scalars(
             select(Replica)
@@ -85,7 +86,7 @@ class Replicas(Repository[Replica]):
             .order_by(Replica.gang_index, Replica.rank)
         ).all()
 
-    def run_times(self, job_ids: Collection[str], now: datetime) -> dict[str, float]:
+    def run_times(self, job_ids: Collection[JobId], now: datetime) -> dict[JobId, float]:
         """Job id → seconds in which at least one attempt ran, without the waiting in between; a job
         that never ran is left out. One query, however many the jobs are.
         """
@@ -95,13 +96,13 @@ class Replicas(Repository[Replica]):
             .where(Replica.job_id.in_(tuple(job_ids)))
             .group_by(Replica.job_id, Replica.gang_id, Replica.attempt)
         )
-        spans: dict[str, list[Span]] = defaultdict(list)
+        spans: dict[JobId, list[Span]] = defaultdict(list)
         for job_id, start, end, num_live in rows:
             if start is not None:
                 spans[job_id].append((start, now if num_live or end is None else end))
         return {job_id: covered_s(found) for job_id, found in spans.items()}
 
-    def log_ends(self, job_id: str) -> Sequence[LogEnd]:
+    def log_ends(self, job_id: JobId) -> Sequence[LogEnd]:
         """The logs of all replicas of a job, in order of gang, attempt and rank."""
         rows = self._session.execute(
             select(
@@ -113,7 +114,7 @@ class Replicas(Repository[Replica]):
         )  # fmt: skip
         return [LogEnd(*row) for row in rows]
 
-    def advance_log(self, replica_id: str, start: int, end: int) -> bool:
+    def advance_log(self, replica_id: ReplicaId, start: int, end: int) -> bool:
         """Moves the log's end from start to end; False if another writer was there first, or
         the replica was lost meanwhile.
         """

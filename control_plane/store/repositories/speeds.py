@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from control_plane.store.models import Speed
 from control_plane.store.repositories.base import Repository
+from penstock.api.ids import SpeedId
 from penstock.api.work import WorkClass, parse_work_class
 from scheduler.model import Rate
 
@@ -17,7 +18,7 @@ UNIT: Final = "tokens/s"
 _BY_TRUST: Final = ("observed", "profile", "conformance", "declared", "datasheet")
 
 
-class Speeds(Repository[Speed]):
+class Speeds(Repository[Speed, SpeedId]):
     """Measured speeds by work class, chip type, configuration and origin."""
 
     model = Speed

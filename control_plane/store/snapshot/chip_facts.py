@@ -14,10 +14,10 @@ from typing import Final
 from control_plane.store import models
 from control_plane.store.repositories.batches import in_batches
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import NodeId
 from penstock.api.states import ChipHealth
 from penstock.api.vendors import vendor_table
 from scheduler import model as plan
-from scheduler.model import ChipId, NodeId
 
 TRAINER_DRIVES: Final = frozenset({"cpu"})
 """Devices of PyTorch that the trainer computes on."""
@@ -38,9 +38,9 @@ class ChipFacts:
     """Remembers facts by node. Any number of threads may ask."""
 
     def __init__(self) -> None:
-        self._known: Mapping[str, NodeFacts] = {}
+        self._known: Mapping[NodeId, NodeFacts] = {}
 
-    def of(self, tx: Transaction, versions: Mapping[str, int]) -> Mapping[str, NodeFacts]:
+    def of(self, tx: Transaction, versions: Mapping[NodeId, int]) -> Mapping[NodeId, NodeFacts]:
         """The facts of nodes at these versions, which `tx` has read. Forgets all other nodes."""
         known = self._known
         missing = [
@@ -52,9 +52,9 @@ class ChipFacts:
 
 
 def _read(
-    tx: Transaction, nodes: Sequence[str], versions: Mapping[str, int]
-) -> Mapping[str, NodeFacts]:
-    rows: dict[str, list[models.Chip]] = defaultdict(list)
+    tx: Transaction, nodes: Sequence[NodeId], versions: Mapping[NodeId, int]
+) -> Mapping[NodeId, NodeFacts]:
+    rows: dict[NodeId, list[models.Chip]] = defaultdict(list)
     for some in in_batches(nodes):
         for row in tx.chips.present(some):
             rows[row.node_id].append(row)
@@ -77,7 +77,7 @@ def _trains(vendor: str) -> bool:
 
 def _chip(row: models.Chip) -> plan.Chip:
     return plan.Chip(
-        id=ChipId(row.id), node_id=NodeId(row.node_id), index=row.index, type=row.type,
+        id=plan.ChipId(row.id), node_id=plan.NodeId(row.node_id), index=row.index, type=row.type,
         vendor=row.vendor, memory_bytes=row.memory_bytes,
         dtypes=frozenset(row.report.get("dtypes", ())), emulated=row.emulated,
         stands_for=row.report.get("stands_for"), healthy=row.health != ChipHealth.UNHEALTHY,

@@ -19,10 +19,11 @@ from control_plane.store.repositories.speeds import nearest_speeds
 from control_plane.store.snapshot.chip_facts import ChipFacts, NodeFacts
 from control_plane.store.snapshot.gang_reader import gang_of
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import GangId, JobId, LeaseId, NodeId
 from penstock.api.states import JobState, JobType, NodeHealth, NodeIntent
 from penstock.api.vendors import vendor_table
 from scheduler import model as plan
-from scheduler.model import ChipId, GangId, HostShare, JobId, NodeId
+from scheduler.model import HostShare
 from scheduler.snapshot.columns import Columns
 
 Hold = tuple[HeldLease, bool]
@@ -33,7 +34,7 @@ Hold = tuple[HeldLease, bool]
 class Wait:
     """What is written of a queued gang's waiting so far."""
 
-    job_id: str
+    job_id: JobId
     index: int
     code: str | None
     not_before: datetime | None
@@ -46,8 +47,8 @@ class PoolReading:
     """
 
     snapshot: plan.Snapshot
-    node_versions: Mapping[str, int]
-    waits: Mapping[str, Wait]
+    node_versions: Mapping[NodeId, int]
+    waits: Mapping[plan.GangId, Wait]
     lease_time: datetime
 
 
@@ -55,10 +56,10 @@ class PoolReading:
 class _Seen:
     """What the last read saw, with what tells whether it still holds."""
 
-    leases: dict[str, HeldLease] = field(default_factory=dict)
-    nodes: dict[str, tuple[object, plan.Node]] = field(default_factory=dict)
-    queued: dict[str, tuple[int, plan.Gang]] = field(default_factory=dict)
-    running: dict[str, tuple[object, plan.RunningGang]] = field(default_factory=dict)
+    leases: dict[LeaseId, HeldLease] = field(default_factory=dict)
+    nodes: dict[NodeId, tuple[object, plan.Node]] = field(default_factory=dict)
+    queued: dict[GangId, tuple[int, plan.Gang]] = field(default_factory=dict)
+    running: dict[GangId, tuple[object, plan.RunningGang]] = field(default_factory=dict)
     columns: Columns | None = None
 
 
@@ -79,7 +80,7 @@ class PoolReader:
         hosts, waiting = tx.nodes.hosts(), tx.gangs.waiting()
         versions = {host.id: host.version for host in hosts}
         facts, holds = self._facts.of(tx, versions), _holds(tx, before, seen)
-        by_node: dict[str, list[Hold]] = defaultdict(list)
+        by_node: dict[NodeId, list[Hold]] = defaultdict(list)
         for hold in holds:
             by_node[hold[0].node_id].append(hold)
         nodes = tuple(
@@ -99,10 +100,16 @@ class PoolReader:
         )
         self._seen = seen
         waits = {
-            gang.id: Wait(gang.job_id, gang.index, (gang.wait or {}).get("code"), gang.not_before)
+            plan.GangId(gang.id): Wait(
+                gang.job_id, gang.index, (gang.wait or {}).get("code"), gang.not_before
+            )
             for gang in waiting
         }
         return PoolReading(snapshot, versions, waits, tx.lease_time)
+
+
+def _wait(gang: WaitingGang) -> Wait:
+    return Wait(gang.job_id, gang.index, (gang.wait or {}).get("code"), gang.not_before)
 
 
 def _holds(tx: Transaction, before: _Seen, seen: _Seen) -> Sequence[Hold]:
@@ -144,7 +151,7 @@ def _made_node(
             entry[0] += amount
             entry[1] += amount if leaving else 0
     return plan.Node(
-        id=NodeId(host.id), name=host.name, closed=closed,
+        id=plan.NodeId(host.id), name=host.name, closed=closed,
         cores_milli=host.cores_milli, free_cores_milli=host.cores_milli - cores[0],
         releasing_cores_milli=cores[1], memory_bytes=host.memory_bytes,
         free_memory_bytes=host.memory_bytes - memory[0], releasing_memory_bytes=memory[1],
@@ -177,7 +184,7 @@ def _queued(
     for some in in_batches([it.id for it in waiting if it.id not in seen.queued]):
         for row in tx.gangs.queued(some):
             seen.queued[row.id] = row.version, gang_of(row)
-    spread = {gang.job_id for _, gang in seen.queued.values() if gang.spread}
+    spread = {JobId(gang.job_id) for _, gang in seen.queued.values() if gang.spread}
     siblings = _placed_types(holds, spread)
     for it in waiting:
         gang = seen.queued[it.id][1]
@@ -207,9 +214,9 @@ def _speeds(tx: Transaction, facts: Iterable[NodeFacts], gangs: Iterable[plan.Ga
     return plan.Speeds(measured=nearest_speeds(tx.speeds.all(), phases), rates=rates)
 
 
-def _placed_types(holds: Iterable[Hold], jobs: set[JobId]) -> Mapping[str, dict[str, int]]:
+def _placed_types(holds: Iterable[Hold], jobs: set[JobId]) -> Mapping[JobId, dict[str, int]]:
     """job → chip type → number of its replicas there, of these jobs."""
-    placed: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    placed: dict[JobId, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for lease, _ in holds if jobs else ():
         for kind in {chip["type"] for chip in lease.chips if lease.job_id in jobs}:
             placed[lease.job_id][kind] += 1
@@ -219,7 +226,7 @@ def _placed_types(holds: Iterable[Hold], jobs: set[JobId]) -> Mapping[str, dict[
 def _running(
     tx: Transaction, holds: Iterable[Hold], before: _Seen, seen: _Seen
 ) -> Iterable[plan.RunningGang]:
-    by_gang: dict[str, list[HeldLease]] = defaultdict(list)
+    by_gang: dict[GangId, list[HeldLease]] = defaultdict(list)
     for lease, _ in holds:
         by_gang[lease.gang_id].append(lease)
     saved = tx.checkpoints.last_commits()
@@ -236,18 +243,19 @@ def _running(
 def _running_gang(
     gang: PlacedGang, holds: Sequence[HeldLease], saved_at: datetime
 ) -> plan.RunningGang:
-    chips: dict[ChipId, int] = defaultdict(int)
-    hosts: dict[NodeId, HostShare] = {}
+    chips: dict[plan.ChipId, int] = defaultdict(int)
+    hosts: dict[plan.NodeId, HostShare] = {}
     for hold in holds:
         for chip in hold.chips:
-            chips[ChipId(chip["chip_id"])] += chip["milli"]
-        before = hosts.get(NodeId(hold.node_id), HostShare(0, 0))
-        hosts[NodeId(hold.node_id)] = HostShare(
+            chips[plan.ChipId(chip["chip_id"])] += chip["milli"]
+        before = hosts.get(plan.NodeId(hold.node_id), HostShare(0, 0))
+        hosts[plan.NodeId(hold.node_id)] = HostShare(
             before.cores_milli + hold.cores_milli, before.memory_bytes + hold.memory_bytes
         )
     return plan.RunningGang(
-        id=GangId(gang.id), job_id=JobId(gang.job_id), job_name=gang.job_name, queue=gang.queue,
-        priority=gang.priority, started_at=gang.since, type=plan.JobType(JobType(gang.type)),
-        project=gang.project, releasing=gang.state == JobState.STOPPING, chips=dict(chips),
-        hosts=hosts, saved_at=saved_at, version=gang.version,
+        id=plan.GangId(gang.id), job_id=plan.JobId(gang.job_id), job_name=gang.job_name,
+        queue=gang.queue, priority=gang.priority, started_at=gang.since,
+        type=plan.JobType(JobType(gang.type)), project=gang.project,
+        releasing=gang.state == JobState.STOPPING, chips=dict(chips), hosts=hosts,
+        saved_at=saved_at, version=gang.version,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from penstock.api.assignments import Assignment
+from penstock.api.ids import ReplicaId
 
 PERIOD_US: Final = 10_000  # short, so that a small quota does not show as long stalls
 MIN_QUOTA_US: Final = 1_000  # the kernel takes no less
@@ -21,7 +22,7 @@ Settings = Mapping[str, str]
 class Demand:
     """One replica's limits. `hard`: its cores are a quota, not only a weight against others."""
 
-    replica_id: str
+    replica_id: ReplicaId
     cores_milli: int
     memory_bytes: int
     hard: bool

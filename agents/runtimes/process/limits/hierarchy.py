@@ -13,6 +13,7 @@ from typing import Final
 from agents.runtimes.process.limits import demand as values
 from agents.runtimes.process.limits.demand import Demand, Settings
 from agents.runtimes.process.limits.mounts import Version
+from penstock.api.ids import ReplicaId
 
 _TRIES: Final = 5
 OWN_LEAF: Final = "penstock-agent"
@@ -39,7 +40,7 @@ class Hierarchy:
     top: Path
     controllers: frozenset[str]
 
-    def group(self, replica_id: str) -> Path:
+    def group(self, replica_id: ReplicaId) -> Path:
         return self.top / replica_id
 
     def make(self, demand: Demand) -> Path:
@@ -69,7 +70,7 @@ class Hierarchy:
                 _apply(group, _SETTINGS[controller, self.version](demand))
         return group
 
-    def remove(self, replica_id: str) -> bool:
+    def remove(self, replica_id: ReplicaId) -> bool:
         """False while a process is still in the group."""
         try:
             self.group(replica_id).rmdir()

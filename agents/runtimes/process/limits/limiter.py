@@ -19,11 +19,12 @@ from agents.runtimes.process.limits.demand import Demand
 from agents.runtimes.process.limits.hierarchy import Hierarchy, delegate
 from agents.runtimes.process.limits.mounts import Mount, candidates_v2, parse_mounts, parse_places
 from agents.runtimes.process.supervisor import processes
+from penstock.api.ids import ReplicaId
 
 log = structlog.get_logger()
 
 LIMITED: Final = ("cpu", "memory", "pids")
-_PROBE: Final = Demand("probe", cores_milli=500, memory_bytes=64 << 20, hard=True)
+_PROBE: Final = Demand(ReplicaId("probe"), cores_milli=500, memory_bytes=64 << 20, hard=True)
 _FALLBACK_TEXT: Final = {
     "cpu": "no cgroup permitted: emulated chips and fractions are stopped and continued in turn",
     "memory": "no cgroup permitted: watched every 100 ms, RLIMIT_DATA as a ceiling",
@@ -60,7 +61,7 @@ class Limiter:
             limits |= values.fallback_memory(demand)
         return limits
 
-    def use(self, replica_id: str, supervisor_pid: int | None) -> Use:
+    def use(self, replica_id: ReplicaId, supervisor_pid: int | None) -> Use:
         """CPU seconds and working set so far, from its groups, else from /proc."""
         groups = [(it.version, it.group(replica_id)) for it in self.hierarchies]
         cpu_s = next((it for it in (_cpu_s(v, g) for v, g in groups) if it is not None), None)
@@ -74,7 +75,7 @@ class Limiter:
             memory = seen.memory_bytes if memory is None else memory
         return Use(cpu_s, memory)
 
-    def clear(self, replica_id: str) -> bool:
+    def clear(self, replica_id: ReplicaId) -> bool:
         """Kills what is left in the replica's groups; False while something still ends there."""
         removed = True
         for hierarchy in self.hierarchies:
@@ -83,9 +84,9 @@ class Limiter:
             hierarchy.leave()
         return removed
 
-    def strangers(self, known: Iterable[str]) -> frozenset[str]:
+    def strangers(self, known: Iterable[ReplicaId]) -> frozenset[ReplicaId]:
         """Groups of replicas that are not among `known`."""
-        there = {name for hierarchy in self.hierarchies for name in hierarchy.groups()}
+        there = {ReplicaId(name) for hierarchy in self.hierarchies for name in hierarchy.groups()}
         return frozenset(there - set(known))
 
     def leave(self) -> None:

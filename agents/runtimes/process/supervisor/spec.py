@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from penstock.api.ids import ReplicaId
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
@@ -59,7 +61,7 @@ class Spec:
 
     def __init__(self, folder: str, document: dict[str, Any]) -> None:
         self.folder = folder
-        self.replica_id: str = document["replica_id"]
+        self.replica_id: ReplicaId = document["replica_id"]
         self.epoch: int = document["epoch"]
         self.argv: list[str] = document["argv"]
         self.env: dict[str, str] = document["env"]
