@@ -9,11 +9,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from penstock.api.assignments import AssignedChip
+from penstock.json_types import Json
 
 
 class Settings(BaseModel):
@@ -36,7 +36,7 @@ class Settings(BaseModel):
     storage: str = Field(description="PENSTOCK_STORAGE: fsspec URI of the job's own folder")
     agent_socket: Path | None = Field(default=None, description="PENSTOCK_AGENT_SOCKET")
     agent_token: str = Field(default="", repr=False, description="PENSTOCK_AGENT_TOKEN")
-    work: dict[str, Any] = Field(default_factory=dict, description="from file PENSTOCK_WORK")
+    work: Json = Field(default_factory=dict, description="from file PENSTOCK_WORK")
     cache_dir: Path | None = Field(
         default=None, description="PENSTOCK_CACHE_DIR: tokenised data are kept here between jobs"
     )

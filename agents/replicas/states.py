@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from penstock.api.assignments import Assignment, ExitRecord, Failure, HeldReplic
 from penstock.api.ids import ReplicaId
 from penstock.api.jobs import Progress
 from penstock.api.states import ReplicaState
+from penstock.json_types import JsonView
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Held:
     exit: ExitRecord | None = None
     exit_accepted: bool = False
     ready: bool | None = None
-    result: Mapping[str, Any] = field(default_factory=dict)
+    result: JsonView = field(default_factory=dict)
     failure: Failure | None = None
     progress: Progress | None = None
     shipped: int = 0

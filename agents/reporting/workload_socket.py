@@ -26,6 +26,7 @@ from penstock.api.assignments import CheckpointCommit, Failure, SpeedReport
 from penstock.api.ids import ReplicaId
 from penstock.api.jobs import Progress
 from penstock.documents.sentences import sentence
+from penstock.json_types import Json
 
 log = structlog.get_logger()
 
@@ -33,7 +34,7 @@ MAX_LINE_BYTES: Final = 1 << 20
 MAX_RESULT_BYTES: Final = 64 << 10
 COMMIT_TIMEOUT_S: Final = 8.0  # below what a workload waits for its answer
 
-Message = dict[str, Any]
+Message = Json
 Answer = Callable[[Held, Message], Awaitable[Message]]
 
 
@@ -120,7 +121,7 @@ class WorkloadSocket:
 
     async def _result(self, held: Held, message: Message) -> Message:
         """Kept on disk before it is acknowledged: the workload may end right after."""
-        result = TypeAdapter(dict[str, Any]).validate_python(message.get("result"))
+        result = TypeAdapter(Json).validate_python(message.get("result"))
         if len(json.dumps(result)) > MAX_RESULT_BYTES:
             raise BadMessage(f"a result has at most {MAX_RESULT_BYTES} bytes")
         merged = {**held.result, **result}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from penstock.api.assignments import Assignment, ExitRecord, Failure
 from penstock.api.ids import ReplicaId
 from penstock.api.states import ExitReason, ReplicaState
+from penstock.json_types import JsonView
 
 
 class StartError(Exception):
@@ -57,7 +58,7 @@ class Kept:
     address: str
     token: str
     shipped: int = 0
-    result: Mapping[str, Any] = field(default_factory=dict)
+    result: JsonView = field(default_factory=dict)
     failure: Failure | None = None
 
 
@@ -103,7 +104,7 @@ class Runtime(Protocol):
     def note_shipped(self, replica_id: ReplicaId, offset: int) -> None:
         """The control plane has the log up to here."""
 
-    def note_result(self, replica_id: ReplicaId, result: Mapping[str, Any]) -> None:
+    def note_result(self, replica_id: ReplicaId, result: JsonView) -> None:
         """Keeps the replica's result until it is forgotten. Raises OSError."""
 
     def note_failure(self, replica_id: ReplicaId, failure: Failure) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from agents.runtimes.base import Hint, Kept, Launch, Sighting, StartError, StopOrder, Use
 from penstock.api.assignments import Assignment, ExitRecord, Failure
 from penstock.api.ids import ReplicaId
 from penstock.api.states import ExitReason, ReplicaState
+from penstock.json_types import JsonView
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class FakeReplica:
     log: bytes = b""
     shipped: int = 0
     order: StopOrder | None = None
-    result: Mapping[str, Any] = field(default_factory=dict)
+    result: JsonView = field(default_factory=dict)
     failure: Failure | None = None
 
 
@@ -136,7 +136,7 @@ class FakeRuntime:
     def note_shipped(self, replica_id: ReplicaId, offset: int) -> None:
         self.replicas[replica_id].shipped = offset
 
-    def note_result(self, replica_id: ReplicaId, result: Mapping[str, Any]) -> None:
+    def note_result(self, replica_id: ReplicaId, result: JsonView) -> None:
         self.replicas[replica_id].result = dict(result)
 
     def note_failure(self, replica_id: ReplicaId, failure: Failure) -> None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import anyio
 from pydantic import BaseModel, ValidationError
@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope
 
 from control_plane.api.failures import Malformed, SlowBody, TooLarge, UnsupportedMedia
 from control_plane.api.misread import misread_values
-from control_plane.api.validation import MAX_ERRORS, validation_error
+from control_plane.api.validation import MAX_ERRORS, Details, validation_error
 from control_plane.errors import Invalid, PlatformError
 from control_plane.server.checks import Checks
 from penstock.api.errors import Violation
@@ -70,7 +70,7 @@ class DocumentRequest(Request):
         """Not empty: FastAPI then asks for the document."""
         return b"{}"
 
-    async def json(self) -> Any:
+    async def json(self) -> BaseModel:
         return self._document
 
 
@@ -153,7 +153,7 @@ def _checked(data: bytes, syntax: str, limits: Limits, model: type[BaseModel]) -
         document = parse_document(data, syntax=syntax, limits=limits)
     except DocumentError as error:
         raise _refusal(error) from error
-    wrong: list[Mapping[str, Any]] = [*misread_values(model, document.value)]
+    wrong: list[Details] = [*misread_values(model, document.value)]
     try:
         made = model.model_validate(document.value)
         if not wrong:

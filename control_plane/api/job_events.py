@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -38,10 +39,11 @@ from control_plane.services.logs.positions import bad_position
 from penstock.api.base import Page
 from penstock.api.jobs import Event
 from penstock.api.states import Role
+from penstock.json_types import Json
 
 router = APIRouter(prefix="/api/v1", route_class=Route, tags=["events"])
 
-_STREAM: Final[dict[int | str, dict[str, Any]]] = {
+_STREAM: Final[dict[int | str, Json]] = {
     200: {
         "content": {
             "text/event-stream": {
@@ -113,13 +115,15 @@ async def job_events(
 class EventFrames:
     """Turns new events into frames; remembers the number of the last one."""
 
-    def __init__(self, read: Any, after: int, number: Literal["id", "seq"]) -> None:
+    def __init__(
+        self, read: Callable[[int], EventBatch], after: int, number: Literal["id", "seq"]
+    ) -> None:
         self._read = read
         self._after = after
         self._number = number
 
     def pull(self) -> Batch:
-        found: EventBatch = self._read(self._after)
+        found = self._read(self._after)
         frames = []
         for event in found.events:
             self._after = event.id if self._number == "id" else event.seq

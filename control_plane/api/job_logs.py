@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -31,12 +31,13 @@ from control_plane.services.logs.positions import entries, seal
 from control_plane.services.logs.read import Ask, follow_logs, log_text
 from control_plane.services.logs.text import Block, LogText, Part
 from penstock.api.states import Role
+from penstock.json_types import Json
 
 router = APIRouter(prefix="/api/v1", route_class=Route, tags=["jobs"])
 
 MAX_LINES: Final = 100_000
 TEXT: Final = "text/plain; charset=utf-8"
-_BOTH: Final[dict[int | str, dict[str, Any]]] = {
+_BOTH: Final[dict[int | str, Json]] = {
     200: {
         "content": {
             "text/plain": {"schema": {"type": "string"}},

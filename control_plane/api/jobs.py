@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -43,11 +43,12 @@ from penstock.api.specs import JobSpec
 from penstock.api.states import JobState, JobType
 from penstock.api.vendors import vendor_table
 from penstock.documents.violations import nearest
+from penstock.json_types import Json
 
 router = APIRouter(prefix="/api/v1", route_class=Route, tags=["jobs"])
 
 MAX_LABELS = 16
-MADE_BEFORE: Final[dict[int | str, dict[str, Any]]] = {
+MADE_BEFORE: Final[dict[int | str, Json]] = {
     200: {"model": Job, "description": "this Idempotency-Key made this job before"}
 }
 Because = Annotated[

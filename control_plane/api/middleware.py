@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -68,7 +67,7 @@ def _request_id(scope: Scope) -> str:
     return f"req_{uuid7().hex}"
 
 
-def _with_ours(message: MutableMapping[str, Any], request_id: str) -> list[tuple[bytes, bytes]]:
+def _with_ours(message: Message, request_id: str) -> list[tuple[bytes, bytes]]:
     headers = list(message.get("headers", ()))
     given = {name for name, _ in headers}
     ours = (

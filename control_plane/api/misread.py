@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 Path = tuple[str | int, ...]
-Details = dict[str, Any]
+Details = dict[str, object]
 MAX_FOUND: Final = 20
 _NUMBERS: Final = {int: "int_type", float: "float_type"}
 _UNIONS: Final = (typing.Union, types.UnionType)
@@ -36,14 +36,14 @@ class _Shape:
         yield from self.values
 
 
-def misread_values(model: type[BaseModel], document: Mapping[str, Any]) -> list[Details]:
+def misread_values(model: type[BaseModel], document: Mapping[str, object]) -> list[Details]:
     """The first errors, in pydantic's form, of a document that is to become a `model`."""
     found: list[Details] = []
     _look(_Shape({}, (model,), (), ()), document, (), found)
     return found
 
 
-def _look(shape: _Shape, value: Any, path: Path, found: list[Details]) -> None:
+def _look(shape: _Shape, value: object, path: Path, found: list[Details]) -> None:
     error = shape.refused.get(type(value))
     if error is not None:
         message = "must be a time such as 2026-01-31T12:00:00Z"
@@ -53,7 +53,7 @@ def _look(shape: _Shape, value: Any, path: Path, found: list[Details]) -> None:
             _look(wanted, inner, (*path, step), found)
 
 
-def _inside(shape: _Shape, value: Any) -> Iterator[tuple[str | int, _Shape, Any]]:
+def _inside(shape: _Shape, value: object) -> Iterator[tuple[str | int, _Shape, object]]:
     if type(value) is dict:
         for key, inner in value.items():
             yield from ((key, wanted, inner) for wanted in shape.at(key))
@@ -67,7 +67,7 @@ def _fields(model: type[BaseModel]) -> Mapping[str, _Shape]:
     return {name: _shape(field.annotation) for name, field in model.model_fields.items()}
 
 
-def _shape(annotation: Any) -> _Shape:
+def _shape(annotation: object) -> _Shape:
     members = list(_members(annotation))
     arguments = [(typing.get_origin(one), typing.get_args(one)) for one in members]
     return _Shape(
@@ -78,7 +78,7 @@ def _shape(annotation: Any) -> _Shape:
     )
 
 
-def _refused(members: list[Any]) -> Iterator[tuple[type, str]]:
+def _refused(members: list[object]) -> Iterator[tuple[type, str]]:
     """Kinds of values that pydantic would take for a member that they are not."""
     if Any in members:
         return
@@ -89,7 +89,7 @@ def _refused(members: list[Any]) -> Iterator[tuple[type, str]]:
         yield from ((kind, "datetime_type") for kind in _NUMBERS if kind not in members)
 
 
-def _members(annotation: Any) -> Iterator[Any]:
+def _members(annotation: object) -> Iterator[object]:
     """The members of a union, without their annotations."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -15,6 +15,7 @@ from control_plane.api.deps import NODE, PUBLIC
 from control_plane.api.problems import KINDS, MEDIA_TYPE
 from control_plane.api.route import Policy, policy_of
 from penstock.api.errors import Problem, Violation
+from penstock.json_types import Json
 
 _TITLES: Final = {status: title for status, title, _ in KINDS.values()} | {500: "Internal error"}
 _DESCRIPTION: Final = """\
@@ -28,7 +29,7 @@ _REQUEST_ID: Final = {
 }
 
 
-def openapi_document(app: FastAPI, routes: Sequence[APIRoute]) -> dict[str, Any]:
+def openapi_document(app: FastAPI, routes: Sequence[APIRoute]) -> Json:
     """Made once, then kept by the app."""
     if app.openapi_schema is None:
         document = get_openapi(
@@ -43,7 +44,7 @@ def openapi_document(app: FastAPI, routes: Sequence[APIRoute]) -> dict[str, Any]
     return app.openapi_schema
 
 
-def _add_components(document: dict[str, Any]) -> None:
+def _add_components(document: Json) -> None:
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -57,7 +58,7 @@ def _add_components(document: dict[str, Any]) -> None:
     }
 
 
-def _schema(model: type[BaseModel]) -> dict[str, Any]:
+def _schema(model: type[BaseModel]) -> Json:
     schema = model.model_json_schema(
         ref_template="#/components/schemas/{model}", mode="serialization"
     )
@@ -65,7 +66,7 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
     return schema
 
 
-def _complete(operation: dict[str, Any], policy: Policy, method: str) -> None:
+def _complete(operation: Json, policy: Policy, method: str) -> None:
     operation["security"] = _security(policy)
     if policy.needs not in (PUBLIC, NODE):
         operation["x-role"] = str(policy.needs)
@@ -92,7 +93,7 @@ def _security(policy: Policy) -> list[dict[str, list[str]]]:
     return [{"node" if policy.needs == NODE else "token": []}]
 
 
-def _statuses(operation: dict[str, Any], policy: Policy, method: str) -> Iterator[int]:
+def _statuses(operation: Json, policy: Policy, method: str) -> Iterator[int]:
     yield from (422, 429, 500, 503)
     parameters = operation.get("parameters", ())
     names = {one["name"].lower() for one in parameters}
@@ -108,6 +109,6 @@ def _statuses(operation: dict[str, Any], policy: Policy, method: str) -> Iterato
         yield from (400, 412)
 
 
-def _problem(status: int) -> dict[str, Any]:
+def _problem(status: int) -> Json:
     reference = {"$ref": f"#/components/schemas/{Problem.__name__}"}
     return {"description": _TITLES[status], "content": {MEDIA_TYPE: {"schema": reference}}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
 
@@ -22,6 +22,7 @@ from control_plane.errors import (
     Unavailable,
 )
 from penstock.api.errors import Problem, Violation
+from penstock.json_types import Json
 
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_BYTES: Final = 2048
@@ -74,7 +75,7 @@ def problem_response(
 def fitted(problem: Problem) -> bytes:
     """The document in few bytes: long lists of allowed values are cut first, violations last."""
     document = problem.model_dump(mode="json", exclude_none=True)
-    shown: list[dict[str, Any]] = [_short(one, MAX_ALLOWED) for one in problem.errors]
+    shown: list[Json] = [_short(one, MAX_ALLOWED) for one in problem.errors]
     for num_allowed in (MAX_ALLOWED, _FEW, 0):
         shown = [_short(one, num_allowed) for one in problem.errors]
         if _size(document, shown) <= MAX_BYTES:
@@ -97,7 +98,7 @@ def _sentence(error: PlatformError) -> str:
     return text if len(text) <= 500 else text[:499] + "…"
 
 
-def _short(violation: Violation, num_allowed: int) -> dict[str, Any]:
+def _short(violation: Violation, num_allowed: int) -> Json:
     """Without nulls; the nearest value stays even where the list of all is cut."""
     document = violation.model_dump(mode="json", exclude_none=True)
     document["pointer"] = document["pointer"][:200]
@@ -118,10 +119,10 @@ def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def _size(document: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> int:
+def _size(document: Mapping[str, object], shown: Sequence[Json]) -> int:
     return len(_dump({**document, "errors": shown}))
 
 
-def _dump(document: Mapping[str, Any]) -> bytes:
+def _dump(document: Mapping[str, object]) -> bytes:
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "replace")

@@ -64,7 +64,7 @@ REPORTING: Final = frozenset({ReportRequest, LogRequest, CheckpointCommit})
 class Route(APIRoute):
     """A route with a policy; building one without fails. Functions run in its lane."""
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], **more: Any) -> None:
+    def __init__(self, path: str, endpoint: Callable[..., object], **more: Any) -> None:
         super().__init__(path, laned(endpoint), **more)
 
     def get_route_handler(self) -> Handler:
@@ -95,7 +95,9 @@ def policy_of(route: APIRoute) -> Policy:
     if len(needs) != 1:
         raise TypeError(f"{route.path}: a route asks for exactly one caller, not {len(needs)}")
     query = {field.alias: field for one in everything for field in one.query_params}
-    repeatable = {name for name, field in query.items() if _takes_many(field)}
+    repeatable = {
+        name for name, field in query.items() if "list[" in str(field.field_info.annotation)
+    }
     fields = tuple(query.values())
     joins = any(one.call is joiner for one in everything)
     return Policy(needs[0], fields, frozenset(repeatable), _body_model(route), joins)
@@ -105,10 +107,6 @@ def _walk(dependant: Dependant) -> Iterator[Dependant]:
     yield dependant
     for inner in dependant.dependencies:
         yield from _walk(inner)
-
-
-def _takes_many(field: Any) -> bool:
-    return "list[" in str(field.field_info.annotation)
 
 
 def _body_model(route: APIRoute) -> type[BaseModel] | None:

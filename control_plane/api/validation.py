@@ -23,7 +23,7 @@ _NO_PLACES: Final[Mapping[str, Place]] = {}
 def validation_error(
     errors: Sequence[Details],
     body_model: type[BaseModel] | None,
-    document: Any,
+    document: object,
     places: Mapping[str, Place] = _NO_PLACES,
 ) -> PlatformError:
     """One error that says everything. A path that cannot name anything is a NotFound, unless it
@@ -83,7 +83,7 @@ def _parameters(errors: Iterable[Details], mark: str) -> list[Violation]:
 def _body(
     errors: Iterable[Details],
     model: type[BaseModel] | None,
-    document: Any,
+    document: object,
     places: Mapping[str, Place],
 ) -> list[Violation]:
     inner = [{**details, "loc": tuple(details["loc"][1:])} for details in errors]

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 import structlog
@@ -83,7 +83,7 @@ class Relay(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def unless_gone(work: Coroutine[Any, Any, ResultT], receive: Receive) -> ResultT | None:
+async def unless_gone(work: Awaitable[ResultT], receive: Receive) -> ResultT | None:
     """What the work comes to; None if the client left first: then it is cancelled. For requests
     of which the whole body was received.
     """

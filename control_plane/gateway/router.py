@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 import structlog
@@ -45,11 +45,12 @@ from penstock.addresses import asked_from_here
 from penstock.api.ids import ReplicaId, TokenId
 from penstock.api.states import Role
 from penstock.documents import DocumentError, Limits, parse_document
+from penstock.json_types import Json
 
 log = structlog.get_logger()
 
 Made = TypeVar("Made")
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Handler = Callable[[Request], Awaitable[Response]]
 PREFIXES = ("/v1", "/at/{chip_type}/v1")
 MAX_BODY_BYTES = 8 * 2**20
 LIMITS = Limits(MAX_BODY_BYTES, 200_000, 100_000, any_value=True)
@@ -213,7 +214,7 @@ def _answering(handle: Handler) -> Handler:
     return answer
 
 
-def _document_of(model: OpenModel) -> dict[str, Any]:
+def _document_of(model: OpenModel) -> Json:
     return {
         "id": model.model, "object": "model", "created": model.created_at_s,
         "owned_by": "penstock",
@@ -244,9 +245,7 @@ async def _parts(request: Request) -> AsyncIterator[bytes]:
         yield part
 
 
-def _ask(
-    path: str, body: bytes, document: dict[str, Any], chip_type: str | None, caller: Caller
-) -> Ask:
+def _ask(path: str, body: bytes, document: Json, chip_type: str | None, caller: Caller) -> Ask:
     """Streams are asked for their usage too, which plain answers always carry."""
     streamed = document.get("stream") is True
     options = document.get("stream_options") or {}
@@ -257,7 +256,7 @@ def _ask(
     return Ask(path, body, streamed, hides_usage, chip_type, caller.sees, caller.token_id)
 
 
-def _document(body: bytes) -> dict[str, Any]:
+def _document(body: bytes) -> Json:
     try:
         document = parse_document(body, syntax="json", limits=LIMITS).value
     except DocumentError as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Final
+from typing import Final
+
+from penstock.json_types import Json
 
 _EVENT_END: Final = re.compile(rb"\r?\n\r?\n")
 
@@ -62,18 +64,17 @@ class UsageReader:
         self.num_chunks += not only_usage
         return only_usage
 
-    def _take(self, data: bytes) -> dict[str, Any] | None:
+    def _take(self, data: bytes) -> Json | None:
         """The document, if it has a usage."""
         try:
-            document: Any = json.loads(data)
+            document: object = json.loads(data)
         except (ValueError, RecursionError):
             return None
-        usage = document.get("usage") if isinstance(document, dict) else None
-        if not isinstance(usage, dict):
+        if not isinstance(document, dict) or not isinstance(usage := document.get("usage"), dict):
             return None
         self.prompt_tokens = _count(usage.get("prompt_tokens"))
         self.completion_tokens = _count(usage.get("completion_tokens"))
-        return dict(document)
+        return document
 
 
 def _count(value: object) -> int:

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from enum import Enum
 from functools import partial, wraps
 from math import inf
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import anyio
 from anyio import CapacityLimiter
@@ -81,13 +81,13 @@ async def in_streams(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
     return await lanes.run(Lane.STREAMS, partial(work, *args, **kwargs))
 
 
-def laned(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+def laned(endpoint: Callable[..., object]) -> Callable[..., object]:
     """The endpoint; where it is a plain function, as one that runs in its request's lane."""
     if inspect.iscoroutinefunction(endpoint):
         return endpoint
 
     @wraps(endpoint)
-    async def run(*args: Any, **kwargs: Any) -> Any:
+    async def run(*args: object, **kwargs: object) -> object:
         return await in_lane(endpoint, *args, **kwargs)
 
     return run

@@ -13,7 +13,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from control_plane.deadlines import Deadline
@@ -43,7 +43,9 @@ class WebhookClient:
         self._allow_private = allow_private
         self._tls = tls or ssl.create_default_context()
 
-    def __call__(self, url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
+    def __call__(
+        self, url: str, body: Mapping[str, object], headers: Mapping[str, str]
+    ) -> str | None:
         """None when the receiver answered 2xx, else why not."""
         try:
             status = self._post(url, json.dumps(body).encode(), headers)

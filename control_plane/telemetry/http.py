@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -36,5 +35,5 @@ class RequestMeter:
 
 def _route(scope: Scope) -> str:
     """The template of the matched route: bounded, whatever paths people ask for."""
-    route: Any = scope.get("route")
+    route: object = scope.get("route")
     return getattr(route, "path", None) or "unmatched"

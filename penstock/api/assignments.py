@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -20,6 +20,7 @@ from penstock.api.ids import CheckpointId, ChipId, JobId, NodeId, ReplicaId
 from penstock.api.jobs import Progress
 from penstock.api.specs import Label, NewName
 from penstock.api.states import ExitReason, ReplicaState
+from penstock.json_types import Json
 from penstock.safe_text import one_line
 
 MOST_CHIPS: Final = 512
@@ -173,7 +174,7 @@ class Assignment(View):
     )
     workdir: str | None = None
     engine: Literal["train", "serve"] | None = None
-    work: dict[str, Any] = Field(default_factory=dict, description="what the engine is to do")
+    work: Json = Field(default_factory=dict, description="what the engine is to do")
     env: dict[str, str] = Field(default_factory=dict)
     master: str | None = Field(
         default=None, description="host:port of rank 0; ranks above 0 start only once it is known"
@@ -272,7 +273,7 @@ class Observation(Strict):
     speeds: dict[str, SpeedReport] | None = Field(
         default=None, max_length=16, description="by class of work"
     )
-    result: dict[str, Any] | None = Field(
+    result: Json | None = Field(
         default=None, description="merged into the job's result; at most 64 KiB"
     )
     exit: ExitRecord | None = None

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
+
+from penstock.json_types import JsonView
 
 DECODE_BATCH: Final = 8
 """Sequences in the step whose decoding speed is compared; prefill is compared one at a time."""
@@ -83,7 +85,7 @@ class ModelSize:
     max_seq_len: int
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> ModelSize:
+    def of(cls, document: JsonView) -> ModelSize:
         """From the fields of `penstock.api.specs.ModelShape`."""
         return cls(**{name: document[name] for name in cls.__slots__})
 

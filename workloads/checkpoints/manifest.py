@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from pydantic import Field, ValidationError
 
 from penstock.api.base import View
 from penstock.api.specs import ShareStep
+from penstock.json_types import Json
 
 FORMAT: Final = "penstock-checkpoint/1"
 MANIFEST: Final = "manifest.json"
@@ -48,11 +49,11 @@ class Manifest(View):
     epoch: int = Field(ge=0)
     job_id: str
     files: dict[str, FileEntry]
-    rng: dict[str, Any] = Field(default_factory=dict)
+    rng: Json = Field(default_factory=dict)
     data: DataPosition
     shares: tuple[ShareStep, ...] = Field(default=(), description="the share log so far")
-    model: dict[str, Any] = Field(description="the model's config.json")
-    train: dict[str, Any] = Field(default_factory=dict, description="the training spec")
+    model: Json = Field(description="the model's config.json")
+    train: Json = Field(default_factory=dict, description="the training spec")
     world_size: int = Field(default=1, ge=1)
 
 

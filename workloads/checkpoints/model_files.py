@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 
 import fsspec
 
+from penstock.json_types import Json, JsonView
 from workloads.checkpoints.manifest import (
     CONFIG,
     MANIFEST,
@@ -47,7 +48,7 @@ class ModelFiles:
 
     weights: tuple[Path, ...]
     tokenizer: Path
-    documents: Mapping[str, Mapping[str, Any]]
+    documents: Mapping[str, JsonView]
     chat_template: str | None
     manifest_sha256: str | None
 
@@ -80,7 +81,7 @@ def _locate(uri: str) -> tuple[Any, str]:
     return filesystem, str(root)
 
 
-def read_document(path: Path) -> dict[str, Any]:
+def read_document(path: Path) -> Json:
     """A JSON object from a file; raises ModelRefused for anything else."""
     try:
         document = json.loads(path.read_bytes())
@@ -108,7 +109,7 @@ class _Source:
         self.filesystem.get_file(f"{self.root}/{name}", str(self.scratch / name))
         return self.scratch / name
 
-    def document(self, name: str) -> dict[str, Any]:
+    def document(self, name: str) -> Json:
         """A JSON object; {} where the file is absent."""
         return read_document(self.local(name)) if name in self.names else {}
 

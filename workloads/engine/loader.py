@@ -9,13 +9,14 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from penstock.json_types import JsonView
 from workloads.checkpoints.model_files import ModelFiles, ModelRefused, ModelUnreachable, open_model
 from workloads.engine.options import ServeWork
 from workloads.engine.text.tokenizer import TextTokenizer, load_tokenizer
@@ -71,7 +72,7 @@ def _load(work: ServeWork, device: str) -> LoadedModel:
     )
 
 
-def read_config(document: Mapping[str, Any]) -> LlamaConfig:
+def read_config(document: JsonView) -> LlamaConfig:
     """The model's shape; raises ModelRefused for what this engine would compute wrongly."""
     architectures = document.get("architectures") or []
     if list(architectures) not in [[name] for name in ARCHITECTURES]:
@@ -94,7 +95,7 @@ def read_config(document: Mapping[str, Any]) -> LlamaConfig:
     return config
 
 
-def special_ids(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, list[int]]:
+def special_ids(documents: Mapping[str, JsonView]) -> dict[str, list[int]]:
     """`eos_token_id` and `bos_token_id` as lists; generation_config.json goes first."""
     found = {}
     for key in ("eos_token_id", "bos_token_id"):

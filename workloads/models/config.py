@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from penstock.api.specs import ModelShape
 from penstock.api.work import ModelSize
+from penstock.json_types import JsonView
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def size_of(config: LlamaConfig) -> ModelSize:
     )
 
 
-def config_from_hf(document: Mapping[str, Any]) -> LlamaConfig:
+def config_from_hf(document: JsonView) -> LlamaConfig:
     """Reads `config.json`; raises ValueError for an architecture or a variant not supported."""
     if (kind := document.get("model_type")) != "llama":
         raise ValueError(f"config.json: model_type is {kind!r}, supported: 'llama'")
@@ -125,7 +124,7 @@ def config_to_hf(config: LlamaConfig) -> dict[str, object]:
     return document
 
 
-def _rope_scaling(document: Mapping[str, Any]) -> RopeScaling | None:
+def _rope_scaling(document: JsonView) -> RopeScaling | None:
     kind = document.get("rope_type") or document.get("type") or "default"
     if kind == "default":
         return None

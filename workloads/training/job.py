@@ -7,12 +7,13 @@ import traceback
 from collections.abc import Mapping
 from functools import partial
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 import torch
 
 from penstock.api.jobs import Progress
 from penstock.api.specs import TrainSpec
+from penstock.json_types import Json
 from workloads.checkpoints.manifest import CheckpointError
 from workloads.failures import STORAGE, failure_of, os_error_message
 from workloads.reporter import CommitRefused, Reporter, StaleEpoch
@@ -132,7 +133,7 @@ def _finish(
     state: TrainState,
     progress: TrainReport,
     reporter: Reporter,
-    about: dict[str, Any],
+    about: Json,
 ) -> None:
     """Evaluates on files never seen and reports the job's result."""
     model = spec.model

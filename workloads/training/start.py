@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from penstock.api.specs import ShareStep, TrainSpec
+from penstock.json_types import Json
 from workloads.checkpoints.files import Written, read_manifest
 from workloads.checkpoints.manifest import CheckpointError, Manifest, render_manifest, sha256_hex
 from workloads.settings import Settings
@@ -48,7 +48,7 @@ class Start:
     manifest: Manifest | None = None
 
 
-def parse_work(work: dict[str, Any]) -> tuple[TrainSpec, Resume | None]:
+def parse_work(work: Json) -> tuple[TrainSpec, Resume | None]:
     """The training spec and what to resume; raises ValueError (pydantic's) for a bad document."""
     fields = {key: value for key, value in work.items() if key in TrainSpec.model_fields}
     resume = work.get("resume")

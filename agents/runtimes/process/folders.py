@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -18,6 +17,7 @@ from agents.runtimes.base import Kept, Launch
 from agents.runtimes.process.supervisor import files, ownership
 from penstock.api.assignments import Assignment, ExitRecord, Failure
 from penstock.api.ids import ReplicaId
+from penstock.json_types import Json, JsonView
 
 ASSIGNMENT: Final = "assignment.json"
 SHIPPED: Final = "shipped.json"
@@ -47,7 +47,7 @@ class ReplicaFolders:
         names = (it.name for it in self.root.iterdir())
         return tuple(ReplicaId(name) for name in sorted(names) if not name.startswith("."))
 
-    def make(self, launch: Launch, spec: Mapping[str, Any]) -> Path:
+    def make(self, launch: Launch, spec: JsonView) -> Path:
         """A folder with everything its supervisor needs, there whole or not at all."""
         assignment = launch.assignment
         new = self.root / f"{_UNFINISHED}{assignment.replica_id}"
@@ -112,7 +112,7 @@ class ReplicaFolders:
         names = (files.ERRORS, files.STARTED, files.EXIT)
         return any((self.path(replica_id) / name).exists() for name in names)
 
-    def started(self, replica_id: ReplicaId) -> dict[str, Any] | None:
+    def started(self, replica_id: ReplicaId) -> Json | None:
         return files.read_json(str(self.path(replica_id)), files.STARTED)
 
     def errors(self, replica_id: ReplicaId) -> str:

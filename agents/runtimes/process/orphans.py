@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from agents.runtimes.process.folders import WORK
 from agents.runtimes.process.supervisor import files, processes
 from penstock.api.ids import ReplicaId
+from penstock.json_types import JsonView
 
 SUPERVISOR: Final = Path(__file__).parent / "supervisor" / "__main__.py"
 _SCRIPT: Final = os.fsencode(Path(*SUPERVISOR.parts[-2:]))  # of any installation and any release
@@ -31,10 +32,10 @@ class Traces:
 
     replica_id: ReplicaId
     folder: Path
-    started: Mapping[str, Any] | None = None
+    started: JsonView | None = None
 
 
-def is_alive(started: Mapping[str, Any], key: str) -> bool:
+def is_alive(started: JsonView, key: str) -> bool:
     """Whether the process named in started.json is there and is the same one, not its pid again."""
     pid = started.get(key)
     if pid is None or started.get("boot_id") != files.boot_id():
@@ -101,7 +102,7 @@ def reap(but: frozenset[int]) -> None:
                 continue
 
 
-def explain(started: Mapping[str, Any] | None, complaint: str) -> str:
+def explain(started: JsonView | None, complaint: str) -> str:
     """One sentence on why nobody wrote down how the replica ended."""
     if started is None:
         words = "its supervisor ended before it could tell that the replica had started"
@@ -142,7 +143,7 @@ def _marked(traces: Traces) -> Iterator[int]:
             yield pid
 
 
-def _session_of(started: Mapping[str, Any]) -> int | None:
+def _session_of(started: JsonView) -> int | None:
     """The replica's session, unless its pid has become another process's since."""
     if "pid" not in started:
         return None

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -24,6 +23,7 @@ from agents.runtimes.process.orphans import Traces
 from agents.runtimes.process.supervisor import ending, files
 from agents.runtimes.process.watch import Watch
 from penstock.api.ids import ReplicaId
+from penstock.json_types import JsonView
 
 log = structlog.get_logger()
 
@@ -150,7 +150,7 @@ class Overseer:
             cleared or self.limiter.clear(traces.replica_id)
         )
 
-    def _is_proven(self, replica_id: ReplicaId, started: Mapping[str, Any] | None) -> bool:
+    def _is_proven(self, replica_id: ReplicaId, started: JsonView | None) -> bool:
         """Whether a dead supervisor's replica can have left nothing that was not found.
 
         Control groups held it; or its orphans came to this process, or its supervisor was alive

@@ -6,11 +6,11 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -29,6 +29,7 @@ from penstock.api.chips import ChipReport
 from penstock.api.ids import ReplicaId
 from penstock.api.states import ReplicaState
 from penstock.disk_room import told_by
+from penstock.json_types import Json, JsonView
 
 log = structlog.get_logger()
 
@@ -155,7 +156,7 @@ class ProcessRuntime:
         with suppress(OSError):  # without it a restarted agent asks the control plane
             files.write_json(str(folder), SHIPPED, {"offset": offset})
 
-    def note_result(self, replica_id: ReplicaId, result: Mapping[str, Any]) -> None:
+    def note_result(self, replica_id: ReplicaId, result: JsonView) -> None:
         files.write_json(str(self.folders.path(replica_id)), RESULT, dict(result))
 
     def note_failure(self, replica_id: ReplicaId, failure: Failure) -> None:
@@ -198,7 +199,7 @@ class ProcessRuntime:
             parent.wait()
         self.limiter.leave()
 
-    def _spec(self, launch: Launch) -> dict[str, Any]:
+    def _spec(self, launch: Launch) -> Json:
         """Makes the replica's groups, too: their paths are part of the spec. Raises OSError."""
         assignment = launch.assignment
         folder = self.folders.path(assignment.replica_id)
@@ -223,7 +224,7 @@ class ProcessRuntime:
             "limits": self.limiter.make(demand_of(assignment)),
         }
 
-    def _user(self, assignment: Assignment) -> dict[str, Any] | None:
+    def _user(self, assignment: Assignment) -> Json | None:
         """Whom the replica runs as; None: as this process. Raises NoRoom."""
         if self.isolation.users.lacks:
             return None

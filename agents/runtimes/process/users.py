@@ -13,13 +13,14 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 from agents.runtimes.base import NoRoom
 from agents.runtimes.process.environment import Recipe, inherited
 from agents.runtimes.process.supervisor import ownership
 from penstock.api.assignments import Assignment
 from penstock.api.vendors import Vendor
+from penstock.json_types import Json
 
 _ENGINE: Final = "import sys, penstock, workloads; print(*sys.path, sep='\\n')"
 _STORAGE: Final = """
@@ -117,7 +118,7 @@ def jobs_folder(assignment: Assignment) -> str | None:
     return None if own is None else str(own.parent)
 
 
-def user_of(assignment: Assignment, users: Users, recipe: Recipe) -> dict[str, Any]:
+def user_of(assignment: Assignment, users: Users, recipe: Recipe) -> Json:
     """The `user` of a supervisor's spec. Raises Lacking, and NoRoom where that may change."""
     if assignment.project_number is None:
         raise NoRoom(_NO_NUMBER)
@@ -154,7 +155,7 @@ def _engine_obstacle(recipe: Recipe, user: int) -> str:
 
 
 def _run(recipe: Recipe, user: int | None) -> subprocess.CompletedProcess[str] | str:
-    whose: dict[str, Any] = {} if user is None else {"user": user, "group": user}
+    whose: Json = {} if user is None else {"user": user, "group": user}
     try:
         return subprocess.run(
             [recipe.python, "-c", _ENGINE], env=inherited(recipe, engine=True), cwd="/",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 from control_plane.domain.places import job_folder
 from control_plane.services.agents.heartbeat import grant_of
@@ -14,6 +14,7 @@ from penstock.api.assignments import AssignedChip, Assignment, AssignmentList
 from penstock.api.ids import ChipId, NodeId
 from penstock.api.specs import JobSpec
 from penstock.api.states import ExitReason, JobType
+from penstock.json_types import Json
 
 STOP_GRACE_S = 10.0
 
@@ -72,7 +73,7 @@ def _assignment(
     )  # fmt: skip
 
 
-def _chip(held: dict[str, Any], chips: dict[ChipId, Chip]) -> AssignedChip:
+def _chip(held: Json, chips: dict[ChipId, Chip]) -> AssignedChip:
     row = chips.get(held["chip_id"])
     report = row.report if row is not None else {}
     memory, milli = report.get("memory_bytes"), held["milli"]
@@ -92,7 +93,7 @@ def _command(spec: JobSpec) -> tuple[str, ...] | None:
     return spec.serve.command if spec.serve is not None else None
 
 
-def _engine(spec: JobSpec) -> Any:
+def _engine(spec: JobSpec) -> Literal["train", "serve"] | None:
     if _command(spec) is not None:
         return None
     return "train" if spec.train is not None else "serve"
@@ -102,7 +103,7 @@ def _master(gang: Gang, replica: Replica) -> str | None:
     return gang.master if gang.attempt == replica.attempt else None
 
 
-def _work(tx: Transaction, job: Job, replica: Replica, spec: JobSpec) -> dict[str, Any]:
+def _work(tx: Transaction, job: Job, replica: Replica, spec: JobSpec) -> Json:
     if spec.train is not None:
         resume = _resume(tx, job, replica)
         return {**spec.train.model_dump(mode="json"), "job_id": job.id, "resume": resume}
@@ -111,7 +112,7 @@ def _work(tx: Transaction, job: Job, replica: Replica, spec: JobSpec) -> dict[st
     return {}
 
 
-def _resume(tx: Transaction, job: Job, replica: Replica) -> dict[str, Any] | None:
+def _resume(tx: Transaction, job: Job, replica: Replica) -> Json | None:
     """The newest checkpoint of an earlier attempt, else what the job was told to start from."""
     for checkpoint in tx.checkpoints.of_job(job.id):
         if checkpoint.epoch < replica.attempt:
@@ -119,5 +120,5 @@ def _resume(tx: Transaction, job: Job, replica: Replica) -> dict[str, Any] | Non
                 "uri": checkpoint.uri, "step": checkpoint.step,
                 "manifest_sha256": checkpoint.manifest_sha256, "checkpoint_id": checkpoint.id,
             }  # fmt: skip
-    start: dict[str, Any] | None = job.resolved.get("resume")
+    start: Json | None = job.resolved.get("resume")
     return start

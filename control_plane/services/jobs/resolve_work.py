@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from control_plane.errors import Invalid
 from control_plane.store.models import Checkpoint, Job
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
 from penstock.api.ids import CheckpointId, noun_of
 from penstock.api.specs import JobSpec
+from penstock.json_types import Json
 
 
-def resolve_work(tx: Transaction, job: Job, spec: JobSpec) -> dict[str, Any]:
+def resolve_work(tx: Transaction, job: Job, spec: JobSpec) -> Json:
     """What the engine is to load; raises Invalid where a name stands for nothing."""
     if spec.train is not None and spec.train.resume_from is not None:
         checkpoint = _checkpoint(tx, job, spec.train.resume_from, "/train/resume_from")
@@ -22,7 +21,7 @@ def resolve_work(tx: Transaction, job: Job, spec: JobSpec) -> dict[str, Any]:
     return {}
 
 
-def _model(tx: Transaction, job: Job, model: str, name: str) -> dict[str, Any]:
+def _model(tx: Transaction, job: Job, model: str, name: str) -> Json:
     """`job:NAME` and `checkpoint:ID` are Penstock checkpoints, all else a folder on the node."""
     kind, separator, ref = model.partition(":")
     if separator and kind in ("job", "checkpoint"):
@@ -36,7 +35,7 @@ def _model(tx: Transaction, job: Job, model: str, name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _shape(tx: Transaction, checkpoint: Checkpoint) -> dict[str, Any] | None:
+def _shape(tx: Transaction, checkpoint: Checkpoint) -> Json | None:
     """The sizes of the model, as the job that trained it gave them."""
     source = tx.jobs.get(checkpoint.job_id)
     train = source.spec.get("train") if source is not None else None
@@ -75,7 +74,7 @@ def _no_source(kind: str | None, noun: str | None) -> str:
     return missing if fits else f"{missing}: it is the id of a {noun}"
 
 
-def _reference(checkpoint: Checkpoint) -> dict[str, Any]:
+def _reference(checkpoint: Checkpoint) -> Json:
     return {
         "uri": checkpoint.uri, "step": checkpoint.step, "checkpoint_id": checkpoint.id,
         "manifest_sha256": checkpoint.manifest_sha256,

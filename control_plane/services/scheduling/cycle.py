@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from control_plane.ids import new_id
 from control_plane.services.deps import Deps
@@ -19,6 +18,7 @@ from control_plane.store.models import Cycle
 from control_plane.store.snapshot.snapshot_reader import PoolReading
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import CycleId
+from penstock.json_types import Json
 from scheduler import invariants
 from scheduler.model import Plan
 from scheduler.plan import plan as make_plan
@@ -33,8 +33,8 @@ class _Cycle:
     epoch: int
     trigger: str
     started: datetime
-    saw: dict[str, Any]
-    deferred: list[dict[str, Any]]
+    saw: dict[str, int]
+    deferred: list[Json]
     clock: float = field(default_factory=time.perf_counter)
     id: CycleId = field(default_factory=lambda: new_id(CycleId))
 
@@ -91,7 +91,7 @@ def _commit(
     return made
 
 
-def _deferred(pool: PoolReading, plan: Plan) -> list[dict[str, Any]]:
+def _deferred(pool: PoolReading, plan: Plan) -> list[Json]:
     waits = [(pool.waits[gang_id], code) for gang_id, code in plan.deferrals.items()]
     return [
         {"job": wait.job_id, "gang": wait.index, "code": code.value}
@@ -99,7 +99,7 @@ def _deferred(pool: PoolReading, plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def _saw(pool: PoolReading) -> dict[str, Any]:
+def _saw(pool: PoolReading) -> dict[str, int]:
     snapshot = pool.snapshot
     return {
         "nodes": len(snapshot.nodes), "queued": len(snapshot.queued),

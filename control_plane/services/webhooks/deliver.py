@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from control_plane.domain.retries import MOST_BACKOFF_S, backoff_s
 from control_plane.services.deps import Deps
@@ -23,7 +23,7 @@ class Post(Protocol):
     """Posts a JSON document; returns None on success, else why it failed. Never raises."""
 
     def __call__(
-        self, url: str, body: Mapping[str, Any], headers: Mapping[str, str]
+        self, url: str, body: Mapping[str, object], headers: Mapping[str, str]
     ) -> str | None: ...
 
 

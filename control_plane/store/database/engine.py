@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -164,7 +163,7 @@ def _on_sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _on_sqlite_begin(connection: Any) -> None:
+def _on_sqlite_begin(connection: Connection) -> None:
     """Writers take the lock at once: upgrading a read transaction could fail half-way."""
     writes = connection.get_execution_options().get("penstock_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

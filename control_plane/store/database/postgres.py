@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.rows import TupleRow
 from sqlalchemy import Engine, create_engine, event, make_url
 
 from control_plane.deadlines import (
@@ -22,6 +23,7 @@ from control_plane.deadlines import (
     STATEMENT_S,
     Deadline,
 )
+from penstock.json_types import Json
 
 _AnswerT = TypeVar("_AnswerT")
 
@@ -41,7 +43,7 @@ LIMITS: Final[dict[str, float]] = {
 """The server's, by session. Set by a statement: a pooler in between may refuse start options."""
 
 
-class Bounded(psycopg.Connection[Any]):
+class Bounded(psycopg.Connection[TupleRow]):
     """Waits for no answer longer than `reply_s`, then counts as broken. The server's own limits
     are shorter; but a server that is frozen keeps none.
     """
@@ -73,7 +75,7 @@ def postgres_engine(url: str, num: int, idle_s: float | None = None) -> Engine:
     return engine
 
 
-def lift_limits(connection: psycopg.Connection[Any], seconds: float) -> None:
+def lift_limits(connection: psycopg.Connection[TupleRow], seconds: float) -> None:
     """For one transaction that may take so long: a change of schema."""
     assert isinstance(connection, Bounded)
     connection.reply_s = seconds
@@ -82,7 +84,7 @@ def lift_limits(connection: psycopg.Connection[Any], seconds: float) -> None:
 
 def _connect(
     limits: dict[str, float], _dialect: object, _record: object, args: list[Any],
-    options: dict[str, Any],
+    options: Json,
 ) -> Bounded:  # fmt: skip
     connection = Bounded.connect(*args, **options, autocommit=True)
     connection.reply_s = REPLY_S
@@ -92,7 +94,7 @@ def _connect(
 
 
 def _set_limits(
-    connection: psycopg.Connection[Any], limits: dict[str, float], *, is_local: bool
+    connection: psycopg.Connection[TupleRow], limits: dict[str, float], *, is_local: bool
 ) -> None:
     names = ", ".join(f"set_config('{name}', %s, {str(is_local).lower()})" for name in limits)
     connection.execute(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import BigInteger, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from control_plane.store.models.base import Base, Big, Id, Long, Ref, Short
 from penstock.api.ids import ChipId, NodeId, QueueId, SpeedId
+from penstock.json_types import Json
 
 
 class Node(Base):
@@ -32,10 +32,10 @@ class Node(Base):
     intent_reason: Mapped[Short]
     intent_message: Mapped[Long]
     intent_since: Mapped[datetime]
-    labels: Mapped[dict[str, Any]]
+    labels: Mapped[dict[str, str]]
     cores_milli: Mapped[int]
     memory_bytes: Mapped[Big]
-    info: Mapped[dict[str, Any]]
+    info: Mapped[Json]
     instance: Mapped[Short]
     generation: Mapped[int]
     converged_generation: Mapped[int]
@@ -67,8 +67,8 @@ class Chip(Base):
     emulated: Mapped[bool]
     health: Mapped[Short]
     present: Mapped[bool]
-    report: Mapped[dict[str, Any]]
-    sample: Mapped[dict[str, Any] | None]
+    report: Mapped[Json]
+    sample: Mapped[Json | None]
 
 
 class Queue(Base):
@@ -78,7 +78,7 @@ class Queue(Base):
 
     id: Mapped[Id[QueueId]]
     name: Mapped[str] = mapped_column(String(128), unique=True)
-    limits: Mapped[dict[str, Any]]
+    limits: Mapped[dict[str, int]]
     created_at: Mapped[datetime]
     version: Mapped[int]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import BigInteger, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -19,6 +18,7 @@ from penstock.api.ids import (
     UsageId,
     UseId,
 )
+from penstock.json_types import Json
 
 
 class Event(Base):
@@ -36,7 +36,7 @@ class Event(Base):
     project_id: Mapped[ProjectId | None] = mapped_column(String(48), index=True)
     type: Mapped[Short]
     message: Mapped[Long]
-    data: Mapped[dict[str, Any]]
+    data: Mapped[Json]
     at: Mapped[datetime] = mapped_column(index=True)
 
 
@@ -50,10 +50,10 @@ class Cycle(Base):
     trigger: Mapped[Short]
     started_at: Mapped[datetime] = mapped_column(index=True)
     duration_s: Mapped[float]
-    saw: Mapped[dict[str, Any]]
-    placed: Mapped[list[Any]]
-    preempted: Mapped[list[Any]]
-    deferred: Mapped[list[Any]]
+    saw: Mapped[dict[str, int]]
+    placed: Mapped[list[Json]]
+    preempted: Mapped[list[Json]]
+    deferred: Mapped[list[Json]]
     committed: Mapped[bool]
     message: Mapped[Long]
 
@@ -78,7 +78,7 @@ class Delivery(Base):
     project_id: Mapped[Ref[ProjectId]]
     job_id: Mapped[Ref[JobId]]
     url: Mapped[Long]
-    body: Mapped[dict[str, Any]]
+    body: Mapped[Json]
     state: Mapped[str] = mapped_column(String(32), index=True)
     num_tries: Mapped[int]
     next_at: Mapped[datetime]

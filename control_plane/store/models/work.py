@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import BigInteger, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -19,6 +18,7 @@ from penstock.api.ids import (
     ProjectId,
     ReplicaId,
 )
+from penstock.json_types import Json
 
 
 def _one_of_a_name(index: str, where: str) -> Index:
@@ -54,13 +54,13 @@ class Job(Stated, Base):
     queue: Mapped[Short]
     type: Mapped[Short]
     priority: Mapped[int]
-    spec: Mapped[dict[str, Any]]
-    resolved: Mapped[dict[str, Any]]
-    labels: Mapped[dict[str, Any]]
+    spec: Mapped[Json]
+    resolved: Mapped[Json]
+    labels: Mapped[dict[str, str]]
     outcome: Mapped[str | None] = mapped_column(String(32))
     cancel_requested: Mapped[bool]
-    progress: Mapped[dict[str, Any] | None]
-    result: Mapped[dict[str, Any]]
+    progress: Mapped[Json | None]
+    result: Mapped[Json]
     exit_code: Mapped[int | None]
     exit_reason: Mapped[str | None] = mapped_column(String(32))
     retry_of: Mapped[JobId | None] = mapped_column(String(48))
@@ -94,8 +94,8 @@ class Gang(Stated, Base):
     infrastructure_failures: Mapped[int]
     failures_in_a_row: Mapped[int]
     not_before: Mapped[datetime | None]
-    wait: Mapped[dict[str, Any] | None]
-    last_end: Mapped[dict[str, Any] | None]
+    wait: Mapped[Json | None]
+    last_end: Mapped[Json | None]
     master: Mapped[str | None] = mapped_column(String(256))
     version: Mapped[int] = mapped_column(nullable=False)
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
@@ -120,14 +120,14 @@ class Replica(Stated, Base):
     node_id: Mapped[Ref[NodeId]]
     desired: Mapped[Short]
     stop_reason: Mapped[str | None] = mapped_column(String(32))
-    chips: Mapped[list[Any]]
+    chips: Mapped[list[Json]]
     cores_milli: Mapped[int]
     memory_bytes: Mapped[Big]
     address: Mapped[str | None] = mapped_column(String(256))
     ready: Mapped[bool]
-    progress: Mapped[dict[str, Any] | None]
-    speed: Mapped[dict[str, Any] | None]
-    exit: Mapped[dict[str, Any] | None]
+    progress: Mapped[Json | None]
+    speed: Mapped[Json | None]
+    exit: Mapped[Json | None]
     log_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
@@ -153,7 +153,7 @@ class Lease(Base):
     queue: Mapped[Short]
     epoch: Mapped[int]
     state: Mapped[str] = mapped_column(String(32), index=True)
-    chips: Mapped[list[Any]]
+    chips: Mapped[list[Json]]
     cores_milli: Mapped[int]
     memory_bytes: Mapped[Big]
     ttl_s: Mapped[float]

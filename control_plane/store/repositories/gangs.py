@@ -14,6 +14,7 @@ from control_plane.store.models import Gang, Job
 from control_plane.store.repositories.base import Repository
 from penstock.api.ids import GangId, JobId
 from penstock.api.states import JobState
+from penstock.json_types import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class WaitingGang:
     job_id: JobId
     index: int
     version: int
-    wait: dict[str, Any] | None
+    wait: Json | None
     not_before: datetime | None
 
 
@@ -41,8 +42,8 @@ class QueuedGang:
     priority: int
     created_at: datetime
     type: str
-    spec: dict[str, Any]
-    resolved: dict[str, Any] = field(default_factory=dict)
+    spec: Json
+    resolved: Json = field(default_factory=dict)
 
     @classmethod
     def of(cls, job: Job, gang: Gang) -> QueuedGang:
@@ -92,7 +93,7 @@ class Gangs(Repository[Gang, GangId]):
 
     def queued(self, gang_ids: Collection[GangId]) -> Sequence[QueuedGang]:
         """What these ask for."""
-        columns: tuple[Any, ...] = (
+        columns = (
             Gang.id, Gang.job_id, Gang.version, Job.name, Job.project, Job.queue, Job.priority,
             Job.created_at, Job.type, Job.spec, Job.resolved,
         )  # fmt: skip

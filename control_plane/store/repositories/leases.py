@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import case, select, update
 
@@ -13,6 +12,7 @@ from control_plane.store.models import Lease, Replica
 from control_plane.store.repositories.base import Repository
 from penstock.api.ids import GangId, JobId, LeaseId, NodeId, ReplicaId
 from penstock.api.states import LeaseState
+from penstock.json_types import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class HeldLease:
     gang_id: GangId
     node_id: NodeId
     queue: str
-    chips: list[dict[str, Any]]
+    chips: list[Json]
     cores_milli: int
     memory_bytes: int
 

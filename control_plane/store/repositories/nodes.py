@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -27,7 +26,7 @@ class Host:
     version: int
     health: str
     intent: str
-    labels: dict[str, Any]
+    labels: dict[str, str]
     cores_milli: int
     memory_bytes: int
     heard_at: datetime | None
@@ -76,7 +75,7 @@ class Nodes(UniqueRows[Node, NodeId]):
         query = select(*columns).where(Node.intent != NodeIntent.RETIRED).order_by(Node.name)
         return [Host(*row) for row in self._session.execute(query)]
 
-    def beat(self, node_id: NodeId, now: datetime, heard_at: datetime, **columns: Any) -> None:
+    def beat(self, node_id: NodeId, now: datetime, heard_at: datetime, **columns: object) -> None:
         """Writes a heartbeat's columns past the version guard: they are nobody's decision.
         `heard_at` is lease time, `now` is shown.
         """

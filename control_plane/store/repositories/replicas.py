@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import func, select, update
 
@@ -15,6 +15,7 @@ from control_plane.store.repositories.base import Repository
 from control_plane.store.repositories.run_times import Span, covered_s
 from penstock.api.ids import GangId, JobId, NodeId, ReplicaId
 from penstock.api.states import JobType, ReplicaState
+from penstock.json_types import Json
 
 LIVE_STATES = tuple(sorted(LIVE))
 
@@ -28,7 +29,7 @@ class LogEnd(NamedTuple):
     rank: int
     state: str
     end: int
-    exit: dict[str, Any] | None
+    exit: Json | None
     since: datetime
     """When we heard of its state: the end of a log is waited for from then on."""
 

@@ -6,9 +6,7 @@ over a deep queue has no time to do that again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from control_plane.store.repositories.gangs import QueuedGang
 from penstock.api.states import JobType
@@ -21,14 +19,13 @@ from penstock.api.work import (
     serve_class,
     train_class,
 )
+from penstock.json_types import Json
 from scheduler import model as plan
-
-Document = Mapping[str, Any]
 
 
 def gang_of(gang: QueuedGang) -> plan.Gang:
     """The queued gang, but for its back-off and for its siblings."""
-    resources: Document = gang.spec["resources"]
+    resources: Json = gang.spec["resources"]
     least, most = _members(gang.spec)
     mix = bool(resources["mix"])
     return plan.Gang(
@@ -40,7 +37,7 @@ def gang_of(gang: QueuedGang) -> plan.Gang:
     )  # fmt: skip
 
 
-def work_of(spec: Document, resolved: Document) -> plan.Work:
+def work_of(spec: Json, resolved: Json) -> plan.Work:
     """The classes of work of a job, and what a token costs; empty where that is not known."""
     if train := spec.get("train"):
         size = ModelSize.of(train["model"])
@@ -51,7 +48,7 @@ def work_of(spec: Document, resolved: Document) -> plan.Work:
     return plan.Work()
 
 
-def _serving(model: str, shape: Document | None, chips: int) -> plan.Work:
+def _serving(model: str, shape: Json | None, chips: int) -> plan.Work:
     size = None if shape is None else ModelSize.of(shape)
     name, dtype = (folder_name(model), "") if size is None else (size.name, TRAIN_DTYPE)
     prefill, decode = (
@@ -68,7 +65,7 @@ def _work(work: WorkClass, size: ModelSize | None) -> plan.Work:
     return plan.Work(str(work), cost.flops, cost.bytes, work.dtype)
 
 
-def _members(spec: Document) -> tuple[int, int]:
+def _members(spec: Json) -> tuple[int, int]:
     """(least, most) members of one gang: a training job has one per chip."""
     if spec["type"] == JobType.TRAIN:
         count = spec["resources"]["chips"]
@@ -77,9 +74,9 @@ def _members(spec: Document) -> tuple[int, int]:
     return replicas, replicas
 
 
-def _request(spec: Document) -> plan.MemberRequest:
+def _request(spec: Json) -> plan.MemberRequest:
     """What one member asks for."""
-    resources: Document = spec["resources"]
+    resources: Json = spec["resources"]
     share, cores = resources.get("share"), resources.get("cores")
     return plan.MemberRequest(
         chips=1 if spec["type"] == JobType.TRAIN else _chips_per_replica(spec),
@@ -90,8 +87,8 @@ def _request(spec: Document) -> plan.MemberRequest:
     )  # fmt: skip
 
 
-def _chips_per_replica(spec: Document) -> int:
-    resources: Document = spec["resources"]
+def _chips_per_replica(spec: Json) -> int:
+    resources: Json = spec["resources"]
     needs_one = spec["type"] == JobType.SERVE or resources.get("share") is not None
     most: int = resources["chips"]["most"]
     return max(most, 1 if needs_one else 0)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -20,6 +20,7 @@ from agents.runtimes.process.limits.hierarchy import Hierarchy, delegate
 from agents.runtimes.process.limits.mounts import Mount, candidates_v2, parse_mounts, parse_places
 from agents.runtimes.process.supervisor import processes
 from penstock.api.ids import ReplicaId
+from penstock.json_types import Json
 
 log = structlog.get_logger()
 
@@ -39,12 +40,12 @@ class Limiter:
     hierarchies: tuple[Hierarchy, ...] = ()
     fallback: bool = sys.platform == "linux"
 
-    def make(self, demand: Demand) -> dict[str, Any]:
+    def make(self, demand: Demand) -> Json:
         """Makes the replica's groups; returns the `limits` of its supervisor's spec.
 
         Raises OSError when a limit that this machine permitted cannot be set now.
         """
-        limits: dict[str, Any] = {
+        limits: Json = {
             "cgroups": [],
             "memory_limit_bytes": demand.memory_bytes or None,
         }

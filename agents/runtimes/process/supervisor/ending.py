@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import signal
 
+from penstock.json_types import Json
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from typing import Final
 
 MAX_MESSAGE: Final = 4096
 SIGNAL_BASE: Final = 128
@@ -67,7 +69,7 @@ def code_and_signal(status: int) -> tuple[int, int | None]:
     return (SIGNAL_BASE + number, number) if number else ((status >> 8) & 0xFF, None)
 
 
-def record(ending: Ending, ended_at: str, usage: dict[str, Any]) -> dict[str, Any]:
+def record(ending: Ending, ended_at: str, usage: Json) -> Json:
     """The exit record. `usage` holds cpu_s, max_memory_bytes and wall_s, null where unknown."""
     code, number = code_and_signal(ending.status)
     reason, message = classify(ending)
@@ -77,7 +79,7 @@ def record(ending: Ending, ended_at: str, usage: dict[str, Any]) -> dict[str, An
     }  # fmt: skip
 
 
-def unseen(reason: str, code: int | None, message: str, ended_at: str) -> dict[str, Any]:
+def unseen(reason: str, code: int | None, message: str, ended_at: str) -> Json:
     """The record of a replica that did not come to run, or whose end nobody saw."""
     return {
         "code": code, "signal": None, "reason": reason, "message": message[:MAX_MESSAGE],

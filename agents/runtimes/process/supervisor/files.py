@@ -7,9 +7,11 @@ import json
 import os
 import time
 
+from penstock.json_types import Json
+
 TYPE_CHECKING = False  # typing itself would cost milliseconds at every start
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from typing import Final
 
 SPEC: Final = "spec.json"
 STARTED: Final = "started.json"
@@ -21,7 +23,7 @@ ERRORS: Final = "supervisor.log"
 DEADLINE: Final = "deadline"  # the newest that the agent passed on, for the agent's next start
 
 
-def read_json(folder: str, name: str) -> dict[str, Any] | None:
+def read_json(folder: str, name: str) -> Json | None:
     """The document, or None where there is none or it is not one."""
     try:
         with open(os.path.join(folder, name), encoding="utf-8") as file:
@@ -31,7 +33,7 @@ def read_json(folder: str, name: str) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def write_json(folder: str, name: str, document: dict[str, Any], durable: bool = False) -> None:
+def write_json(folder: str, name: str, document: Json, durable: bool = False) -> None:
     """Replaces the document whole: a reader sees the old one or the new one. Raises OSError."""
     temporary = os.path.join(folder, f".{name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -14,10 +14,11 @@ from agents.boottime import boottime_ns
 from agents.runtimes.process.supervisor import child, ending, files, kernel
 from agents.runtimes.process.supervisor.spec import Spec
 from agents.runtimes.process.supervisor.supervision import Supervision
+from penstock.json_types import Json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from typing import Final
 
 _RETRY_S: Final = 1.0
 
@@ -61,7 +62,7 @@ def supervise(spec: Spec) -> None:
     _remove_groups(spec)
 
 
-def _run(spec: Spec) -> dict[str, Any]:
+def _run(spec: Spec) -> Json:
     if boottime_ns() >= spec.deadline_ns:
         return _unstarted("lease_expired", None, "the lease ended before the replica could start")
     read_fd, write_fd = os.pipe()
@@ -95,7 +96,7 @@ def _announce(spec: Spec, started: child.Started, output: int) -> None:
     files.send_line(spec.notify, f"started {spec.replica_id}")
 
 
-def _put_down(spec: Spec, record: dict[str, Any]) -> None:
+def _put_down(spec: Spec, record: Json) -> None:
     """Tries until the disk takes it: an end that nobody hears of would hold the chips for long."""
     while True:
         try:
@@ -128,7 +129,7 @@ def _was_started(folder: str) -> bool:
     return any(os.path.exists(os.path.join(folder, name)) for name in names)
 
 
-def _unstarted(reason: str, code: int | None, message: str) -> dict[str, Any]:
+def _unstarted(reason: str, code: int | None, message: str) -> Json:
     return ending.unseen(reason, code, message, _now())
 
 

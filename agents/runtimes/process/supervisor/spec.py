@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from penstock.api.ids import ReplicaId
+from penstock.json_types import Json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from typing import Final
 
 _LOG_PATIENCE_S: Final = 10.0
 
@@ -22,7 +23,7 @@ class Limits:
         "oom_file", "peak_file",
     )  # fmt: skip
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: Json) -> None:
         self.cgroups: list[str] = document.get("cgroups", [])
         self.kill_file: str | None = document.get("kill_file")
         self.oom_file: str | None = document.get("oom_file")
@@ -40,7 +41,7 @@ class User:
 
     __slots__ = ("groups", "makes", "takes", "uid")
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: Json) -> None:
         self.uid: int = document["uid"]
         self.groups: list[int] = document["groups"]
         self.makes: list[str] = document["makes"]
@@ -59,7 +60,7 @@ class Spec:
         "replica_id", "stop_grace_s", "user",
     )  # fmt: skip
 
-    def __init__(self, folder: str, document: dict[str, Any]) -> None:
+    def __init__(self, folder: str, document: Json) -> None:
         self.folder = folder
         self.replica_id: ReplicaId = document["replica_id"]
         self.epoch: int = document["epoch"]

@@ -15,10 +15,11 @@ from agents.boottime import SECOND_NS, boottime_ns, seconds_ns
 from agents.runtimes.process.supervisor import ending, files, processes
 from agents.runtimes.process.supervisor.output import Output
 from agents.runtimes.process.supervisor.pacing import Pacer
+from penstock.json_types import Json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from typing import Final
 
     from agents.runtimes.process.supervisor.child import Started
     from agents.runtimes.process.supervisor.spec import Spec
@@ -61,7 +62,7 @@ class Supervision:
         self._poll = select.poll()
         self._woken = self._listen()
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> Json:
         """The exit record, once the last process of the replica has gone."""
         self._reap()
         while not self._alone:
@@ -218,7 +219,7 @@ class Supervision:
         if self._status is None:
             self._status, self._ended_ns = status, boottime_ns()
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self) -> Json:
         limits = self._spec.limits
         seen = ending.Ending(
             self._status or 0, self._stop, _count(limits.oom_file, "oom_kill"), self._over_memory,
