@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from control_plane.api import (
     accounts,
     agents,
+    changes,
     chips,
     cycles,
     endpoints,
@@ -35,6 +36,7 @@ from control_plane.api.streams import Streams
 from control_plane.hints.hub import Hub
 from control_plane.server.checks import Checks
 from control_plane.server.lanes import Lanes
+from control_plane.services.changes.feed import Feed
 from control_plane.services.deps import Deps
 from penstock import __version__
 
@@ -44,6 +46,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     jobs.router,
     job_logs.router,
     job_events.router,
+    changes.router,
     agents.router,
     replicas.router,
     nodes.router,
@@ -76,6 +79,7 @@ def build_api(
     app.state.listening = listening
     app.state.gate = Gate(deps, auth=auth)
     app.state.streams = Streams(hub)
+    app.state.feed = Feed(deps)
     app.state.checks = Checks()
     app.state.lanes = Lanes()
     for router in ROUTERS:

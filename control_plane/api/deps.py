@@ -15,6 +15,7 @@ from control_plane.api.address import Listening
 from control_plane.api.failures import Malformed
 from control_plane.api.gate import Gate, named_incarnation
 from control_plane.api.streams import Streams
+from control_plane.services.changes.feed import Feed
 from control_plane.services.deps import Caller, Deps
 from penstock.api.ids import NodeId
 from penstock.api.specs import Name
@@ -34,6 +35,11 @@ async def get_gate(request: Request) -> Gate:
 async def get_streams(request: Request) -> Streams:
     streams: Streams = request.app.state.streams
     return streams
+
+
+async def get_feed(request: Request) -> Feed:
+    feed: Feed = request.app.state.feed
+    return feed
 
 
 async def get_listening(request: Request) -> Listening:
@@ -94,6 +100,7 @@ POLICIES: Final[dict[Callable[..., Any], Role | str]] = {
 DepsParam = Annotated[Deps, Depends(get_deps)]
 GateParam = Annotated[Gate, Depends(get_gate)]
 StreamsParam = Annotated[Streams, Depends(get_streams)]
+FeedParam = Annotated[Feed, Depends(get_feed)]
 ListensAt = Annotated[Listening, Depends(get_listening)]
 Viewer = Annotated[Caller, Depends(viewer)]
 Member = Annotated[Caller, Depends(member)]

@@ -39,12 +39,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One stream to be sent. `pull` runs in a thread; `recheck` raises once the caller is out."""
+    """One stream to be sent. `pull` runs in a thread; `recheck` raises once the caller is out.
+    What comes within `gather_s` of a hint goes together.
+    """
 
     owner: Caller
     topics: tuple[str, ...]
     pull: Callable[[], Batch]
     recheck: Callable[[], Awaitable[object]]
+    gather_s: float = GATHER_S
 
 
 def wants_stream(request: Request) -> bool:
@@ -103,7 +106,7 @@ async def _turns(streams: Streams, stream: Stream, woken: asyncio.Event) -> Asyn
             sent_at = clock()
         await wait_for(woken, SOON_S if batch.soon else POLL_S)
         if woken.is_set():
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(stream.gather_s)
 
 
 async def _is_still_in(stream: Stream) -> bool:

@@ -19,6 +19,7 @@ from control_plane.store.repositories.accounts import (
     Projects,
     Tokens,
 )
+from control_plane.store.repositories.changes import Changes, KeptCounts
 from control_plane.store.repositories.endpoints import Endpoints
 from control_plane.store.repositories.events import Events
 from control_plane.store.repositories.gangs import Gangs
@@ -68,6 +69,8 @@ class Transaction:
         self.queues = Queues(session)
         self.speeds = Speeds(session)
         self.events = Events(session, self.hints, serial)
+        self.changes = Changes(session)
+        self.counts = KeptCounts(session)
         self.leaders = Leaders(session)
         self.cycles = Cycles(session)
         self.deliveries = Deliveries(session)

@@ -106,7 +106,7 @@ def find_project(tx: Transaction, caller: Caller, name: str | None) -> Project:
 
 
 def _check_room(tx: Transaction, deps: Deps) -> None:
-    queued = tx.jobs.num_in(JobState.QUEUED)
+    queued = tx.counts.num_jobs(JobState.QUEUED)
     if queued >= deps.rules.max_queued_jobs:
         raise QuotaExceeded(f"{queued} jobs wait already", code="queue_full")
 

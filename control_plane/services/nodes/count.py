@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from control_plane.services.deps import Deps
-from penstock.api.states import ChipHealth, JobState, NodeIntent
+from penstock.api.states import JobState
 
 
 @dataclass(frozen=True, slots=True)
 class PoolCounts:
     """Counts by their labels. Ages in seconds; a node never heard of, or retired, has none."""
 
-    jobs: Mapping[tuple[str, str], int]
+    jobs: Mapping[tuple[str, str], float]
     waiting: Mapping[tuple[str, str], int]
     oldest_wait_s: Mapping[str, float]
-    nodes: Mapping[tuple[str, str], int]
+    nodes: Mapping[tuple[str, str], float]
     heartbeat_age_s: Mapping[str, float]
-    chips: Mapping[tuple[str, str], int]
-    chips_unhealthy: Mapping[tuple[str, str], int]
+    chips: Mapping[tuple[str, str], float]
+    chips_unhealthy: Mapping[tuple[str, str], float]
     chips_held: Mapping[tuple[str, str], float]
     queue_held: Mapping[tuple[str, str], float]
     queue_limits: Mapping[tuple[str, str], int]
@@ -30,34 +30,37 @@ def count_pool(deps: Deps) -> PoolCounts:
     """Reads everything once; called by each scrape."""
     now = deps.clock.now()
     with deps.store.read() as tx:
-        jobs, nodes = tx.jobs.counts(), tx.nodes.all()
-        retired = {node.id for node in nodes if node.intent == NodeIntent.RETIRED}
-        chips = [chip for chip in tx.chips.present() if chip.node_id not in retired]
-        waiting = tx.jobs.in_state([JobState.QUEUED])
-        leases, queues, lease_time = tx.leases.held(), tx.queues.all(), tx.lease_time
+        counts, hosts, waiting = (
+            tx.counts.all(),
+            tx.nodes.hosts(),
+            tx.jobs.in_state([JobState.QUEUED]),
+        )
+        queues, lease_time = tx.queues.all(), tx.lease_time
     oldest: dict[str, float] = {}
     for job in waiting:
         oldest[job.queue] = max(oldest.get(job.queue, 0.0), (now - job.created_at).total_seconds())
-    held: Counter[tuple[str, str]] = Counter()
-    by_queue: Counter[tuple[str, str]] = Counter()
-    for lease in leases:
-        for chip in lease.chips:
-            held[chip["vendor"], chip["type"]] += chip["milli"]
-            by_queue[lease.queue, chip["type"]] += chip["milli"]
     return PoolCounts(
-        jobs=jobs, waiting=Counter((job.queue, job.reason) for job in waiting),
-        oldest_wait_s=oldest, nodes=Counter((node.health, node.intent) for node in nodes),
+        jobs=_sums((state, queue, number) for (_, queue, state), number in counts["job"].items()),
+        waiting=Counter((job.queue, job.reason) for job in waiting), oldest_wait_s=oldest,
+        nodes=_sums((*key[:2], number) for key, number in counts["node"].items()),
         heartbeat_age_s={
             node.name: (lease_time - node.heard_at).total_seconds()
-            for node in nodes if node.heard_at is not None and node.id not in retired
+            for node in hosts if node.heard_at is not None
         },
-        chips=Counter((chip.vendor, chip.type) for chip in chips),
-        chips_unhealthy=Counter(
-            (chip.vendor, chip.type) for chip in chips if chip.health == ChipHealth.UNHEALTHY
+        chips=_sums((*key[:2], number) for key, number in counts["chip"].items()),
+        chips_unhealthy=_sums((*key[:2], number) for key, number in counts["unhealthy"].items()),
+        chips_held=_sums((*key[:2], number / 1000) for key, number in counts["held"].items()),
+        queue_held=_sums(
+            (queue, kind, number / 1000) for (_, kind, queue), number in counts["held"].items()
         ),
-        chips_held={key: milli / 1000 for key, milli in held.items()},
-        queue_held={key: milli / 1000 for key, milli in by_queue.items()},
         queue_limits={
             (queue.name, kind): limit for queue in queues for kind, limit in queue.limits.items()
         },
     )  # fmt: skip
+
+
+def _sums(rows: Iterable[tuple[str, str, float]]) -> dict[tuple[str, str], float]:
+    total: dict[tuple[str, str], float] = defaultdict(float)
+    for first, second, number in rows:
+        total[first, second] += number
+    return dict(total)

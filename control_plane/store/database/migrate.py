@@ -18,6 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select, text
 
 from control_plane.store.database.engine import Database, Lane
+from control_plane.store.database.triggers import create_triggers, drop_triggers
 from control_plane.store.models import Base, SchemaRevision
 
 log = structlog.get_logger()
@@ -76,7 +77,9 @@ def migrate(database: Database, migrations: Path = MIGRATIONS) -> None:
         if schema.obstacle:
             config = _config(migrations)
             config.attributes["connection"] = connection
+            drop_triggers(connection)
             command.upgrade(config, "head")
+            create_triggers(connection)
         _record(connection, migrations)
 
 

@@ -3,6 +3,7 @@
 from control_plane.store.models.accounts import IdempotencyKey, JoinToken, Project, Token
 from control_plane.store.models.base import Base
 from control_plane.store.models.clock import LeaseClock
+from control_plane.store.models.feed import Change, Count
 from control_plane.store.models.fleet import Chip, Node, Queue, Speed
 from control_plane.store.models.history import (
     Cycle,
@@ -17,8 +18,10 @@ from control_plane.store.models.work import Checkpoint, Endpoint, Gang, Job, Lea
 
 __all__ = [
     "Base",
+    "Change",
     "Checkpoint",
     "Chip",
+    "Count",
     "Cycle",
     "Delivery",
     "Endpoint",

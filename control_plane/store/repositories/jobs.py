@@ -61,17 +61,6 @@ class Jobs(ScopedRows[Job, JobId]):
             .limit(limit)
         ).all()
 
-    def num_in(self, state: JobState) -> int:
-        """By the index on the state: does not grow with the jobs that have ended."""
-        return self._session.scalar(select(func.count(Job.id)).where(Job.state == state)) or 0
-
-    def counts(self) -> dict[tuple[str, str], int]:
-        """(state, queue) → number of jobs."""
-        rows = self._session.execute(
-            select(Job.state, Job.queue, func.count()).group_by(Job.state, Job.queue)
-        )
-        return {(state, queue): number for state, queue, number in rows}
-
     def _filtered(self, wanted: JobFilter) -> Select[Job]:
         only = {"project_id": wanted.project_id, "type": wanted.type, "queue": wanted.queue}
         query = self._where(**{name: value or None for name, value in only.items()})

@@ -13,7 +13,9 @@ from control_plane.domain import job as job_domain
 from control_plane.domain import replica as replica_domain
 from control_plane.store.models import (
     Base,
+    Change,
     Chip,
+    Count,
     Endpoint,
     Event,
     Gang,
@@ -57,6 +59,8 @@ def broken(cluster: Cluster, memory: Memory | None = None) -> list[str]:
         *_events(rows),
         *(_new_leases(rows, memory) if memory is not None else ()),
         *_names(rows),
+        *_counts(rows),
+        *_fed(rows),
     ]
 
 
@@ -65,6 +69,11 @@ def _seen(cluster: Cluster, tx: Transaction) -> Iterator[str]:
     now, deps = tx.lease_time, cluster.deps
     if deps.read_pool(tx, now) != replace(deps, pool=PoolReader()).read_pool(tx, now):
         yield "the pool as remembered differs from the pool as it is"
+
+
+def miscounted(tx: Transaction) -> list[str]:
+    """What is kept against what there is."""
+    return list(_counts(_Rows(tx._session)))
 
 
 class _Rows:
@@ -82,6 +91,8 @@ class _Rows:
         self.chips = {row.id: row for row in session.scalars(select(Chip))}
         self.endpoints = list(session.scalars(select(Endpoint)))
         self.events = list(session.scalars(select(Event).order_by(Event.id)))
+        self.counts = list(session.scalars(select(Count).where(Count.number != 0)))
+        self.changes = {row.object_id: row for row in session.scalars(select(Change))}
 
     @property
     def held(self) -> list[Lease]:
@@ -221,3 +232,28 @@ def _names(rows: _Rows) -> Iterator[str]:
         (job.project_id, job.name) for job in rows.jobs.values() if job.state in job_domain.LIVE
     )
     yield from (f"{count} live jobs are named {key[1]}" for key, count in live.items() if count > 1)
+
+
+def _counts(rows: _Rows) -> Iterator[str]:
+    """What is kept is what there is."""
+    found: Counter[tuple[str, str, str, str]] = Counter()
+    found.update(("job", it.project_id, it.queue, it.state) for it in rows.jobs.values())
+    found.update(("node", it.health, it.intent, "") for it in rows.nodes.values())
+    for chip in rows.chips.values():
+        if chip.present and rows.nodes[chip.node_id].intent != "retired":
+            found["chip", chip.vendor, chip.type, ""] += 1
+            found["unhealthy", chip.vendor, chip.type, ""] += chip.health == "unhealthy"
+    for lease in rows.held:
+        for held in lease.chips:
+            found["held", held["vendor"], held["type"], lease.queue] += held["milli"]
+    kept = {(it.kind, it.first, it.second, it.third): it.number for it in rows.counts}
+    if kept != +found:
+        yield f"counts are {kept}, should be {+found}"
+
+
+def _fed(rows: _Rows) -> Iterator[str]:
+    """The feed has the newest version of everything."""
+    for row in (*rows.jobs.values(), *rows.endpoints, *rows.nodes.values()):
+        noted = rows.changes.get(row.id)
+        if noted is None or noted.version != row.version:
+            yield f"{row.id} is at version {row.version}, the feed says {noted and noted.version}"

@@ -17,6 +17,7 @@ from control_plane.clock import ManualClock
 from control_plane.services.deps import Deps
 from control_plane.store.database.engine import Database, open_database
 from control_plane.store.database.migrate import migrate, read_schema
+from tests.integration.services.invariants import miscounted
 from tests.integration.upgrade.expansion import look
 from tests.integration.upgrade.recorded import Recorded, read_rows, unpacked
 
@@ -208,3 +209,10 @@ def _kept(then: Any, now: Any, where: str = "") -> list[str]:
         pairs = enumerate(zip(then, now, strict=True))
         return [line for n, pair in pairs for line in _kept(*pair, f"{where}/{n}")]
     return [] if then == now else [f"{where}: {then!r}, now {now!r}"]
+
+
+def test_what_was_there_is_counted(deps: Deps) -> None:
+    with deps.store.read() as tx:
+        counts = tx.counts.all()
+        assert miscounted(tx) == []
+    assert all(counts[kind] for kind in ("job", "node", "chip", "held"))
