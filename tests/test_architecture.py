@@ -56,6 +56,11 @@ def test_no_file_names_a_machine_or_a_package_registry() -> None:
     _none(names.machine_traces())
 
 
+def test_the_command_asks_the_server_through_the_client_alone() -> None:
+    sources = [it for it in python_sources("penstock") if it.path.startswith("penstock/cli/")]
+    _none(what for source in sources for what in names.routes_in(source))
+
+
 def test_source_files_are_short() -> None:
     sources = python_sources(*PACKAGES)
     assert sizes.median_file(sources) <= sizes.MEDIAN_FILE_LINES

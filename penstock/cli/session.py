@@ -10,8 +10,6 @@ from penstock.cli.failures import CliError
 from penstock.cli.terminal.console import Console
 
 if TYPE_CHECKING:
-    from penstock.client.connection import Connection
-    from penstock.client.http import Http
     from penstock.client.synchronous import DocumentClient
 
 
@@ -40,22 +38,17 @@ class Session:
 
 def open_api(context: Context, **options: Any) -> DocumentClient:
     """A client for a context's server; `options` are those of Connection."""
+    from penstock.client.connection import Connection
     from penstock.client.synchronous import DocumentClient
 
-    return DocumentClient(_connection(context, **options))
-
-
-def open_http(context: Context, **options: Any) -> Http:
-    """A connection to a context's server; `options` are those of Connection."""
-    from penstock.client.http import Http
-
-    return Http(_connection(context, **options))
-
-
-def _connection(context: Context, **options: Any) -> Connection:
-    from penstock.client.connection import Connection
-
     try:
-        return Connection(context.server, context.token, **options)
+        return DocumentClient(Connection(context.server, context.token, **options))
     except ValueError as error:
         raise CliError("bad_server", str(error)) from error
+
+
+def open_probe(context: Context) -> DocumentClient:
+    """A client that asks once and gives up soon: not being there is an answer."""
+    from penstock.client.requests import RetryPolicy
+
+    return open_api(context, timeout_s=5.0, retry=RetryPolicy(attempts=1))

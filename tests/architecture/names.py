@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from penstock.api.vendors import vendor_table
-from tests.architecture.sources import ROOT, project_files
+from tests.architecture.sources import ROOT, Source, project_files
 
 NO_VENDOR: Final = frozenset({"cpu", "emulated"})
 _SOURCE_SUFFIXES: Final = (".py", ".toml", ".json", ".ts", ".tsx", ".sh", ".yaml", ".yml", ".ini")
@@ -21,6 +21,9 @@ _REGISTRIES: Final = (
     "crates" + ".io", "proxy.golang" + ".org", "maven" + ".org", "deb.debian" + ".org",
 )  # fmt: skip
 _MACHINE_PATHS: Final = r"(?<![\w.$}>-])/(?:root|home/[a-z]\w*|work/(?:main|shared)|opt/wheels)\b"
+_ROUTE: Final = re.compile(
+    r"""["'/](?:api/)?v1/|["']/(?:healthz|readyz|metrics)|client import routes"""
+)
 _TRACES: Final = re.compile("|".join([_MACHINE_PATHS, *map(re.escape, _REGISTRIES)]))
 
 
@@ -49,6 +52,13 @@ def source_texts() -> Iterator[tuple[str, str]]:
     for path in project_files():
         if path.split("/")[0] in _SOURCE_TOPS and path.endswith(_SOURCE_SUFFIXES):
             yield path, (ROOT / path).read_text(encoding="utf-8")
+
+
+def routes_in(source: Source) -> Iterator[str]:
+    """Routes of the API written out, where only a client may know them."""
+    for number, line in enumerate(source.lines, start=1):
+        if match := _ROUTE.search(line):
+            yield f"{source.path}:{number} holds the route {match[0]}"
 
 
 def machine_traces() -> Iterator[str]:

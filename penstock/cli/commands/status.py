@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,15 +15,12 @@ from penstock.cli.failures import ExitCode
 from penstock.cli.options import Format, output_option, quiet_option, watch_option
 from penstock.cli.output.show import Shown, data_text, show_text, steady
 from penstock.cli.output.tables import details
-from penstock.cli.readiness import unwell_parts
-from penstock.cli.session import Session, open_http
-from penstock.client import routes
+from penstock.cli.session import Session, open_api, open_probe
 from penstock.client.errors import ApiError, ConnectionFailed
-from penstock.client.requests import RetryPolicy
 from penstock.words import size
 
 if TYPE_CHECKING:
-    from penstock.client.http import Http
+    from penstock.client.synchronous import DocumentClient
 
 PAGE: Final = 100
 """Jobs come whole: of a state with more of them, only that there are more is said."""
@@ -64,26 +62,28 @@ def _status(session: Session) -> Mapping[str, Any]:
     local = _processes(session)
     try:
         health = {"health": _health(context)}
-        with open_http(context) as http:
-            seen = _seen(http, context, cloud)
+        with open_api(context) as api:
+            seen = _seen(api, context, cloud)
             return {**told, "reachable": True, **health, **local, **seen}
     except ConnectionFailed as error:
         return {**told, "reachable": False, "reason": error.reason, **local}
 
 
-def _seen(http: Http, context: Context, cloud: str | None) -> dict[str, Any]:
+def _seen(api: DocumentClient, context: Context, cloud: str | None) -> dict[str, Any]:
     """The pool; a node without a login sees only that its cloud is there."""
     if context.token is None and context.server == cloud:
-        http.send(routes.probe("/healthz"))
+        api.alive()
         return {"to_see_more": f"penstock login {cloud}"}
-    return _pool(http)
+    return _pool(api)
 
 
 def _health(context: Context) -> str:
     """`ready`, or what is not well; asked once, since not being ready is an answer."""
-    with open_http(context, retry=RetryPolicy(attempts=1)) as http:
+    from penstock.cli.local.belonging import unwell_parts
+
+    with open_probe(context) as api:
         try:
-            unwell = unwell_parts(http)
+            unwell = unwell_parts(api)
         except ApiError as error:
             return str(error)
     told = "; ".join(f"{part} {what}" for part, what in unwell.items())
@@ -107,14 +107,14 @@ def _processes(session: Session) -> dict[str, Any]:
     return {**found, "full_disks": full} if full else found
 
 
-def _pool(http: Http) -> dict[str, Any]:
-    nodes = Counter(_node_word(it) for it in http.items(routes.read("nodes")))
+def _pool(api: DocumentClient) -> dict[str, Any]:
+    nodes = Counter(_node_word(it) for it in api.nodes.list())
     chips = {}
-    for one in http.items(routes.read("chip-types")):
+    for one in api.chips.types():
         chips[one["type"]] = {
             "free": one["free_milli"] / 1000, "total": one["total"], "emulated": one["emulated"],
         }  # fmt: skip
-    counted = {state.value: _count(http, state) for state in JobState}
+    counted = {state.value: _count(api, state) for state in JobState}
     jobs = {name: one for name, one in counted.items() if one["count"]}
     return {"nodes": dict(nodes), "chips": chips, "jobs": jobs}
 
@@ -150,7 +150,7 @@ def _node_word(node: Mapping[str, Any]) -> str:
     return str(health if intent == "schedulable" else f"{health}, {intent}")
 
 
-def _count(http: Http, state: JobState) -> dict[str, Any]:
+def _count(api: DocumentClient, state: JobState) -> dict[str, Any]:
     """How many jobs are in a state; of more than a page only that there are more."""
-    page = http.document(routes.read("jobs", params={"state": state.value, "limit": PAGE}))
-    return {"count": len(page["items"]), "more": bool(page.get("next"))}
+    found = len(list(islice(api.jobs.list(state=state, limit=PAGE), PAGE + 1)))
+    return {"count": min(found, PAGE), "more": found > PAGE}

@@ -13,9 +13,8 @@ from penstock.cli.local import accelerators, processes, starting
 from penstock.cli.local.home import Daemon, Home
 from penstock.cli.local.starting import DEFAULT_HOST, AgentWish, Wish
 from penstock.cli.local.stopping import PROCESS_GRACE_S, reopen
-from penstock.cli.session import Session, open_http
+from penstock.cli.session import Session, open_api
 from penstock.cli.terminal.text import clean
-from penstock.client import routes
 from penstock.client.errors import ApiError
 from penstock.words import counts
 
@@ -114,8 +113,8 @@ class BringUp:
         elif self._wish.emulate not in (None, _emulated_by(agent)):
             self._say(f"  --emulate is ignored, the agent runs already: to change chips, {_ANEW}")
         node = starting.await_joined(self._home, agent, context)
-        with open_http(context) as http:
-            reopen(http, self._home)
+        with open_api(context) as api:
+            reopen(api, self._home)
         self._say(f"  node {clean(node['name'])}: {_fleet(node)}")
 
     def _start_agent(self, context: Context, server: Daemon, is_known: bool) -> Daemon:
@@ -147,9 +146,8 @@ class BringUp:
         return accelerators.DEFAULT_EMULATED
 
     def _join_token(self, context: Context) -> str:
-        with open_http(context) as http:
-            made: Mapping[str, Any] = http.document(routes.create("join-tokens", {}))
-        return str(made["token"])
+        with open_api(context) as api:
+            return str(api.nodes.join_token()["token"])
 
     def _login(self, server: Daemon) -> Context:
         """Later commands talk to this cloud, with the token saved before if its file is gone."""
@@ -235,8 +233,8 @@ def _check_agent(home: Home) -> None:
 
 def _check_login(home: Home, context: Context) -> None:
     try:
-        with open_http(context) as http:
-            http.send(routes.read("whoami"))
+        with open_api(context) as api:
+            api.whoami()
     except ApiError as error:
         if error.status not in (401, 403):
             raise

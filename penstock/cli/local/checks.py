@@ -11,14 +11,11 @@ from typing import Any, Final, Literal
 from penstock import __version__
 from penstock.cli.config import CONTEXTS_FILE, Context
 from penstock.cli.failures import CliError
-from penstock.cli.local.belonging import cloud_of_node, cloud_to_look_at
+from penstock.cli.local.belonging import cloud_of_node, cloud_to_look_at, unwell_parts
 from penstock.cli.local.home import Home
-from penstock.cli.readiness import unwell_parts
-from penstock.cli.session import Session, open_http
-from penstock.client import routes
+from penstock.cli.session import Session, open_probe
 from penstock.client.errors import ApiError, ConnectionFailed
-from penstock.client.http import Http
-from penstock.client.requests import RetryPolicy
+from penstock.client.synchronous import DocumentClient
 
 Level = Literal["ok", "info", "warning", "error"]
 Finding = dict[str, Any]
@@ -41,12 +38,12 @@ def check_client(session: Session) -> Iterator[Finding]:
     yield from _daemons(home, cloud)
     try:
         context = cloud_to_look_at(session)
-        http = open_http(context, timeout_s=5.0, retry=RetryPolicy(attempts=1))
+        api = open_probe(context)
     except CliError as error:
         yield finding("error", "login", str(error), str(error.document["hint"] or ""))
         return
-    with http:
-        yield from _server(http, context, cloud)
+    with api:
+        yield from _server(api, context, cloud)
 
 
 def _home(home: Home) -> Iterator[Finding]:
@@ -95,10 +92,10 @@ def _again(name: str, cloud: str | None) -> str:
     return "start it again: penstock up"
 
 
-def _server(http: Http, context: Context, cloud: str | None) -> Iterator[Finding]:
+def _server(api: DocumentClient, context: Context, cloud: str | None) -> Iterator[Finding]:
     started = time.monotonic()
     try:
-        alive = http.document(routes.probe("/healthz"))
+        alive = api.alive()
     except ConnectionFailed as error:
         elsewhere = f"this node needs the server at {cloud}: see whether it runs, and the network"
         advice = "start one here: penstock up" if cloud is None else elsewhere
@@ -110,12 +107,12 @@ def _server(http: Http, context: Context, cloud: str | None) -> Iterator[Finding
     took_ms = (time.monotonic() - started) * 1000
     yield finding("ok", "server", f"{context.server} answers in {took_ms:.0f} ms")
     yield from _version(alive.get("version"))
-    yield from _ready(http)
+    yield from _ready(api)
     if cloud == context.server and context.token is None:
         what = "none here; the node itself needs none"
         yield finding("info", "login", what, f"to run commands: penstock login {cloud}")
     else:
-        yield from _login(http, context)
+        yield from _login(api, context)
 
 
 def _version(server: str | None) -> Iterator[Finding]:
@@ -126,9 +123,9 @@ def _version(server: str | None) -> Iterator[Finding]:
         yield finding("ok", "version", f"client {__version__}, server {server}")
 
 
-def _ready(http: Http) -> Iterator[Finding]:
+def _ready(api: DocumentClient) -> Iterator[Finding]:
     try:
-        unwell = unwell_parts(http)
+        unwell = unwell_parts(api)
     except (ApiError, ConnectionFailed) as error:
         yield finding("error", "server", f"it is not ready: {error}", "see the server's log")
     else:
@@ -137,10 +134,10 @@ def _ready(http: Http) -> Iterator[Finding]:
             yield finding("error", f"server's {part}", what, _ADVICE.get(part, ""))
 
 
-def _login(http: Http, context: Context) -> Iterator[Finding]:
+def _login(api: DocumentClient, context: Context) -> Iterator[Finding]:
     advice = "log in again: penstock login URL --token TOKEN"
     try:
-        identity = http.document(routes.read("whoami"))
+        identity = api.whoami()
     except ApiError as error:
         what = str(error) if context.token else "no token is saved for this server"
         yield finding("error", "login", what, advice)

@@ -18,11 +18,9 @@ from penstock.cli.config import DEFAULT_PORT, Context, child_environment
 from penstock.cli.failures import CliError, ExitCode
 from penstock.cli.local import processes
 from penstock.cli.local.home import Daemon, Home
-from penstock.cli.session import open_http
-from penstock.client import routes
+from penstock.cli.session import open_probe
 from penstock.client.errors import ApiError, ConnectionFailed
-from penstock.client.http import Http
-from penstock.client.requests import RetryPolicy
+from penstock.client.synchronous import DocumentClient
 from penstock.disk_room import obstacle
 from penstock.private_files import write_private
 
@@ -110,9 +108,9 @@ def start_agent(home: Home, wish: AgentWish) -> Daemon:
 
 def await_ready(home: Home, server: Daemon) -> None:
     """Returns once the API is ready. Raises CliError if the process ends or it takes too long."""
-    with _probing(Context(server.url)) as http:
+    with open_probe(Context(server.url)) as api:
         found = processes.wait(
-            lambda: not server.process.is_alive() or _is_ready(http), READY_TIMEOUT_S
+            lambda: not server.process.is_alive() or _is_ready(api), READY_TIMEOUT_S
         )
     _check(found, server, home.log("server"), "the server", READY_TIMEOUT_S)
 
@@ -124,7 +122,7 @@ def unready(server: Daemon, patience_s: float) -> str | None:
     def ready() -> bool:
         nonlocal told
         try:
-            http.send(routes.probe("/readyz"))
+            api.ready()
         except ApiError as error:
             parts: list[dict[str, Any]] = error.document.get("errors") or []
             told = "; ".join(f"{it['pointer'].rpartition('/')[2]} {it['message']}" for it in parts)
@@ -135,7 +133,7 @@ def unready(server: Daemon, patience_s: float) -> str | None:
             told = ""
         return not told
 
-    with _probing(Context(server.url)) as http:
+    with open_probe(Context(server.url)) as api:
         found = processes.wait(lambda: not server.process.is_alive() or ready(), patience_s)
     return None if found else told
 
@@ -153,10 +151,10 @@ def await_joined(home: Home, agent: Daemon, context: Context) -> dict[str, Any]:
     node: dict[str, Any] = {}
 
     def joined() -> bool:
-        node.update(_node(http, name) or {})
+        node.update(_node(api, name) or {})
         return bool(node) and node["health"]["state"] == "ready" and _heard(node, agent)
 
-    with _probing(context) as http:
+    with open_probe(context) as api:
         found = processes.wait(lambda: not agent.process.is_alive() or joined(), JOIN_TIMEOUT_S)
     _check(found, agent, home.log("agent"), "the agent", JOIN_TIMEOUT_S)
     return node
@@ -175,8 +173,8 @@ def has_enrolled(home: Home) -> bool:
 
 def is_retired(context: Context) -> bool:
     """Whether this machine's node was taken out of the pool for good."""
-    with _probing(context) as http:
-        node = _node(http, node_name())
+    with open_probe(context) as api:
+        node = _node(api, node_name())
     return node is not None and bool(node["intent"]["state"] == NodeIntent.RETIRED)
 
 
@@ -263,24 +261,19 @@ def _reachable(host: str) -> str:
     return bracketed({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))
 
 
-def _probing(context: Context) -> Http:
-    return open_http(context, timeout_s=5.0, retry=RetryPolicy(attempts=1))
-
-
-def _is_ready(http: Http) -> bool:
+def _is_ready(api: DocumentClient) -> bool:
     try:
-        http.send(routes.probe("/readyz"))
+        api.ready()
     except (ConnectionFailed, ApiError):
         return False
     return True
 
 
-def _node(http: Http, name: str) -> dict[str, Any] | None:
+def _node(api: DocumentClient, name: str) -> dict[str, Any] | None:
     try:
-        document: dict[str, Any] = http.document(routes.read("nodes", name))
+        return api.nodes.get(name)
     except (ConnectionFailed, ApiError):
         return None
-    return document
 
 
 def _check(found: bool, daemon: Daemon, log: Path, what: str, timeout_s: float) -> None:

@@ -12,11 +12,10 @@ from penstock.api.states import NodeIntent
 from penstock.cli.config import Context
 from penstock.cli.local import processes
 from penstock.cli.local.home import Home
-from penstock.cli.session import open_http
+from penstock.cli.session import open_api
 from penstock.cli.terminal.text import clean
-from penstock.client import routes
 from penstock.client.errors import ApiError, ClientError
-from penstock.client.http import Http
+from penstock.client.synchronous import DocumentClient
 from penstock.words import duration
 
 JOBS_GRACE_S: Final = 30.0
@@ -48,17 +47,17 @@ def stop_jobs(home: Home, context: Context) -> list[str]:
     """
     because = f"`penstock down` took down the cloud on {socket.gethostname()}"
     try:
-        with open_http(context) as http:
-            node = _own_node(http, home)
+        with open_api(context) as api:
+            node = _own_node(api, home)
             here = node["name"] if node is not None else None
             if node is not None:
-                _close(http, home, node)
-            jobs, nodes = list(_placed(http)), _nodes_by_job(http)
+                _close(api, home, node)
+            jobs, nodes = list(_placed(api)), _nodes_by_job(api)
             ours = [job for job in jobs if nodes[job["id"]] <= {here}]
             for job in ours:
-                _cancel(http, job["id"], because)
+                _cancel(api, job["id"], because)
             ids = {job["id"] for job in ours}
-            processes.wait(lambda: ids.isdisjoint(it["id"] for it in _placed(http)), JOBS_GRACE_S)
+            processes.wait(lambda: ids.isdisjoint(it["id"] for it in _placed(api)), JOBS_GRACE_S)
             names = ", ".join(clean(job["name"]) for job in ours)
             told = [f"stopped running jobs: {names}"] if ours else []
             return told + [
@@ -68,11 +67,11 @@ def stop_jobs(home: Home, context: Context) -> list[str]:
         return []
 
 
-def reopen(http: Http, home: Home) -> None:
+def reopen(api: DocumentClient, home: Home) -> None:
     """Lets the node of this home take work again if it was `down` that closed it."""
     node_id = home.node_id()
     if home.closed_file.exists() and node_id is not None:
-        http.send(routes.act("nodes", node_id, "uncordon"))
+        api.nodes.uncordon(node_id)
         home.closed_file.unlink()
 
 
@@ -105,37 +104,36 @@ def stop_replicas(home: Home) -> int:
     return len(left)
 
 
-def _placed(http: Http) -> Iterator[dict[str, Any]]:
+def _placed(api: DocumentClient) -> Iterator[dict[str, Any]]:
     for state in _PLACED:
-        yield from http.items(routes.read("jobs", params={"state": state, "limit": 500}))
+        yield from api.jobs.list(state=state, limit=500)
 
 
-def _own_node(http: Http, home: Home) -> dict[str, Any] | None:
+def _own_node(api: DocumentClient, home: Home) -> dict[str, Any] | None:
     """This machine's node; None where it has none in this cloud."""
     node_id = home.node_id()
     try:
-        return http.document(routes.read("nodes", node_id)) if node_id else None
+        return api.nodes.get(node_id) if node_id else None
     except ApiError as error:
         if error.status != 404:
             raise
         return None
 
 
-def _close(http: Http, home: Home, node: Mapping[str, Any]) -> None:
+def _close(api: DocumentClient, home: Home, node: Mapping[str, Any]) -> None:
     """Cordons the node, unless somebody keeps it closed already. Noted first: a note too many is
     put right by the next `up`.
     """
     if node["intent"]["state"] == NodeIntent.SCHEDULABLE:
         home.closed_file.touch(mode=0o600)
-        http.send(routes.act("nodes", node["id"], "cordon"))
+        api.nodes.cordon(node["id"])
 
 
-def _nodes_by_job(http: Http) -> dict[str, set[str]]:
+def _nodes_by_job(api: DocumentClient) -> dict[str, set[str]]:
     """Job id → names of the nodes on which it has live replicas."""
     found: dict[str, set[str]] = defaultdict(set)
     for state in _LIVE:
-        params = {"state": state, "limit": 500}
-        for replica in http.items(routes.read("replicas", params=params)):
+        for replica in api.replicas(state=state, limit=500):
             found[replica["job_id"]].add(replica["node"])
     return found
 
@@ -151,9 +149,9 @@ def _left_alone(job: Mapping[str, Any], here: str | None, nodes: set[str]) -> st
     )
 
 
-def _cancel(http: Http, job_id: str, because: str) -> None:
+def _cancel(api: DocumentClient, job_id: str, because: str) -> None:
     try:
-        http.send(routes.cancel_job(job_id, because))
+        api.jobs.cancel(job_id, because=because)
     except ApiError as error:
         if error.status not in (404, 409):  # it ended by itself meanwhile
             raise
