@@ -1,7 +1,7 @@
 """How long the command takes from its start to its end. `make bench BENCH=cli-start`.
 
-Measures real processes: `--help` in several places, and `job list` against a fake server on
-loopback that answers at once. Prints one JSON object a line, times in milliseconds; `bare` is an
+Measures real processes: `--help` in several places, and `job list` against a server on loopback in
+this process. Prints one JSON object a line, times in milliseconds; `bare` is an
 interpreter that does nothing, as the floor of the machine at that moment.
 """
 
@@ -17,11 +17,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Final
 
-from penstock.api.specs import JobSpec
-from tests.fakes.api_server import running_server
-from tests.fakes.api_state import TOKEN, FakeState
+from tests.fakes.cloud import Clouds, Network
+from tests.fakes.cluster import a_task
+from tests.integration.conftest import serving
 
 ROOT: Final = Path(__file__).parents[2]
 MAIN: Final = "from penstock.cli.main import main; main()"
@@ -39,26 +40,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds
-    with running_server(_state()) as server:
-        env = {
-            **os.environ, "PYTHONPATH": str(ROOT), "PENSTOCK_SERVER": server.url,
-            "PENSTOCK_TOKEN": TOKEN, "PENSTOCK_HOME": "/nonexistent",
-        }  # fmt: skip
-        _report("bare", [_wall_ms(["-c", "pass"], env) for _ in range(rounds)])
-        for name, arguments in CASES.items():
-            command = ["-c", MAIN, *arguments]
-            _wall_ms(command, env)  # compiles what is not compiled yet
-            _report(name, [_wall_ms(command, env) for _ in range(rounds)])
+    network = Network()
+    with TemporaryDirectory() as folder, Clouds(Path(folder)).one() as cloud:
+        for number in range(100):
+            cloud.cluster.submit(a_task(f"job-{number}"))
+        network.lead_to(cloud)
+        with serving(network) as url:
+            _measure({"PENSTOCK_SERVER": url, "PENSTOCK_TOKEN": cloud.admin}, rounds)
     return 0
 
 
-def _state() -> FakeState:
-    """A server with a page of jobs."""
-    state = FakeState()
-    spec = JobSpec.model_validate({"type": "task", "task": {"command": ["echo", "hello"]}})
-    for _ in range(100):
-        state.submit(spec)
-    return state
+def _measure(cloud: Mapping[str, str], rounds: int) -> None:
+    env = {**os.environ, **cloud, "PYTHONPATH": str(ROOT), "PENSTOCK_HOME": "/nonexistent"}
+    _report("bare", [_wall_ms(["-c", "pass"], env) for _ in range(rounds)])
+    for name, arguments in CASES.items():
+        command = ["-c", MAIN, *arguments]
+        _wall_ms(command, env)  # compiles what is not compiled yet
+        _report(name, [_wall_ms(command, env) for _ in range(rounds)])
 
 
 def _wall_ms(arguments: Sequence[str], env: Mapping[str, str]) -> float:

@@ -31,6 +31,7 @@ from control_plane.store.database.migrate import migrate
 from control_plane.store.log_store import LogStore
 from control_plane.store.unit_of_work import Store
 from scheduler.policies.priority_age import PRIORITY_AGE
+from tests.fakes.cloud import Cloud, Clouds, Network
 from tests.fakes.lease_clock import CloudClock
 from tests.integration.databases import PostgresServer, postgres
 
@@ -138,13 +139,46 @@ def live_api(api: FastAPI) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def clouds(tmp_path_factory: pytest.TempPathFactory) -> Clouds:
+    return Clouds(tmp_path_factory.mktemp("clouds"))
+
+
+@pytest.fixture(scope="session")
+def served_network() -> Iterator[tuple[Network, str]]:
+    network = Network()
+    with serving(network) as url:
+        yield network, url
+
+
+@pytest.fixture
+def cloud(clouds: Clouds, served_network: tuple[Network, str]) -> Iterator[Cloud]:
+    """The real application with a node and two tokens, and nothing else; at `cloud_url`."""
+    with clouds.one() as made:
+        served_network[0].lead_to(made)
+        yield made
+
+
+@pytest.fixture
+def network(cloud: Cloud, served_network: tuple[Network, str]) -> Network:
+    """What was asked of the cloud; here its answers can be broken."""
+    return served_network[0]
+
+
+@pytest.fixture
+def cloud_url(cloud: Cloud, served_network: tuple[Network, str]) -> str:
+    return served_network[1]
+
+
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
+def serving(app: FastAPI | Network, port: int = 0) -> Iterator[str]:
     """Runs the application in a thread until the block ends; gives its address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
-        )
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        config = uvicorn.Config(
+            app, log_level="critical", access_log=False, server_header=False,
+            lifespan="auto" if isinstance(app, FastAPI) else "off",
+        )  # fmt: skip
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:

@@ -1,18 +1,17 @@
-"""The command in this process, against a fake server, with a home of its own."""
+"""The command in this process, against the real application, with a home of its own."""
 
 from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from penstock.cli.run import run
-from tests.fakes.api_server import FakeServer, running_server
-from tests.fakes.api_state import TOKEN
+from tests.fakes.cloud import Cloud
 
 
 class Result(NamedTuple):
@@ -27,18 +26,12 @@ Cli = Callable[..., Result]
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with running_server() as running:
-        yield running
-
-
-@pytest.fixture
-def environ(server: FakeServer, tmp_path: Path) -> dict[str, str]:
+def environ(cloud: Cloud, cloud_url: str, tmp_path: Path) -> dict[str, str]:
     """The environment in which commands run."""
     return {
         "PENSTOCK_HOME": str(tmp_path / "home"),
-        "PENSTOCK_SERVER": server.url,
-        "PENSTOCK_TOKEN": TOKEN,
+        "PENSTOCK_SERVER": cloud_url,
+        "PENSTOCK_TOKEN": cloud.admin,
     }
 
 

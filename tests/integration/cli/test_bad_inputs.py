@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.api_server import FakeServer
+from tests.fakes.cloud import Network
 from tests.integration.cli.conftest import Cli
 
 TASK = "type: task\ntask: {command: [a]}\n"
@@ -44,7 +44,7 @@ FILES = {
 
 @pytest.mark.parametrize("case", FILES)
 def test_a_bad_file_is_one_message_with_its_place(
-    cli: Cli, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+    cli: Cli, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     name, text, *words = FILES[case]
     (tmp_path / name).write_text(text)
@@ -55,7 +55,7 @@ def test_a_bad_file_is_one_message_with_its_place(
     assert len([line for line in result.err.splitlines() if line.startswith("error")]) == 1
     assert all(word in result.err for word in words), result.err
     assert len(result.err) < 2048
-    assert server.state.jobs == {}
+    assert network.requests == []
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,12 @@ def test_stdin_is_read_for_a_dash_and_named_in_errors(cli: Cli) -> None:
     assert "not_utf8" in cli("job", "submit", "-", stdin=b"a: \xff").err
 
 
-def test_what_the_server_refuses_looks_the_same(cli: Cli, server: FakeServer) -> None:
+def test_what_the_server_refuses_looks_the_same(cli: Cli) -> None:
     cli("job", "submit", "--name", "taken", "--", "sleep", "9")
     result = cli("job", "submit", "--name", "taken", "--", "sleep", "9")
     assert result.code == 1
-    assert result.err.startswith("error: taken is taken [job_name_taken]")
+    assert result.err.startswith("error: ")
+    assert "[job_name_taken]" in result.err
 
 
 def test_a_broken_contexts_file_is_told(cli: Cli, environ: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.api_server import FakeServer
+from tests.fakes.cloud import Network
 from tests.integration.cli.conftest import Cli
 
 ROOT = Path(__file__).parents[3]
@@ -58,15 +58,15 @@ def test_a_closed_pipe_is_quiet(env: dict[str, str], cli: Cli, arguments: list[s
 
 @pytest.mark.parametrize("command", ["job list -w", "job logs -f long", "job wait long"])
 def test_ctrl_c_ends_with_130_and_no_traceback(
-    env: dict[str, str], cli: Cli, server: FakeServer, interruptible: None, command: str
+    env: dict[str, str], cli: Cli, network: Network, interruptible: None, command: str
 ) -> None:
     cli("job", "submit", "--name", "long", "--", "sleep", "60")
-    before = len(server.state.requests)
+    before = len(network.requests)
     process = subprocess.Popen(
         [*START, *command.split()], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     deadline = time.monotonic() + 20
-    while len(server.state.requests) == before and time.monotonic() < deadline:
+    while len(network.requests) == before and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
@@ -157,14 +157,13 @@ def test_the_completion_script_completes_commands_options_and_names(
     assert completed("chip", "list", "--vendor", "emu") == ["emulated"]
 
 
-def test_names_on_a_dead_server_are_none_and_quick(env: dict[str, str], server: FakeServer) -> None:
-    server.stop()
+def test_names_on_a_dead_server_are_none_and_quick(env: dict[str, str]) -> None:
     asked = {
         "_PENSTOCK_COMPLETE": "bash_complete",
         "COMP_WORDS": "penstock job get ",
         "COMP_CWORD": "3",
     }
-    done = run({**env, **asked})
+    done = run({**env, **asked, "PENSTOCK_SERVER": "http://127.0.0.1:1"})
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 
 

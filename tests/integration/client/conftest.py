@@ -1,4 +1,4 @@
-"""A fake server and clients for it."""
+"""A client of the real application."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from penstock.client import Client
-from tests.fakes.api_server import FakeServer, running_server
-from tests.fakes.api_state import TOKEN
+from tests.fakes.cloud import Cloud
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with running_server() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: FakeServer) -> Iterator[Client]:
-    with Client(server.url, TOKEN, timeout_s=5.0) as one:
+def client(cloud: Cloud, cloud_url: str) -> Iterator[Client]:
+    with Client(cloud_url, cloud.admin, timeout_s=5.0) as one:
         yield one
