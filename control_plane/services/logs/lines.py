@@ -24,6 +24,10 @@ class Line(NamedTuple):
     whole: bool = True
 
     @property
+    def written(self) -> bytes:
+        return self.data + b"\n" if self.whole else self.data
+
+    @property
     def text(self) -> str:
         return self.data.decode("utf-8", "replace")
 

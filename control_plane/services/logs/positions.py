@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from control_plane.errors import Invalid
+from control_plane.store.repositories.replicas import LogEnd
 from penstock.api.errors import Violation
 
 MAX_LENGTH: Final = 1_000_000
@@ -23,9 +24,8 @@ class Spot(NamedTuple):
     rank: int
 
 
-def encode(offsets: Mapping[Spot, int]) -> str:
-    """The word for these offsets; those at 0 are left out."""
-    return seal(entries(offsets))
+def spot_of(log: LogEnd) -> Spot:
+    return Spot(log.gang, log.attempt, log.rank)
 
 
 def entries(offsets: Mapping[Spot, int]) -> str:

@@ -21,9 +21,7 @@ from control_plane.services.jobs.read import get_job, list_checkpoints, list_job
 from control_plane.services.jobs.read_events import list_job_events
 from control_plane.services.jobs.retry import retry_job
 from control_plane.services.jobs.submit import submit_job
-from control_plane.services.logs.follow import Which
-from control_plane.services.logs.read import Ask, log_text
-from control_plane.services.logs.text import Part
+from control_plane.services.logs.read import Ask, read_logs
 from control_plane.services.nodes.intent import set_intent
 from control_plane.services.nodes.read import get_node, list_chips
 from control_plane.store.models import Endpoint, Job, Node
@@ -43,7 +41,7 @@ JOB_CALLS: dict[str, Call] = {
     "events": lambda it, ref: list_job_events(it.deps, ADMIN, ref, 9, None).items[0].object_id,
     "replicas": lambda it, ref: list_replicas(it.deps, ADMIN, 9, None, job=ref),
     "checkpoints": lambda it, ref: list_checkpoints(it.deps, ADMIN, ref, 9, None),
-    "logs": lambda it, ref: log_text(it.deps, ADMIN, ref, Ask(Which(None, None), Part(), None)),
+    "logs": lambda it, ref: read_logs(it.deps, ADMIN, ref, Ask()),
     "cancel": lambda it, ref: cancel_job(it.deps, ADMIN, ref),
     "retry": lambda it, ref: retry_job(it.deps, ADMIN, ref, None),
 }
