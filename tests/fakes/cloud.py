@@ -35,6 +35,7 @@ from control_plane.store.database.migrate import migrate
 from control_plane.store.log_store import LogStore
 from control_plane.store.unit_of_work import Store
 from penstock.api.assignments import LogChunk, LogRequest
+from penstock.api.ids import NodeId, ReplicaId
 from penstock.api.states import ExitReason, Role
 from penstock.api.tokens import TokenRequest
 from scheduler.policies.priority_age import PRIORITY_AGE
@@ -109,10 +110,10 @@ class Cloud:
         start, data = self._lengths.get(process.id, 0), text.encode()
         self._lengths[process.id] = start + len(data)
         chunk = LogChunk(
-            replica_id=process.id, epoch=process.assignment.epoch, offset=start,
+            replica_id=ReplicaId(process.id), epoch=process.assignment.epoch, offset=start,
             data=base64.b64encode(data).decode(),
         )  # fmt: skip
-        record_logs(self.cluster.deps, self._node.node_id, LogRequest(chunks=(chunk,)))
+        record_logs(self.cluster.deps, NodeId(self._node.node_id), LogRequest(chunks=(chunk,)))
 
 
 class Clouds:

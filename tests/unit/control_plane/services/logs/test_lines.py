@@ -14,6 +14,7 @@ from control_plane.services.logs import lines as log_lines
 from control_plane.services.logs.lines import BLOCK_BYTES, Line, next_lines, tail_start
 from control_plane.services.logs.positions import Spot, decode, entries, seal
 from control_plane.store.repositories.replicas import LogEnd
+from penstock.api.ids import ReplicaId
 
 BLOCK = 256
 """Long enough for its edges, short enough for many examples."""
@@ -43,7 +44,9 @@ class Kept:
 
 def _log(end: int, **more: Any) -> LogEnd:
     known: dict[str, Any] = {"state": "running", "exit": None, "ended_at": None, **more}
-    return LogEnd("replica_1", 0, 1, 0, known["state"], end, known["exit"], known["ended_at"])
+    return LogEnd(
+        ReplicaId("replica_1"), 0, 1, 0, known["state"], end, known["exit"], known["ended_at"]
+    )
 
 
 def _all(data: bytes, offset: int = 0, *, complete: bool = True) -> list[Line]:

@@ -14,13 +14,14 @@ from control_plane.services.logs.waiting import (
     missing_line,
 )
 from control_plane.store.repositories.replicas import LogEnd
+from penstock.api.ids import ReplicaId
 
 ENDED = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 
 
 def _log(end: int, log_bytes: int | None = 100, state: str = "exited") -> LogEnd:
     record: dict[str, Any] = {"log_bytes": log_bytes}
-    return LogEnd("replica_1", 0, 1, 0, state, end, record, ENDED)
+    return LogEnd(ReplicaId("replica_1"), 0, 1, 0, state, end, record, ENDED)
 
 
 def _after(seconds: float) -> datetime:
