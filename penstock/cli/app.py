@@ -54,7 +54,7 @@ TREE: Final = {
         "list": Entry("List jobs, newest first.", "job:list_jobs"),
         "get": Entry(
             "Show one job: what was asked, where it stands, what it holds and reported.",
-            "job:get_job",
+            "pool:get_job",
         ),
         "logs": Entry(
             "Print a job's output; with several replicas, each line behind its rank.",
@@ -72,14 +72,14 @@ TREE: Final = {
     "plan": Entry("Say whether a job would fit now, and if not, why.", "plan:plan"),
     "node": Entry("The machines of the pool.", commands={
         "list": Entry(
-            "List nodes: observed health, the operator's intent, what is free.", "node:list_nodes"
+            "List nodes: observed health, the operator's intent, what is free.", "pool:list_nodes"
         ),
         "get": Entry("Show one node with its labels, limits and devices left out.",
-                     "node:get_node"),
-        "cordon": Entry("Place nothing new on the node; what runs there goes on.", "node:cordon"),
-        "uncordon": Entry("Let the node take work again.", "node:uncordon"),
+                     "pool:get_node"),
+        "cordon": Entry("Place nothing new on the node; what runs there goes on.", "pool:cordon"),
+        "uncordon": Entry("Let the node take work again.", "pool:uncordon"),
         "drain": Entry(
-            "Place nothing new on the node, and move what runs there elsewhere.", "node:drain"
+            "Place nothing new on the node, and move what runs there elsewhere.", "pool:drain"
         ),
         "retire": Entry("Take an empty node out for good; its machine may join anew.",
                         "node:retire"),
@@ -87,37 +87,37 @@ TREE: Final = {
     }),
     "chip": Entry("The chips of the pool.", commands={
         "list": Entry("List chips: what they are, how they are, and which jobs hold them.",
-                      "chip:list_chips"),
+                      "pool:list_chips"),
         "get": Entry("Show one chip with its measured rates and where each number came from.",
-                     "chip:get_chip"),
+                     "pool:get_chip"),
         "types": Entry(
             "List chip types: how many there are, how many are healthy, how much is free.",
-            "chip:list_types",
+            "pool:list_types",
         ),
     }),
     "queue": Entry("Where jobs wait, and what a queue may use.", commands={
-        "list": Entry("List queues with what they use and may use.", "queue:list_queues"),
-        "get": Entry("Show one queue.", "queue:get_queue"),
+        "list": Entry("List queues with what they use and may use.", "pool:list_queues"),
+        "get": Entry("Show one queue.", "pool:get_queue"),
         "set": Entry(
             "Say how many chips a queue's jobs may hold at once; makes the queue if there is none.",
-            "queue:set_queue",
+            "pool:set_queue",
         ),
     }),
     "endpoint": Entry("Stable addresses of serving jobs.", commands={
-        "list": Entry("List endpoints.", "endpoint:list_endpoints"),
-        "get": Entry("Show one endpoint with its replicas.", "endpoint:get_endpoint"),
+        "list": Entry("List endpoints.", "pool:list_endpoints"),
+        "get": Entry("Show one endpoint with its replicas.", "pool:get_endpoint"),
     }),
     "project": Entry("Projects, the tenants.", commands={
         "create": Entry("Make a project; tokens for it are made with `token create`.",
-                        "project:create_project"),
+                        "accounts:create_project"),
         "list": Entry("List the projects that you belong to; administrators see all.",
-                      "project:list_projects"),
+                      "pool:list_projects"),
     }),
     "token": Entry("API tokens.", commands={
-        "create": Entry("Make a token.", "token:create_token"),
-        "list": Entry("List tokens, without their secrets.", "token:list_tokens"),
+        "create": Entry("Make a token.", "accounts:create_token"),
+        "list": Entry("List tokens, without their secrets.", "pool:list_tokens"),
         "revoke": Entry("Revoke a token: whoever uses it is denied from now on.",
-                        "token:revoke_token"),
+                        "accounts:revoke_token"),
     }),
     "completion": Entry("Print a completion script for bash, zsh or fish.",
                         "completion:completion"),
@@ -146,6 +146,7 @@ class Group(click.Group):
         found: click.Command = getattr(
             importlib.import_module(f"penstock.cli.commands.{module}"), name
         )
+        found.help = found.help or entry.about
         return found
 
     def resolve_command(

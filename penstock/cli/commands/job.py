@@ -1,4 +1,4 @@
-"""`penstock job list` and `get`."""
+"""`penstock job list`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from penstock.api.states import JobState
 from penstock.cli.options import (
     Format,
     check_word,
-    job_argument,
     names,
     output_option,
     quiet_option,
     watch_option,
 )
 from penstock.cli.output import columns
-from penstock.cli.output.show import show_list, show_one
+from penstock.cli.output.show import show_list
 from penstock.cli.session import Session
 from penstock.client.requests import Document
 
@@ -88,16 +87,6 @@ def list_jobs(
     }
     fetch = _fetch(session, filters, limit)
     show_list(session.console, fetch, columns.JOBS, output, quiet=quiet, watch=watch)
-
-
-@click.command()
-@job_argument
-@output_option
-@watch_option
-@click.pass_obj
-def get_job(session: Session, job: str, output: Format, watch: bool) -> None:
-    """Show one job: what was asked, where it stands, what it holds and reported."""
-    show_one(session.console, lambda: session.api().jobs.get(job), output, watch=watch)
 
 
 def _fetch(

@@ -1,4 +1,4 @@
-"""`penstock node`: the machines of the pool, and what an operator may do to one."""
+"""`penstock node retire` and `join`: how machines leave the pool, and come to it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from penstock.addresses import host_of, is_loopback
 from penstock.api.ids import noun_of
 from penstock.api.states import NodeHealth, NodeIntent
+from penstock.cli.commands.pool import show_intent
 from penstock.cli.config import resolve
 from penstock.cli.failures import CliError, ExitCode
 from penstock.cli.options import (
@@ -16,68 +17,10 @@ from penstock.cli.options import (
     node_argument,
     output_option,
     quiet_option,
-    watch_option,
 )
-from penstock.cli.output import columns
-from penstock.cli.output.show import data_text, show_list, show_one
+from penstock.cli.output.show import data_text
 from penstock.cli.session import Session
 from penstock.cli.terminal.text import clean
-from penstock.client.requests import Document
-
-
-@click.command()
-@click.option("--all", "everything", is_flag=True, help="Also those that were retired.")
-@output_option
-@watch_option
-@quiet_option
-@click.pass_obj
-def list_nodes(
-    session: Session, everything: bool, output: Format, watch: bool, quiet: bool
-) -> None:
-    """List nodes: observed health, the operator's intent, what is free."""
-    retired = "true" if everything else None
-    show_list(
-        session.console,
-        lambda: list(session.api().nodes.list(retired=retired)),
-        columns.NODES,
-        output,
-        quiet=quiet,
-        watch=watch,
-    )
-
-
-@click.command()
-@node_argument
-@output_option
-@watch_option
-@click.pass_obj
-def get_node(session: Session, node: str, output: Format, watch: bool) -> None:
-    """Show one node with its labels, limits and devices left out."""
-    show_one(session.console, lambda: session.api().nodes.get(node), output, watch=watch)
-
-
-@click.command()
-@node_argument
-@click.pass_obj
-def cordon(session: Session, node: str) -> None:
-    """Place nothing new on the node; what runs there goes on."""
-    _show_intent(session, session.api().nodes.cordon(node))
-
-
-@click.command()
-@node_argument
-@click.pass_obj
-def uncordon(session: Session, node: str) -> None:
-    """Let the node take work again."""
-    _show_intent(session, session.api().nodes.uncordon(node))
-
-
-@click.command()
-@node_argument
-@click.pass_obj
-def drain(session: Session, node: str) -> None:
-    """Place nothing new on the node, and move what runs there elsewhere."""
-    _show_intent(session, session.api().nodes.drain(node))
 
 
 @click.command()
@@ -88,7 +31,7 @@ def retire(session: Session, node: str, yes: bool) -> None:
     """Take an empty node out for good; its machine may join anew."""
     if not yes and _is_last(session, node):
         _confirm(session, node)
-    _show_intent(session, session.api().nodes.retire(node))
+    show_intent(session, session.api().nodes.retire(node))
     session.console.note(
         "  to bring it back: `penstock up` on the machine of the server; for another machine, "
         "`penstock node join`, and there the command that it prints"
@@ -179,9 +122,3 @@ def _confirm(session: Session, node: str) -> None:
         return
     hint = None if asked else "retire it all the same with --yes"
     raise CliError("last_node", problem, hint=hint, exit_code=ExitCode.FAILED)
-
-
-def _show_intent(session: Session, node: Document) -> None:
-    intent = node["intent"]
-    message = f": {intent['message']}" if intent.get("message") else ""
-    session.console.result(f"{node['name']} is {intent['state']}{message}")

@@ -79,4 +79,4 @@ def test_completion_imports_the_command_that_is_typed_and_no_other(
         monkeypatch.delitem(sys.modules, name)
     assert "cordon" in completed("node", "")
     assert completed("queue", "set", "--he") == ["--help"]
-    assert {name for name in sys.modules if name.startswith(commands)} == {f"{commands}queue"}
+    assert {name for name in sys.modules if name.startswith(commands)} == {f"{commands}pool"}

@@ -1,4 +1,4 @@
-"""`penstock token`: API tokens, made, listed, revoked."""
+"""`penstock project create`, `token create` and `revoke`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,28 @@ import click
 
 from penstock.cli.failures import CliError
 from penstock.cli.options import Format, check_word, names, output_option, quiet_option
-from penstock.cli.output import columns
-from penstock.cli.output.show import data_text, show_list
+from penstock.cli.output.show import data_text
 from penstock.cli.session import Session
 
 ROLES = ("viewer", "member", "admin")
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@output_option
+@quiet_option
+@click.pass_obj
+def create_project(session: Session, name: str, output: Format, quiet: bool) -> None:
+    """Make a project; tokens for it are made with `token create`."""
+    session.console.quiet = quiet
+    made = session.api().projects.create(name)
+    if output in (Format.JSON, Format.YAML):
+        session.console.result(data_text(session.console, made, output))
+    elif quiet or output == Format.NAME:
+        session.console.result(str(made["id"] if quiet else made["name"]))
+    else:
+        session.console.result(f"made {made['name']} ({made['id']})")
+        session.console.note(f"  next: penstock token create NAME --project {made['name']}")
 
 
 @click.command()
@@ -40,21 +57,6 @@ def create_token(
     else:
         session.console.note(f"token {made['name']} ({made['id']}), role {made['role']}:")
         session.console.result(made["secret"])
-
-
-@click.command()
-@output_option
-@quiet_option
-@click.pass_obj
-def list_tokens(session: Session, output: Format, quiet: bool) -> None:
-    """List tokens, without their secrets."""
-    show_list(
-        session.console,
-        lambda: list(session.api().tokens.list()),
-        columns.TOKENS,
-        output,
-        quiet=quiet,
-    )
 
 
 @click.command()
