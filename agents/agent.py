@@ -13,7 +13,6 @@ from typing import Final
 
 import structlog
 
-from agents.backoff import Backoff
 from agents.client import ControlPlane, Denied, Refused, Unreachable
 from agents.forever import Turn, forever
 from agents.node import enrol, identity, incarnation
@@ -33,6 +32,7 @@ from agents.reporting.reports import ReportLoop
 from agents.reporting.workload_socket import WorkloadSocket
 from agents.runtimes.process.folders import ReplicaFolders
 from agents.settings import Settings, forget_token
+from penstock.backoff import Backoff
 
 log = structlog.get_logger()
 

@@ -8,9 +8,9 @@ from typing import Final
 
 import structlog
 
-from agents.backoff import Backoff
 from agents.client import Denied, Refused, Superseded, Unreachable
 from agents.node.enrol import HOW_TO_JOIN
+from penstock.backoff import Backoff
 
 log = structlog.get_logger()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from penstock.backoff import doubled_s
 from workloads.failures import os_error_message
 from workloads.storage import StorageFault
 
@@ -29,8 +30,8 @@ class Backoff:
 
     def refused(self, now_s: float) -> float:
         """Counts a refusal; returns how long to wait now."""
-        wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(self.num_refused, 10))
         self.num_refused += 1
+        wait_s = doubled_s(self.num_refused, FIRST_WAIT_S, LONGEST_WAIT_S)
         self.again_at_s = now_s + wait_s
         return wait_s
 

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from agents.backoff import Backoff
 from agents.client import ControlPlane, Denied, Refused, Unreachable
 from agents.node import identity, incarnation
 from agents.node.identity import Identity
 from agents.runtimes.process.folders import ReplicaFolders
 from penstock.addresses import is_loopback
 from penstock.api.assignments import BeginRequest, EnrolReply, EnrolRequest, Inventory
+from penstock.backoff import Backoff
 
 log = structlog.get_logger()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from penstock.api.states import ExitReason, Outcome
+from penstock.backoff import doubled_s
 
 INFRASTRUCTURE: Final = frozenset(
     {ExitReason.KILLED, ExitReason.LEASE_EXPIRED, ExitReason.LOST, ExitReason.PEER_LOST}
@@ -23,7 +24,6 @@ LASTING_S: Final = 600.0
 """An attempt that ran so long was no false start: faults before it are forgotten."""
 FIRST_BACKOFF_S: Final = 1.0
 MOST_BACKOFF_S: Final = 300.0
-MOST_DOUBLINGS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +91,4 @@ def backoff_s(num_failures: int) -> float:
     """Seconds before the next attempt, after so many failures in a row: doubling, from one second
     to five minutes.
     """
-    doublings = min(max(0, num_failures - 1), MOST_DOUBLINGS)
-    return min(MOST_BACKOFF_S, FIRST_BACKOFF_S * 2.0**doublings)
+    return doubled_s(num_failures, FIRST_BACKOFF_S, MOST_BACKOFF_S)

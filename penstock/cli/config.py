@@ -5,16 +5,17 @@ The only place of the client that reads the environment.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from penstock.cli.failures import CliError, ExitCode
-from penstock.client.requests import Document
 from penstock.private_files import home_mode, write_private
+
+if TYPE_CHECKING:
+    from penstock.client.requests import Document
 
 DEFAULT_PORT: Final = 8470
 DEFAULT_SERVER: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
@@ -95,6 +96,8 @@ def child_environment(added: Mapping[str, str]) -> dict[str, str]:
 
 def read_contexts(home: Path) -> Contexts:
     """The contexts of a home; none where there is no file. Raises CliError for a broken one."""
+    import json  # here and below: it takes time to import
+
     path = home / CONTEXTS_FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -112,6 +115,8 @@ def read_contexts(home: Path) -> Contexts:
 
 def write_contexts(home: Path, contexts: Contexts) -> None:
     """Replaces the contexts file whole, readable by its owner only."""
+    import json
+
     entries = {
         name: {"server": entry.server, "token": entry.token}
         for name, entry in contexts.entries.items()

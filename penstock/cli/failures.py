@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from penstock.cli.terminal.text import clean
 from penstock.client.errors import (
@@ -14,8 +14,10 @@ from penstock.client.errors import (
     ConnectionFailed,
     WaitTimeout,
 )
-from penstock.client.requests import Document
-from penstock.documents import Place
+
+if TYPE_CHECKING:
+    from penstock.client.requests import Document
+    from penstock.documents import Place
 
 MAX_ALLOWED_SHOWN: Final = 16
 

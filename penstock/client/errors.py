@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
-
-from penstock.client.requests import Document
 
 if TYPE_CHECKING:
     from penstock.api.errors import Problem
+    from penstock.client.requests import Document
 
 
 class ClientError(Exception):
@@ -55,6 +53,8 @@ class WaitTimeout(ClientError):
 
 def api_error(status: int, content_type: str, content: bytes, url: str) -> ApiError:
     """The error in an answer, also where something between us and the API wrote that answer."""
+    import json  # only here: it takes time to import, and the command knows errors from the start
+
     document: object = None
     if "json" in content_type:
         try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
+
+from penstock.backoff import doubled_s, jittered_s
 
 Document = dict[str, Any]
 """A JSON object as it came."""
@@ -78,12 +79,15 @@ class RetryPolicy:
             return None
         if failure.retry_after_s is not None:
             return min(failure.retry_after_s, self.longest_delay_s)
-        share = random.random() if jitter is None else jitter
-        return min(self.grown_s(failures), self.longest_delay_s) * (0.5 + share / 2)
+        if jitter is None:
+            from random import random  # only here: it takes time to import
 
-    def grown_s(self, failures: int) -> float:
-        """The wait after so many failures, without a bound."""
-        return self.first_delay_s * 2.0 ** min(failures - 1, 20)
+            jitter = random()
+        return jittered_s(self.grown_s(failures, self.longest_delay_s), jitter)
+
+    def grown_s(self, failures: int, most_s: float) -> float:
+        """The wait after so many failures, without jitter."""
+        return doubled_s(failures, self.first_delay_s, most_s)
 
 
 def retry_after_s(header: str | None) -> float | None:

@@ -73,4 +73,4 @@ class Resumption:
             return None
         if self._retry_s is not None:
             return self._retry_s
-        return min(policy.grown_s(self._failures), 1.0)
+        return policy.grown_s(self._failures, 1.0)

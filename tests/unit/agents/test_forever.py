@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from agents.backoff import Backoff
 from agents.client import Denied, Refused, Unreachable
 from agents.forever import DENIED_PAUSE_S, forever
+from penstock.backoff import Backoff
 
 
 def pauses_after(monkeypatch: pytest.MonkeyPatch, *errors: BaseException | None) -> list[float]:

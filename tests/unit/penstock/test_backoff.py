@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from agents.backoff import Backoff
+from penstock.backoff import Backoff
 
 
 def test_waits_double_up_to_the_bound_and_keep_at_least_half() -> None:
