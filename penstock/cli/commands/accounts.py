@@ -6,7 +6,7 @@ import click
 
 from penstock.cli.failures import CliError
 from penstock.cli.options import Format, check_word, names, output_option, quiet_option
-from penstock.cli.output.show import data_text
+from penstock.cli.output.show import show_data, show_short
 from penstock.cli.session import Session
 
 ROLES = ("viewer", "member", "admin")
@@ -21,11 +21,7 @@ def create_project(session: Session, name: str, output: Format, quiet: bool) -> 
     """Make a project; tokens for it are made with `token create`."""
     session.console.quiet = quiet
     made = session.api().projects.create(name)
-    if output in (Format.JSON, Format.YAML):
-        session.console.result(data_text(session.console, made, output))
-    elif quiet or output == Format.NAME:
-        session.console.result(str(made["id"] if quiet else made["name"]))
-    else:
+    if not show_short(session.console, made, output, quiet):
         session.console.result(f"made {made['name']} ({made['id']})")
         session.console.note(f"  next: penstock token create NAME --project {made['name']}")
 
@@ -52,9 +48,7 @@ def create_token(
     body = {"name": name, "role": role, "project": project, "expires_in": expires_in}
     given = {key: value for key, value in body.items() if value is not None}
     made = session.api().tokens.create(given)
-    if output in (Format.JSON, Format.YAML):
-        session.console.result(data_text(session.console, made, output))
-    else:
+    if not show_data(session.console, made, output):
         session.console.note(f"token {made['name']} ({made['id']}), role {made['role']}:")
         session.console.result(made["secret"])
 

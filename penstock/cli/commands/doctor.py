@@ -9,7 +9,7 @@ import click
 
 from penstock.cli.failures import ExitCode
 from penstock.cli.options import Format, output_option
-from penstock.cli.output.show import data_text
+from penstock.cli.output.show import show_data
 from penstock.cli.output.tables import Paint
 from penstock.cli.session import Session
 from penstock.cli.terminal.text import clean
@@ -33,9 +33,7 @@ def doctor(session: Session, output: Format) -> int:
     from penstock.cli.local.node_checks import check_node
 
     findings = [*check_client(session), *check_node(session)]
-    if output in (Format.JSON, Format.YAML):
-        session.console.result(data_text(session.console, findings, output))
-    else:
+    if not show_data(session.console, findings, output):
         session.console.result(render(findings, session.console.color))
     failed = any(it["level"] == "error" for it in findings)
     return ExitCode.FAILED if failed else ExitCode.DONE

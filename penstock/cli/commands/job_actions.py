@@ -18,7 +18,7 @@ from penstock.cli.options import (
     output_option,
     quiet_option,
 )
-from penstock.cli.output.show import data_text
+from penstock.cli.output.show import show_short
 from penstock.cli.session import Session
 from penstock.client.errors import ApiError
 
@@ -60,11 +60,7 @@ def retry(
     """Submit a job again, as a new one linked to it."""
     session.console.quiet = quiet
     made = session.api().jobs.retry(job)
-    if output in (Format.JSON, Format.YAML):
-        session.console.result(data_text(session.console, made, output))
-    elif output == Format.NAME or quiet:
-        session.console.result(made["id"] if quiet else made["name"])
-    else:
+    if not show_short(session.console, made, output, quiet):
         session.console.note(f"submitted {made['name']} ({made['id']}) as a retry of {job}")
     return stay_with(session, made, exit_status=exit_status) if follow else ExitCode.DONE
 

@@ -18,7 +18,7 @@ from penstock.cli.options import (
     output_option,
     quiet_option,
 )
-from penstock.cli.output.show import data_text
+from penstock.cli.output.show import show_data
 from penstock.cli.session import Session
 from penstock.cli.terminal.text import clean
 
@@ -84,8 +84,7 @@ def join(
         session.console.result(join_this_machine(session, given))
         return
     made = session.api().nodes.join_token(_wanted(session, name, expires_in))
-    if output in (Format.JSON, Format.YAML):
-        session.console.result(data_text(session.console, made, output))
+    if show_data(session.console, made, output):
         return
     if not quiet:
         session.console.note(f"run this on the new node before {made['expires_at']}:")

@@ -9,7 +9,7 @@ import click
 
 from penstock.cli.failures import ExitCode
 from penstock.cli.options import Format, output_option
-from penstock.cli.output.show import data_text
+from penstock.cli.output.show import show_data
 from penstock.cli.session import Session
 from penstock.cli.spec.file import SpecFlags, load_spec
 from penstock.cli.spec.options import TakesCommand, describing
@@ -33,9 +33,7 @@ def plan(session: Session, /, file: str | None, output: Format, **given: Any) ->
 def dry_run(session: Session, spec: Mapping[str, object], form: Format) -> int:
     """Shows the server's answer; returns the exit status."""
     answer = session.api().plan(spec)
-    if form in (Format.JSON, Format.YAML):
-        session.console.result(data_text(session.console, answer, form))
-    else:
+    if not show_data(session.console, answer, form):
         session.console.result("\n".join(_lines(answer)))
     return ExitCode.DONE if answer["fits"] else ExitCode.FAILED
 

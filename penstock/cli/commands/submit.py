@@ -17,7 +17,7 @@ from penstock.cli.options import (
     output_option,
     quiet_option,
 )
-from penstock.cli.output.show import data_text
+from penstock.cli.output.show import show_data
 from penstock.cli.session import Session
 from penstock.cli.spec.file import SpecFlags, load_spec
 from penstock.cli.spec.options import TakesCommand, describing, running
@@ -64,9 +64,9 @@ def submit(
 
 def _announce(session: Session, job: Document, form: Format, quiet: bool, stays: bool) -> None:
     """Says what was accepted; on stderr where stdout belongs to the job's own output."""
-    if form in (Format.JSON, Format.YAML):
-        session.console.result(data_text(session.console, job, form))
-    elif form == Format.NAME or quiet:
+    if show_data(session.console, job, form):
+        return
+    if form == Format.NAME or quiet:
         if not stays:
             session.console.result(str(job["id"] if quiet else job["name"]))
     elif stays:

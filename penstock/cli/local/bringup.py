@@ -110,7 +110,7 @@ class BringUp:
         if agent is None:
             is_known = starting.has_enrolled(self._home) and not retired
             agent = self._start_agent(context, server, is_known)
-        elif self._wish.emulate not in (None, _emulated_by(agent)):
+        elif self._wish.emulate not in (None, agent.option("--emulate") or ""):
             self._say(f"  --emulate is ignored, the agent runs already: to change chips, {_ANEW}")
         node = starting.await_joined(self._home, agent, context)
         with open_api(context) as api:
@@ -122,7 +122,7 @@ class BringUp:
         this machine's own stays on this machine.
         """
         emulate = self._chips()
-        host = _host_of(server)
+        host = server.option("--host") or DEFAULT_HOST
         wish = AgentWish(
             context.server, starting.node_name(), emulate,
             join_token=None if is_known else self._join_token(context),
@@ -137,7 +137,7 @@ class BringUp:
             return self._wish.emulate
         last = self._home.last_agent()
         if last is not None:
-            return _emulated_by(last)
+            return last.option("--emulate") or ""
         if accelerators.usable_vendors():
             return ""
         self._say(
@@ -174,7 +174,7 @@ class BringUp:
             self._say(f"  (port {usual[1:]} was taken, or another one was used before)")
 
     def _say_all_addresses(self, server: Daemon) -> None:
-        host = _host_of(server)
+        host = server.option("--host") or DEFAULT_HOST
         told = all_addresses(host, outward(host), server)
         if told is not None:
             self._say(f"  {told}")
@@ -214,10 +214,6 @@ def ignored_by_server(wish: Wish, server: Daemon) -> list[str]:
     return found
 
 
-def _host_of(server: Daemon) -> str:
-    return server.command[server.command.index("--host") + 1]
-
-
 def _check_agent(home: Home) -> None:
     """Raises CliError where the agent of this home is a node of another cloud."""
     url = home.foreign_cloud()
@@ -244,11 +240,6 @@ def _check_login(home: Home, context: Context) -> None:
             hint="put the file back, or start a new cloud in another folder with --home",
             exit_code=ExitCode.DENIED,
         ) from error  # fmt: skip
-
-
-def _emulated_by(agent: Daemon) -> str:
-    words = agent.command
-    return words[words.index("--emulate") + 1] if "--emulate" in words else ""
 
 
 def _fleet(node: Mapping[str, Any]) -> str:

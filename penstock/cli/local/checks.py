@@ -75,10 +75,7 @@ def _extras() -> Iterator[Finding]:
 def _daemons(home: Home, cloud: str | None) -> Iterator[Finding]:
     if cloud is not None:
         yield finding("ok", "agent", f"this machine is a node of the cloud at {cloud}")
-    for name, daemon, file in (
-        ("server", home.server(), home.server_file),
-        ("agent", home.agent(), home.agent_file),
-    ):
+    for name, daemon, file in home.daemons():
         if daemon is not None:
             yield finding("ok", name, f"runs here as process {daemon.pid}")
         elif file.exists():

@@ -33,6 +33,21 @@ class Daemon:
     def process(self) -> Process:
         return Process(self.pid, self.began)
 
+    def option(self, name: str) -> str | None:
+        """What it was started with."""
+        words = self.command
+        return words[words.index(name) + 1] if name in words else None
+
+
+class _Inner:
+    """A path in the folder."""
+
+    def __init__(self, *parts: str) -> None:
+        self._parts = parts
+
+    def __get__(self, home: Home, owner: object = None) -> Path:
+        return home.path.joinpath(*self._parts)
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
@@ -40,35 +55,16 @@ class Home:
 
     path: Path
 
-    @property
-    def server_file(self) -> Path:
-        return self.path / "server.json"
-
-    @property
-    def agent_file(self) -> Path:
-        return self.path / "agent.json"
-
-    @property
-    def agent_dir(self) -> Path:
-        return self.path / "agent"
-
-    @property
-    def join_token_file(self) -> Path:
-        """There from the start of an agent that is to join until it has."""
-        return self.agent_dir / "join-token"
-
-    @property
-    def admin_token_file(self) -> Path:
-        return self.path / "admin-token"
-
-    @property
-    def last_url_file(self) -> Path:
-        return self.path / "last-url"
-
-    @property
-    def closed_file(self) -> Path:
-        """There while `down` keeps the node of this home closed for new work."""
-        return self.path / "closed-by-down"
+    server_file = _Inner("server.json")
+    agent_file = _Inner("agent.json")
+    agent_dir = _Inner("agent")
+    join_token_file = _Inner("agent", "join-token")
+    """There from the start of an agent that is to join until it has."""
+    admin_token_file = _Inner("admin-token")
+    last_url_file = _Inner("last-url")
+    closed_file = _Inner("closed-by-down")
+    """There while `down` keeps the node of this home closed for new work."""
+    _joined_file = _Inner("agent", "joined")
 
     def full_disks(self) -> Iterator[tuple[Path, str]]:
         """Folders in it whose disk takes no writes, and why; each disk once."""
@@ -90,6 +86,11 @@ class Home:
         """The agent's record if the process lives."""
         return _living(self.agent_file)
 
+    def daemons(self) -> Iterator[tuple[str, Daemon | None, Path]]:
+        """Server and agent: the record if the process lives, and the file of the record."""
+        yield "server", self.server(), self.server_file
+        yield "agent", self.agent(), self.agent_file
+
     def last_agent(self) -> Daemon | None:
         """The agent's record, whether the process lives or was killed; none after `down`."""
         return _record(self.agent_file)
@@ -101,7 +102,7 @@ class Home:
     def foreign_cloud(self) -> str | None:
         """The address of the other cloud whose node the agent of this home is; None without."""
         agent, server = self.last_agent(), self.server()
-        url = agent.url if agent is not None else self._joined()
+        url = agent.url if agent is not None else _line(self._joined_file)
         return None if url in (self.last_url(), server.url if server else None) else url
 
     def write_joined(self, url: str) -> None:
@@ -129,13 +130,6 @@ class Home:
             return self.admin_token_file.read_text(encoding="utf-8").strip() or None
         except FileNotFoundError:
             return None
-
-    @property
-    def _joined_file(self) -> Path:
-        return self.agent_dir / "joined"
-
-    def _joined(self) -> str | None:
-        return _line(self._joined_file)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

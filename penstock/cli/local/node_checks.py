@@ -21,9 +21,12 @@ def check_node(session: Session) -> list[Finding]:
     if importlib.util.find_spec("agents") is None or importlib.util.find_spec("psutil") is None:
         return []  # said already: the part is not installed
     home = Home(session.settings.home)
+    agent = home.agent()
+    # What the running agent emulates, so that the doctor sees what it sees.
+    emulated = agent.option("--emulate") if agent else None
     command = [
         sys.executable, "-m", "agents", "doctor", "--json", "--state-dir", str(home.agent_dir),
-        *_emulated(home),
+        *(["--emulate", emulated] if emulated else []),
     ]  # fmt: skip
     try:
         done = subprocess.run(
@@ -33,10 +36,3 @@ def check_node(session: Session) -> list[Finding]:
     except (subprocess.TimeoutExpired, ValueError) as error:
         return [finding("error", "agent", f"its doctor failed: {type(error).__name__}")]
     return [{**one, "where": f"node, {one['where']}"} for one in found]
-
-
-def _emulated(home: Home) -> list[str]:
-    """What the running agent emulates, so that the doctor sees what it sees."""
-    agent = home.agent()
-    words = agent.command if agent else []
-    return ["--emulate", words[words.index("--emulate") + 1]] if "--emulate" in words else []

@@ -108,10 +108,7 @@ def start_agent(home: Home, wish: AgentWish) -> Daemon:
 
 def await_ready(home: Home, server: Daemon) -> None:
     """Returns once the API is ready. Raises CliError if the process ends or it takes too long."""
-    with open_probe(Context(server.url)) as api:
-        found = processes.wait(
-            lambda: not server.process.is_alive() or _is_ready(api), READY_TIMEOUT_S
-        )
+    found = unready(server, READY_TIMEOUT_S) is None
     _check(found, server, home.log("server"), "the server", READY_TIMEOUT_S)
 
 
@@ -147,7 +144,7 @@ def start_again(home: Home, server: Daemon) -> Daemon:
 
 def await_joined(home: Home, agent: Daemon, context: Context) -> dict[str, Any]:
     """The node's document once it is ready. Raises CliError like `await_ready`."""
-    name = agent.command[agent.command.index("--name") + 1]
+    name = agent.option("--name") or ""
     node: dict[str, Any] = {}
 
     def joined() -> bool:
@@ -259,14 +256,6 @@ def _socket(host: str) -> socket.socket:
 def _reachable(host: str) -> str:
     """Where this machine reaches a server that listens there."""
     return bracketed({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))
-
-
-def _is_ready(api: DocumentClient) -> bool:
-    try:
-        api.ready()
-    except (ConnectionFailed, ApiError):
-        return False
-    return True
 
 
 def _node(api: DocumentClient, name: str) -> dict[str, Any] | None:

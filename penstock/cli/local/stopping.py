@@ -78,10 +78,7 @@ def reopen(api: DocumentClient, home: Home) -> None:
 def stop_daemons(home: Home) -> list[str]:
     """Ends the server first, so that it places nothing more, then the agent. Says what it did."""
     told = []
-    for name, daemon, file in (
-        ("server", home.server(), home.server_file),
-        ("agent", home.agent(), home.agent_file),
-    ):
+    for name, daemon, file in home.daemons():
         if daemon is not None:
             by_itself = processes.stop(daemon.process, PROCESS_GRACE_S)
             told.append(f"{name} stopped" if by_itself else f"{name} did not stop: killed")

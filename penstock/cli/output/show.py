@@ -80,6 +80,22 @@ def show_one(
     show_text(console, shown, watch)
 
 
+def show_data(console: Console, value: object, form: Format) -> bool:
+    """Shows it as JSON or YAML; False where neither was asked for."""
+    if form in _DATA:
+        console.result(data_text(console, value, form))
+    return form in _DATA
+
+
+def show_short(console: Console, made: Document, form: Format, quiet: bool) -> bool:
+    """Shows what was made as data, or its name or id alone; False where none was asked for."""
+    if show_data(console, made, form):
+        return True
+    if quiet or form == Format.NAME:
+        console.result(_short(made, quiet))
+    return quiet or form == Format.NAME
+
+
 def data_text(console: Console, value: object, form: Format, *, compact: bool = False) -> str:
     """JSON or YAML. JSON is one line where a program reads it: its first line is all of it."""
     if form == Format.YAML:
