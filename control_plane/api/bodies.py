@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-import anyio
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -23,6 +22,7 @@ from control_plane.api.validation import MAX_ERRORS, Details, validation_error
 from control_plane.errors import Invalid, PlatformError
 from control_plane.server.checks import Checks
 from penstock.api.errors import Violation
+from penstock.bounded import TooLong, read_bounded
 from penstock.documents import DocumentError, Limits, parse_document
 
 MAX_BODY_BYTES: Final = 2**20
@@ -127,19 +127,12 @@ def _announced(request: Request, limit: int) -> int:
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    """Never holds more than the limit."""
-    chunks: list[bytes] = []
-    size = 0
     try:
-        with anyio.fail_after(BODY_DEADLINE_S):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise _too_large(limit)
-                chunks.append(chunk)
+        return await read_bounded(request.stream(), limit, BODY_DEADLINE_S)
+    except TooLong as error:
+        raise _too_large(limit) from error
     except TimeoutError as error:
         raise SlowBody(f"the body did not arrive within {BODY_DEADLINE_S:.0f} s") from error
-    return b"".join(chunks)
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -44,6 +44,7 @@ from control_plane.store.database.faults import DatabaseFault
 from penstock.addresses import asked_from_here
 from penstock.api.ids import ReplicaId, TokenId
 from penstock.api.states import Role
+from penstock.bounded import TooLong, read_bounded
 from penstock.documents import DocumentError, Limits, parse_document
 from penstock.json_types import Json
 
@@ -224,25 +225,16 @@ def _document_of(model: OpenModel) -> Json:
 async def _body(request: Request) -> bytes:
     """The whole body, refused as soon as it is too long, or too long in coming."""
     try:
-        async with asyncio.timeout(BODY_DEADLINE_S):
-            return b"".join([part async for part in _parts(request)])
+        return await read_bounded(request.stream(), MAX_BODY_BYTES, BODY_DEADLINE_S)
+    except TooLong as error:
+        raise GatewayError(
+            413, f"The body is longer than {MAX_BODY_BYTES} bytes.", INVALID, "body_too_large"
+        ) from error
     except TimeoutError as error:
         raise GatewayError(
             408, f"The body did not arrive within {BODY_DEADLINE_S:.0f} s.",
             INVALID, "body_too_slow",
         ) from error  # fmt: skip
-
-
-async def _parts(request: Request) -> AsyncIterator[bytes]:
-    length = 0
-    async for part in request.stream():
-        length += len(part)
-        if length > MAX_BODY_BYTES:
-            raise GatewayError(
-                413, f"The body is longer than {MAX_BODY_BYTES} bytes.",
-                INVALID, "body_too_large",
-            )  # fmt: skip
-        yield part
 
 
 def _ask(path: str, body: bytes, document: Json, chip_type: str | None, caller: Caller) -> Ask:

@@ -74,7 +74,7 @@ class Call(Generic[P, T]):
 
         from penstock.client import models
 
-        hints = get_type_hints(self.describe, localns=vars(models))
+        hints = get_type_hints(self.describe, localns={"m": models})
         return TypeAdapter(get_args(hints["return"])[0])
 
     def bind(self, noun: AnyNoun) -> Callable[P, object]:

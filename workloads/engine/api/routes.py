@@ -18,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from penstock.bounded import TooLong, read_bounded
 from workloads.engine.api.errors import (
     ApiError,
     Document,
@@ -210,16 +211,13 @@ class _EventStream(StreamingResponse):
 
 async def _read_body(request: Request) -> bytes:
     """The body, never more than allowed in memory; raises ApiError."""
-    body = bytearray()
     try:
-        async for part in request.stream():
-            body += part
-            if len(body) > MOST_BODY_BYTES:
-                message = f"The body is longer than {MOST_BODY_BYTES} bytes."
-                raise ApiError(413, message, code="body_too_large")
+        return await read_bounded(request.stream(), MOST_BODY_BYTES)
+    except TooLong as error:
+        message = f"The body is longer than {MOST_BODY_BYTES} bytes."
+        raise ApiError(413, message, code="body_too_large") from error
     except ClientDisconnect as error:
         raise client_gone() from error
-    return bytes(body)
 
 
 async def _tokenised(
