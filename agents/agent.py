@@ -135,7 +135,7 @@ class Agent:
         """
         state_dir, taken_up, begun = self.settings.state_dir, asyncio.Event(), asyncio.Event()
         if incarnation.previous(state_dir):
-            self._take_up(taken_up)
+            await self._take_up(taken_up)
         tasks = [asyncio.create_task(self._begin(taken_up, begun), name="begin")]
         for name, turn in self._forever():
             after = taken_up if name in LOCAL else begun
@@ -150,7 +150,7 @@ class Agent:
     async def _begin(self, taken_up: asyncio.Event, begun: asyncio.Event) -> None:
         state_dir = self.settings.state_dir
         own = await enrol.begin(state_dir, self.folders, self.control_plane, self.random)
-        self._take_up(taken_up)
+        await self._take_up(taken_up)
         begun.set()
         while True:
             try:
@@ -158,9 +158,9 @@ class Agent:
             except OSError:  # a full disk: without the note the next start would have to wait
                 await asyncio.sleep(NOTE_AGAIN_S)
 
-    def _take_up(self, taken_up: asyncio.Event) -> None:
+    async def _take_up(self, taken_up: asyncio.Event) -> None:
         if not taken_up.is_set():
-            self.controller.recover()
+            await self.controller.recover()
             self.controller.runtime.listen(self.controller.hint)
             taken_up.set()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -123,9 +123,9 @@ def _host(settings: Settings, context: ChipContext, runtime: ProcessRuntime) -> 
     )
 
 
-def _at_end(workloads: WorkloadSocket, logs: LogLoop) -> Callable[[ReplicaId], None]:
-    def at_end(replica_id: ReplicaId) -> None:
+def _at_end(workloads: WorkloadSocket, logs: LogLoop) -> Callable[[ReplicaId], Awaitable[None]]:
+    async def at_end(replica_id: ReplicaId) -> None:
         workloads.last_words(replica_id)
-        logs.ended(replica_id)
+        await logs.ended(replica_id)
 
     return at_end

@@ -26,7 +26,6 @@ class AssignmentLoop:
         sent_ns = boottime_ns()
         received = await self.control_plane.assignments(self.controller.generation, WAIT_S)
         await self._look_for_foreign_use(received)
-        await self.controller.runtime.prepare(received.assignments)
         self.controller.take(received, sent_ns)
 
     async def _look_for_foreign_use(self, received: AssignmentList) -> None:

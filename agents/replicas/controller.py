@@ -1,14 +1,16 @@
 """Carries out what `converge` decides and notes what the replicas do.
 
-The one writer of the replicas and of the outbox. It never waits: sending is the loops' part, and
-what could not be done now is tried again at the next hint or sweep.
+The one writer of the replicas and of the outbox. Whoever calls it never waits: a replica that has
+something to be done gets a task, which takes its turns one after another, and what could not be
+done now is tried again at the next hint or sweep. Sending is the loops' part.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -32,6 +34,7 @@ from agents.replicas.last_output import with_last_output
 from agents.replicas.outbox import Outbox
 from agents.replicas.ports import NoPort, Ports, port_of
 from agents.replicas.states import Held, Replicas
+from agents.replicas.turns import Turns
 from agents.runtimes.base import Launch, NoRoom, Runtime, StartError, StopOrder
 from penstock.api.assignments import (
     Assignment,
@@ -47,6 +50,8 @@ from penstock.api.states import ExitReason, ReplicaState
 
 log = structlog.get_logger()
 
+_ENDING: Final = (ReplicaState.STOPPING, ReplicaState.EXITED)
+_NEVER_STARTED: Final = "it was stopped before it started"
 _STEPS: Final = (
     ReplicaState.ASSIGNED,
     ReplicaState.STARTING,
@@ -64,7 +69,7 @@ class ReplicaController:
     host: str
     ports: Ports
     ring: Callable[[], None] = lambda: None
-    ended: Callable[[ReplicaId], None] | None = None
+    ended: Callable[[ReplicaId], Awaitable[None]] | None = None
     replicas: Replicas = field(default_factory=Replicas)
     outbox: Outbox = field(default_factory=Outbox)
     desired: AssignmentList | None = None
@@ -72,17 +77,21 @@ class ReplicaController:
     _deadlines_ns: dict[ReplicaId, int] = field(default_factory=dict)
     _finished: frozenset[str] = frozenset()
     _waiting: dict[ReplicaId, Wait] = field(default_factory=dict)
-    _converging: bool = False
-    _again: bool = False
+    _renewed_ns: dict[ReplicaId, int] = field(default_factory=dict)
+    _starting: set[ReplicaId] = field(default_factory=set)
+    _turns: Turns = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._turns = Turns(self._turn)
 
     @property
     def generation(self) -> int:
         return self.desired.generation if self.desired is not None else 0
 
-    def recover(self) -> None:
+    async def recover(self) -> None:
         """Takes up the replicas that an earlier run of the agent left."""
-        for kept in self.runtime.kept():
-            seen = self.runtime.sight(kept.assignment.replica_id)
+        for kept in await self.runtime.kept():
+            seen = await self.runtime.sight(kept.assignment.replica_id)
             if seen is None:
                 continue
             state = ReplicaState.STARTING if seen.exit else seen.state
@@ -93,7 +102,7 @@ class ReplicaController:
             self.replicas.add(held)
             log.info("replica_recovered", replica_id=held.id, state=seen.state)
             self.tell(held, address=held.address, result=dict(kept.result) or None)
-            self.look(held.id)
+            self.hint(held.id)
 
     def take(self, received: AssignmentList, sent_ns: int) -> None:
         """A list from the control plane, asked for at `sent_ns`."""
@@ -105,16 +114,7 @@ class ReplicaController:
         self.converge()
 
     def converge(self) -> None:
-        """Does what can be done now towards the list, again while doing it changes what can be."""
-        self._again = True
-        while self._again and not self._converging:
-            self._again, self._converging = False, True
-            try:
-                self._converge()
-            finally:
-                self._converging = False
-
-    def _converge(self) -> None:
+        """Decides what can be done now towards the list, and wakes whom it concerns."""
         if self.desired is None:
             return
         circumstances = Circumstances(
@@ -143,53 +143,33 @@ class ReplicaController:
             deadline = sent_ns + seconds_ns(left_s - lease.margin_s)
             if deadline > self._deadlines_ns.get(lease.replica_id, 0):
                 self._deadlines_ns[lease.replica_id] = deadline
-            if held is not None and held.live:
-                self.runtime.renew(held.id, deadline)
+            if held is not None:
+                self.hint(held.id)
 
     def hint(self, replica_id: ReplicaId) -> None:
-        """Something happened to this replica."""
-        self.look(replica_id)
-        self.converge()
-
-    def look(self, replica_id: ReplicaId) -> None:
-        """Notes what can be seen of one replica now."""
-        held = self.replicas.get(replica_id)
-        if held is None or not held.live:
-            return
-        seen = self.runtime.sight(replica_id)
-        if seen is None:
-            seen_exit = _record(ExitReason.KILLED, "its folder on the node was deleted")
-            self._end(held, seen_exit)
-        elif seen.exit is not None:
-            self._end(held, seen.exit)
-        elif _STEPS.index(seen.state) > _STEPS.index(held.state):
-            held = self.replicas.change(replica_id, state=seen.state)
-            self.tell(held, address=held.address)
-            if held.doom is not None:
-                self._stop(held, held.doom)
+        """There is something to see or to do of this replica: it gets a turn."""
+        self._turns.ask(replica_id)
 
     def sweep(self) -> None:
         """Looks at everything again: a lost hint costs no more than the time until this."""
         self.runtime.tend()
         for held in self.replicas.live():
-            self.look(held.id)
-            if held.doom is not None and held.state is not ReplicaState.STOPPING:
-                self._stop(held, held.doom)
+            self.hint(held.id)
         self.converge()
         if len(self.outbox):
             self.ring()
 
     def stop_all(self, message: str) -> None:
         for held in self.replicas.live():
-            self._stop(held, StopOrder(ExitReason.STOPPED, held.assignment.stop_grace_s, message))
+            self._doom(held, StopOrder(ExitReason.STOPPED, held.assignment.stop_grace_s, message))
 
     def stop_unleased(self, replica_ids: Iterable[ReplicaId]) -> None:
         """The control plane knows no live lease of these: they end now."""
         for replica_id in replica_ids:
             held = self.replicas.get(replica_id)
-            if held is not None and held.state not in (ReplicaState.STOPPING, ReplicaState.EXITED):
+            if held is not None and held.state not in _ENDING:
                 message = "the control plane knows no lease of it"
-                self._stop(held, StopOrder(ExitReason.LEASE_EXPIRED, NO_LEASE_GRACE_S, message))
+                self._doom(held, StopOrder(ExitReason.LEASE_EXPIRED, NO_LEASE_GRACE_S, message))
 
     def accepted(self, replica_ids: Iterable[ReplicaId], sent: Sequence[Observation]) -> None:
         """The control plane took these replicas' observations."""
@@ -228,11 +208,11 @@ class ReplicaController:
         if urgent:
             self.ring()
 
-    def report_end(self, replica_id: ReplicaId) -> None:
+    async def report_end(self, replica_id: ReplicaId) -> None:
         """Tells that a replica has ended: after `ended` was called for it."""
         held = self.replicas.get(replica_id)
         if held is not None and held.exit is not None:
-            record = with_last_output(held.exit, held, self.runtime)
+            record = await with_last_output(held.exit, held, self.runtime)
             self.tell(held, exit=record, message=record.message)
 
     def reported(self) -> tuple[HeldReplica, ...]:
@@ -248,71 +228,136 @@ class ReplicaController:
 
     def _do(self, action: Action) -> None:
         match action:
-            case Start(assignment, deadline_ns):
-                self._start(assignment, deadline_ns)
+            case Start(assignment):
+                self._begin(assignment)
             case Stop(replica_id, reason, grace_s, message):
                 held = self.replicas.get(replica_id)
                 if held is not None:
-                    self._stop(held, StopOrder(reason, grace_s, message))
+                    self._doom(held, StopOrder(reason, grace_s, message))
             case Adopt(replica_id):
                 held = self.replicas.change(replica_id, adopted=True)
                 log.info("replica_adopted", replica_id=replica_id, state=held.state)
             case Decline(assignment):
                 reason = assignment.stop_reason or ExitReason.STOPPED
-                self._never_ran(assignment, _record(reason, "it was stopped before it started"))
+                held = Held(assignment, "", "", ReplicaState.STARTING, begun=False)
+                self._never_ran(held, _record(reason, _NEVER_STARTED))
             case Forget(replica_id):
-                self._forget(replica_id)
+                self.hint(replica_id)
             case Wait():
                 pass
 
-    def _start(self, assignment: Assignment, deadline_ns: int) -> None:
-        replica_id = assignment.replica_id
-        taken = {port_of(held.address) or 0 for held in self.replicas}
+    def _begin(self, assignment: Assignment) -> None:
+        """It is `starting` from now on. Its address is told once it is kept with the replica."""
+        held = Held(assignment, "", secrets.token_hex(16), ReplicaState.STARTING, begun=False)
+        taken = {port_of(it.address) or 0 for it in self.replicas}
         try:
             address = f"{self.host}:{self.ports.reserve(self.host.strip('[]'), taken)}"
-            launch = Launch(assignment, address, secrets.token_hex(16), deadline_ns)
-            self.runtime.start(launch)
-        except NoRoom as error:
-            log.warning("replica_waits", replica_id=replica_id, why=str(error))
-            self._waiting[replica_id] = Wait(assignment, str(error))
+        except NoPort as error:
+            self._never_ran(held, _record(ExitReason.START_FAILED, str(error)))
             return
-        except (StartError, NoPort) as error:
-            log.warning("replica_not_started", replica_id=replica_id, error=str(error))
-            self._never_ran(assignment, _record(ExitReason.START_FAILED, str(error)))
-            return
-        held = Held(assignment, address, launch.token, ReplicaState.STARTING)
+        held = replace(held, address=address)
         self.replicas.add(held)
-        log.info("replica_started", replica_id=replica_id, job_id=assignment.job_id)
-        self.tell(held, urgent=assignment.world_size > 1, address=address)
+        self.tell(held, urgent=False)
+        self.hint(held.id)
 
-    def _stop(self, held: Held, order: StopOrder) -> None:
-        """What does not get through, since the replica is not up yet, is told again later."""
-        held = self.replicas.change(held.id, doom=order)
-        if self.runtime.stop(held.id, order):
-            log.info("replica_stopping", replica_id=held.id, reason=order.reason)
-            held = self.replicas.change(held.id, state=ReplicaState.STOPPING)
-            self.tell(held, message=order.message)
+    def _doom(self, held: Held, order: StopOrder) -> None:
+        if held.doom == order:
+            return
+        self.replicas.change(held.id, doom=order)
+        if held.id in self._starting:
+            self._turns.interrupt(held.id)
+        self.hint(held.id)
 
-    def _never_ran(self, assignment: Assignment, record: ExitRecord) -> None:
-        held = Held(assignment, "", "", ReplicaState.EXITED, exit=record, log_done=True)
+    def _never_ran(self, held: Held, record: ExitRecord) -> None:
+        log.warning("replica_not_started", replica_id=held.id, why=record.message)
+        held = replace(held, state=ReplicaState.EXITED, exit=record, log_done=True)
         self.replicas.add(held)
         self.tell(held, exit=record, message=record.message)
 
-    def _end(self, held: Held, record: ExitRecord) -> None:
+    async def _turn(self, replica_id: ReplicaId) -> None:
+        """Each step looks at the replica as the one before left it; news of it may free others."""
+        before = self.replicas.get(replica_id)
+        for step in (self._start, self._look, self._renew, self._stop, self._forget):
+            if (held := self.replicas.get(replica_id)) is not None:
+                await step(held)
+        if self.replicas.get(replica_id) is not before:
+            self.converge()
+
+    async def _start(self, held: Held) -> None:
+        if held.begun or not held.live:
+            return
+        if held.doom is not None:
+            self._never_ran(held, _record(held.doom.reason, _NEVER_STARTED))
+            return
+        self._renewed_ns[held.id] = self._deadlines_ns[held.id]
+        if self._renewed_ns[held.id] <= boottime_ns():
+            return  # cut off: it starts if the lease is renewed
+
+        def deadline_ns() -> int:
+            return self._deadlines_ns[held.id]
+
+        self._starting.add(held.id)
+        try:
+            await self.runtime.start(Launch(held.assignment, held.address, held.token, deadline_ns))
+        except NoRoom as error:
+            log.warning("replica_waits", replica_id=held.id, why=str(error))
+        except StartError as error:
+            self._never_ran(held, _record(ExitReason.START_FAILED, str(error)))
+        except asyncio.CancelledError:
+            now = self.replicas.get(held.id)
+            if now is None or now.doom is None:
+                raise  # the agent ends
+        else:
+            held = self.replicas.change(held.id, begun=True)
+            log.info("replica_started", replica_id=held.id, job_id=held.assignment.job_id)
+            self.tell(held, urgent=held.assignment.world_size > 1, address=held.address)
+        finally:
+            self._starting.discard(held.id)
+
+    async def _look(self, held: Held) -> None:
+        """Notes what can be seen of it now."""
+        if not held.begun or not held.live:
+            return
+        seen = await self.runtime.sight(held.id)
+        if seen is None:
+            await self._end(held, _record(ExitReason.KILLED, "its folder on the node was deleted"))
+        elif seen.exit is not None:
+            await self._end(held, seen.exit)
+        elif _STEPS.index(seen.state) > _STEPS.index(held.state):
+            held = self.replicas.change(held.id, state=seen.state)
+            self.tell(held, address=held.address)
+
+    async def _renew(self, held: Held) -> None:
+        deadline_ns = self._deadlines_ns.get(held.id, 0)
+        is_due = held.begun and held.live and deadline_ns > self._renewed_ns.get(held.id, 0)
+        if is_due and await self.runtime.renew(held.id, deadline_ns):
+            self._renewed_ns[held.id] = deadline_ns
+
+    async def _stop(self, held: Held) -> None:
+        """What does not get through, since the replica is not up yet, is told again later."""
+        order = held.doom
+        if order is None or not held.begun or held.state in _ENDING:
+            return
+        if await self.runtime.stop(held.id, order):
+            log.info("replica_stopping", replica_id=held.id, reason=order.reason)
+            self.tell(
+                self.replicas.change(held.id, state=ReplicaState.STOPPING), message=order.message
+            )
+
+    async def _end(self, held: Held, record: ExitRecord) -> None:
         held = self.replicas.change(held.id, state=ReplicaState.EXITED, exit=record)
         log.info("replica_exited", replica_id=held.id, reason=record.reason, code=record.code)
         size = self.runtime.log_size(held.id)
         self.replicas.change(held.id, log_done=held.log_done or held.shipped >= size)
-        if self.ended is not None:
-            self.ended(held.id)
-        else:
-            self.report_end(held.id)
+        self.converge()  # its chips are free now, its last words may take a moment
+        await (self.ended or self.report_end)(held.id)
 
-    def _forget(self, replica_id: ReplicaId) -> None:
-        if self.runtime.forget(replica_id):
-            self.replicas.remove(replica_id)
-            self._finished |= {replica_id}
-            self._deadlines_ns.pop(replica_id, None)
+    async def _forget(self, held: Held) -> None:
+        if held.settled and not held.live and await self.runtime.forget(held.id):
+            self.replicas.remove(held.id)
+            self._finished |= {held.id}
+            self._deadlines_ns.pop(held.id, None)
+            self._renewed_ns.pop(held.id, None)
 
     def _prune(self) -> None:
         """Drops deadlines of replicas that are neither here nor wanted."""

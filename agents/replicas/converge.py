@@ -51,7 +51,6 @@ class Circumstances:
 @dataclass(frozen=True, slots=True)
 class Start:
     assignment: Assignment
-    deadline_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +144,7 @@ def _begin(
             yield Wait(assignment, why)
         else:
             _add(held, chips_of(assignment))
-            yield Start(assignment, circumstances.deadlines_ns[assignment.replica_id])
+            yield Start(assignment)
 
 
 def chips_of(assignment: Assignment) -> tuple[tuple[str, int], ...]:

@@ -17,7 +17,7 @@ LEAST_HIDDEN: Final = 6
 """Characters of a value that is hidden: shorter ones are words like `true` rather than secrets."""
 
 
-def with_last_output(record: ExitRecord, held: Held, runtime: Runtime) -> ExitRecord:
+async def with_last_output(record: ExitRecord, held: Held, runtime: Runtime) -> ExitRecord:
     """The record with the length of the log; a replica that failed by itself says why. Values of
     its environment are not quoted: one may be a secret, and messages travel further than logs.
     """
@@ -29,7 +29,7 @@ def with_last_output(record: ExitRecord, held: Held, runtime: Runtime) -> ExitRe
         said["failure"] = failure.model_dump()
     else:
         start = max(0, size - TAIL_BYTES)
-        line = last_line(runtime.read_log(held.id, start, size - start))
+        line = last_line(await runtime.read_log(held.id, start, size - start))
         said["last_line"] = _hidden(line, (*held.assignment.env.values(), held.token))
     return ExitRecord.model_validate(said)
 

@@ -19,13 +19,15 @@ from penstock.json_types import JsonView
 class Held:
     """One replica. `log_done`: its log is shipped to the end, or nobody wants it.
 
-    `doom` is the order to stop that it was given, or is to be given as soon as it can be.
+    `begun`: its runtime has it. `doom` is the order to stop that it was given, or is to be given as
+    soon as it can be.
     """
 
     assignment: Assignment
     address: str
     token: str
     state: ReplicaState
+    begun: bool = True
     adopted: bool = True
     exit: ExitRecord | None = None
     exit_accepted: bool = False
@@ -48,6 +50,10 @@ class Held:
     @property
     def live(self) -> bool:
         return self.state is not ReplicaState.EXITED
+
+    @property
+    def settled(self) -> bool:
+        return self.exit_accepted and self.log_done
 
 
 class Replicas:
@@ -88,7 +94,7 @@ class Replicas:
                 state=held.state,
                 chips=chips_of(held.assignment),
                 adopted=held.adopted,
-                settled=held.exit_accepted and held.log_done,
+                settled=held.settled,
             )
             for held in self
         )

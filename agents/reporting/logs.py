@@ -38,7 +38,6 @@ class LogLoop:
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     _not_before: float = 0.0
     _noted: dict[ReplicaId, _Note] = field(default_factory=dict)
-    _last_words: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def turn(self) -> None:
         await asyncio.sleep(max(POLL_S, self._not_before - self.clock()))
@@ -51,7 +50,7 @@ class LogLoop:
         async with self._busy:
             if self.clock() < self._not_before:
                 return False
-            chunks = self._chunks(replica_ids)
+            chunks = await self._chunks(replica_ids)
             if not chunks:
                 return False
             reply = await self.control_plane.logs(LogRequest(chunks=chunks))
@@ -69,35 +68,29 @@ class LogLoop:
             if self.controller.replicas.get(replica_id) is None:
                 del self._noted[replica_id]
 
-    def ended(self, replica_id: ReplicaId) -> None:
+    async def ended(self, replica_id: ReplicaId) -> None:
         """A replica's end is told after its last words, if these fit into one small request."""
         held = self.controller.replicas.get(replica_id)
-        if held is None or held.log_done or self._rest(held) > CHUNK_BYTES:
-            self.controller.report_end(replica_id)
-            return
-        task = asyncio.get_running_loop().create_task(self._end(replica_id))
-        self._last_words.add(task)
-        task.add_done_callback(self._last_words.discard)
-
-    async def _end(self, replica_id: ReplicaId) -> None:
         try:
-            with suppress(Unreachable, Denied, Refused, TimeoutError):
-                async with asyncio.timeout(LAST_WORDS_S):
-                    await self.ship([replica_id])
+            if held is not None and not held.log_done and self._rest(held) <= CHUNK_BYTES:
+                with suppress(Unreachable, Denied, Refused, TimeoutError):
+                    async with asyncio.timeout(LAST_WORDS_S):
+                        await self.ship([replica_id])
         finally:
-            self.controller.report_end(replica_id)
+            await self.controller.report_end(replica_id)
 
     def _rest(self, held: Held) -> int:
         return self.controller.runtime.log_size(held.id) - held.shipped
 
-    def _chunks(self, replica_ids: Iterable[ReplicaId]) -> tuple[LogChunk, ...]:
+    async def _chunks(self, replica_ids: Iterable[ReplicaId]) -> tuple[LogChunk, ...]:
         chunks: list[LogChunk] = []
         room = REQUEST_BYTES
         for replica_id in replica_ids:
             held = self.controller.replicas.get(replica_id)
             if held is None or held.log_done or room <= 0 or self._rest(held) <= 0:
                 continue
-            data = self.controller.runtime.read_log(held.id, held.shipped, min(room, CHUNK_BYTES))
+            most = min(room, CHUNK_BYTES)
+            data = await self.controller.runtime.read_log(held.id, held.shipped, most)
             room -= len(data)
             text = base64.b64encode(data).decode()
             chunks.append(

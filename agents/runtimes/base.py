@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,12 +24,14 @@ class NoRoom(StartError):
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Everything a runtime needs to start one replica. `deadline_ns` is on the boot clock."""
+    """Everything a runtime needs to start one replica. `deadline_ns` tells the lease's deadline on
+    the boot clock as it is then: a runtime that takes long to start asks at the last moment.
+    """
 
     assignment: Assignment
     address: str
     token: str
-    deadline_ns: int
+    deadline_ns: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,30 +77,31 @@ Hint = Callable[[ReplicaId], None]
 
 
 class Runtime(Protocol):
-    """Runs replicas under supervisors that outlive the agent. Every call is idempotent by id."""
+    """Runs replicas under supervisors that outlive the agent. Every call is idempotent by id.
 
-    async def prepare(self, assignments: Iterable[Assignment]) -> None:
-        """Looks at what these will need and what may take a while to look at; never raises."""
+    What is awaited may take minutes and holds up nobody else. Of one replica such calls follow one
+    another; of several they run at once. The rest answers at once.
+    """
 
-    def start(self, launch: Launch) -> None:
-        """Raises StartError; the replica then does not exist."""
+    async def start(self, launch: Launch) -> None:
+        """Raises StartError; the replica then does not exist, nor if this call is cancelled."""
 
-    def stop(self, replica_id: ReplicaId, order: StopOrder) -> bool:
+    async def stop(self, replica_id: ReplicaId, order: StopOrder) -> bool:
         """False when the order did not get through and has to be given again."""
 
-    def renew(self, replica_id: ReplicaId, deadline_ns: int) -> bool:
+    async def renew(self, replica_id: ReplicaId, deadline_ns: int) -> bool:
         """Moves the deadline on, never back."""
 
-    def sight(self, replica_id: ReplicaId) -> Sighting | None:
+    async def sight(self, replica_id: ReplicaId) -> Sighting | None:
         """None where there is no such replica."""
 
-    def kept(self) -> tuple[Kept, ...]:
+    async def kept(self) -> tuple[Kept, ...]:
         """All replicas that are there, live or ended: what a restarted agent adopts."""
 
     def log_size(self, replica_id: ReplicaId) -> int:
         """Bytes of combined output so far."""
 
-    def read_log(self, replica_id: ReplicaId, offset: int, limit: int) -> bytes:
+    async def read_log(self, replica_id: ReplicaId, offset: int, limit: int) -> bytes:
         """At most `limit` bytes from `offset` on."""
 
     def note_shipped(self, replica_id: ReplicaId, offset: int) -> None:
@@ -116,7 +119,7 @@ class Runtime(Protocol):
     def pids(self, replica_id: ReplicaId) -> frozenset[int]:
         """The replica's processes."""
 
-    def forget(self, replica_id: ReplicaId) -> bool:
+    async def forget(self, replica_id: ReplicaId) -> bool:
         """Deletes everything about an ended replica; False while its last process still ends."""
 
     def describe(self) -> dict[str, str]:

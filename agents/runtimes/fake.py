@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from agents.runtimes.base import Hint, Kept, Launch, Sighting, StartError, StopOrder, Use
-from penstock.api.assignments import Assignment, ExitRecord, Failure
+from penstock.api.assignments import ExitRecord, Failure
 from penstock.api.ids import ReplicaId
 from penstock.api.states import ExitReason, ReplicaState
 from penstock.json_types import JsonView
@@ -18,13 +19,15 @@ from penstock.json_types import JsonView
 class Script:
     """What a replica does: fails to start, ends at once with a code, or runs until it is told.
 
-    `obeys`: whether a stop ends it at once; if not, only `FakeRuntime.end` does.
+    `obeys`: whether a stop ends it at once; if not, only `FakeRuntime.end` does. Its start takes
+    until `opens`, where there is one.
     """
 
     fails: str | None = None
     code: int | None = None
     output: bytes = b""
     obeys: bool = True
+    opens: asyncio.Event | None = None
 
 
 @dataclass(slots=True)
@@ -51,19 +54,18 @@ class FakeRuntime:
         self.renewals: dict[ReplicaId, list[int]] = defaultdict(list)
         self._hint: Hint = lambda _: None
 
-    async def prepare(self, assignments: Iterable[Assignment]) -> None:
-        """Nothing to look at."""
-
-    def start(self, launch: Launch) -> None:
+    async def start(self, launch: Launch) -> None:
         replica_id = launch.assignment.replica_id
         if replica_id in self.replicas:
             return
         script = self.script(launch)
+        if script.opens is not None:
+            await script.opens.wait()
         if script.fails is not None:
             raise StartError(script.fails)
         self.started.append(replica_id)
         self.replicas[replica_id] = FakeReplica(
-            launch, script, launch.deadline_ns, log=script.output
+            launch, script, launch.deadline_ns(), log=script.output
         )
         self._hint(replica_id)
         if script.code is not None:
@@ -90,7 +92,7 @@ class FakeRuntime:
             if replica.deadline_ns <= now_ns:
                 self.end(replica_id, 143, ExitReason.LEASE_EXPIRED)
 
-    def stop(self, replica_id: ReplicaId, order: StopOrder) -> bool:
+    async def stop(self, replica_id: ReplicaId, order: StopOrder) -> bool:
         replica = self.replicas.get(replica_id)
         if replica is None:
             return False
@@ -99,7 +101,7 @@ class FakeRuntime:
             self.end(replica_id, 143, replica.order.reason)
         return True
 
-    def renew(self, replica_id: ReplicaId, deadline_ns: int) -> bool:
+    async def renew(self, replica_id: ReplicaId, deadline_ns: int) -> bool:
         replica = self.replicas.get(replica_id)
         if replica is None:
             return False
@@ -107,13 +109,13 @@ class FakeRuntime:
         replica.deadline_ns = max(replica.deadline_ns, deadline_ns)
         return True
 
-    def sight(self, replica_id: ReplicaId) -> Sighting | None:
+    async def sight(self, replica_id: ReplicaId) -> Sighting | None:
         replica = self.replicas.get(replica_id)
         if replica is None:
             return None
         return Sighting(replica.launch.assignment.epoch, replica.state, replica.exit)
 
-    def kept(self) -> tuple[Kept, ...]:
+    async def kept(self) -> tuple[Kept, ...]:
         return tuple(
             Kept(
                 it.launch.assignment,
@@ -130,7 +132,7 @@ class FakeRuntime:
         replica = self.replicas.get(replica_id)
         return 0 if replica is None else len(replica.log)
 
-    def read_log(self, replica_id: ReplicaId, offset: int, limit: int) -> bytes:
+    async def read_log(self, replica_id: ReplicaId, offset: int, limit: int) -> bytes:
         return self.replicas[replica_id].log[offset : offset + limit]
 
     def note_shipped(self, replica_id: ReplicaId, offset: int) -> None:
@@ -148,7 +150,7 @@ class FakeRuntime:
     def pids(self, replica_id: ReplicaId) -> frozenset[int]:
         return frozenset()
 
-    def forget(self, replica_id: ReplicaId) -> bool:
+    async def forget(self, replica_id: ReplicaId) -> bool:
         self.replicas.pop(replica_id, None)
         return True
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import httpx
 
 from agents.client import ControlPlane
 from agents.replicas.controller import ReplicaController
 from agents.replicas.ports import Ports
+from agents.replicas.turns import Turns
 from agents.runtimes.fake import FakeRuntime, Script
 from penstock.api.assignments import AssignedChip, Assignment, AssignmentList, LeaseGrant
+from penstock.api.ids import ReplicaId
 from tests.fakes.control_plane import FakeControlPlane
+
+T = TypeVar("T")
 
 _DEFAULTS: dict[str, Any] = {
     "job_id": "job_1", "job_name": "job", "project": "default", "project_number": 1,
@@ -26,11 +31,13 @@ _DEFAULTS: dict[str, Any] = {
 def an_assignment(replica_id: str = "replica_1", **fields: Any) -> Assignment:
     """One replica that is to run; `fields` replace the defaults."""
     given = {**_DEFAULTS, "lease": a_lease(replica_id, fields.get("epoch", 1)), **fields}
-    return Assignment(replica_id=replica_id, **given)
+    return Assignment(replica_id=ReplicaId(replica_id), **given)
 
 
 def a_lease(replica_id: str = "replica_1", epoch: int = 1, remaining_s: float = 300) -> LeaseGrant:
-    return LeaseGrant(replica_id=replica_id, epoch=epoch, remaining_s=remaining_s, margin_s=11.0)
+    return LeaseGrant(
+        replica_id=ReplicaId(replica_id), epoch=epoch, remaining_s=remaining_s, margin_s=11.0
+    )
 
 
 def a_chip(number: int = 0, milli: int = 1000, **fields: Any) -> AssignedChip:
@@ -56,9 +63,42 @@ class CountingPorts(Ports):
         return next(self.numbers)
 
 
-def a_keeper(runtime: FakeRuntime) -> ReplicaController:
+def now(work: Coroutine[Any, Any, T]) -> T:
+    """The result of what has nothing to wait for, outside of any loop too."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return cast(T, end.value)
+    raise AssertionError("it waits")
+
+
+@dataclass(slots=True)
+class AtOnce(Turns):
+    """Turns that are over when their asker goes on: for runtimes that never wait."""
+
+    _waiting: list[Coroutine[None, None, None]] = field(default_factory=list)
+    _is_busy: bool = False
+
+    def _spawn(self, replica_id: ReplicaId, work: Coroutine[None, None, None]) -> None:
+        self._waiting.append(work)
+        if not self._is_busy:
+            self._is_busy = True
+            while self._waiting:
+                now(self._waiting.pop(0))
+            self._is_busy = False
+
+
+def a_controller(runtime: FakeRuntime) -> ReplicaController:
+    """Needs a running loop."""
     controller = ReplicaController(runtime, "127.0.0.1", CountingPorts(20001, 29999, Random(1)))
     runtime.listen(controller.hint)
+    return controller
+
+
+def a_keeper(runtime: FakeRuntime) -> ReplicaController:
+    """Needs no loop: every turn is over at once."""
+    controller = a_controller(runtime)
+    controller._turns = AtOnce(controller._turn)
     return controller
 
 

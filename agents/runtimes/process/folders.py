@@ -61,7 +61,7 @@ class ReplicaFolders:
         files.write_json(str(new), ASSIGNMENT, kept)
         files.write_json(str(new), WORK, {"engine": assignment.engine, "work": assignment.work})
         files.write_json(str(new), files.SPEC, dict(spec))
-        files.keep_deadline(str(new), launch.deadline_ns)
+        files.keep_deadline(str(new), launch.deadline_ns())
         os.mkfifo(new / files.CONTROL, 0o600)
         if (user := spec.get("user")) is not None:
             _let_in(new, user["uid"])

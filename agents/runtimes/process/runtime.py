@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,6 +55,7 @@ class ProcessRuntime:
     isolation: Isolation = NOT_ISOLATED
     overseer: Overseer = field(init=False)
     _hints_fd: int | None = None
+    _trying: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tried: set[str] = field(default_factory=set)  # storages in which users have their folders
     _epochs: dict[ReplicaId, int] = field(default_factory=dict)
     _parents: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -62,21 +63,13 @@ class ProcessRuntime:
     def __post_init__(self) -> None:
         self.overseer = Overseer(self.folders, self.limiter, self.adopts)
 
-    async def prepare(self, assignments: Iterable[Assignment]) -> None:
-        for jobs in sorted(filter(None, map(users.jobs_folder, assignments))):
-            if jobs not in self._tried and not self.isolation.users.lacks:
-                lack = await users.storage_obstacle(jobs, self.isolation.users)
-                if lack:
-                    self._give_up_users(lack)
-                if lack is not None:
-                    self._tried.add(jobs)
-                    with suppress(OSError):  # only the doctor misses it
-                        files.write_json(str(self.folders.root.parent), STORAGE, {"lacks": lack})
-
-    def start(self, launch: Launch) -> None:
+    async def start(self, launch: Launch) -> None:
         replica_id = launch.assignment.replica_id
         if self.folders.path(replica_id).exists():
             return
+        if (jobs := users.jobs_folder(launch.assignment)) is not None:
+            async with self._trying:
+                await self._try_storage(jobs)
         runs = self.overseer.exists(replica_id)
         try:
             folder = self.folders.make(launch, self._spec(launch))
@@ -91,20 +84,20 @@ class ProcessRuntime:
             kind = StartError if told_by(error) is None else NoRoom
             raise kind(f"the node could not start the replica: {error}") from error
 
-    def stop(self, replica_id: ReplicaId, order: StopOrder) -> bool:
+    async def stop(self, replica_id: ReplicaId, order: StopOrder) -> bool:
         if self._epoch(replica_id) is not None:
             self.overseer.ordered(replica_id, order)
         message = " ".join(order.message.split())
         grace_ms = int(order.grace_s * 1000)
         return self._tell(replica_id, f"stop {{}} {order.reason} {grace_ms} {message}")
 
-    def renew(self, replica_id: ReplicaId, deadline_ns: int) -> bool:
+    async def renew(self, replica_id: ReplicaId, deadline_ns: int) -> bool:
         if not self._tell(replica_id, f"renew {{}} {deadline_ns}"):
             return False
         self.overseer.renewed(replica_id, deadline_ns)
         return True
 
-    def sight(self, replica_id: ReplicaId) -> Sighting | None:
+    async def sight(self, replica_id: ReplicaId) -> Sighting | None:
         epoch = self._epoch(replica_id)
         if epoch is None:
             gone = self.overseer.clear(replica_id)
@@ -121,18 +114,18 @@ class ProcessRuntime:
             return Sighting(epoch, ReplicaState.STOPPING)
         return Sighting(epoch, ReplicaState.EXITED, record)
 
-    def kept(self) -> tuple[Kept, ...]:
+    async def kept(self) -> tuple[Kept, ...]:
         found = []
         self.overseer.find_strangers()
         for replica_id in self.folders.ids():
             kept = self.folders.kept(replica_id)
             if not self.folders.was_begun(replica_id):
-                self.forget(replica_id)  # we were ended before its supervisor began: it never ran
+                await self.forget(replica_id)  # we were ended before its supervisor began
             elif kept is not None:
                 found.append(kept)
             elif self.overseer.clear(replica_id):
                 log.warning("replica_folder_unreadable", replica_id=replica_id)
-                self.forget(replica_id)
+                await self.forget(replica_id)
         return tuple(found)
 
     def log_size(self, replica_id: ReplicaId) -> int:
@@ -141,7 +134,7 @@ class ProcessRuntime:
         except FileNotFoundError:
             return 0
 
-    def read_log(self, replica_id: ReplicaId, offset: int, limit: int) -> bytes:
+    async def read_log(self, replica_id: ReplicaId, offset: int, limit: int) -> bytes:
         try:
             with (self.folders.path(replica_id) / files.LOG).open("rb") as file:
                 file.seek(offset)
@@ -169,10 +162,10 @@ class ProcessRuntime:
         root = self._root_pid(replica_id)
         return frozenset(processes.descendants(root) if root is not None else ())
 
-    def forget(self, replica_id: ReplicaId) -> bool:
+    async def forget(self, replica_id: ReplicaId) -> bool:
         if not self.limiter.clear(replica_id):
             return False
-        self.folders.delete(replica_id)
+        await asyncio.to_thread(self.folders.delete, replica_id)  # a job's scratch may be large
         self.overseer.forget(replica_id)
         self._epochs.pop(replica_id, None)
         return True
@@ -199,6 +192,18 @@ class ProcessRuntime:
             parent.wait()
         self.limiter.leave()
 
+    async def _try_storage(self, jobs: str) -> None:
+        """Whether projects' users can have their folders there, until that is known."""
+        if jobs in self._tried or self.isolation.users.lacks:
+            return
+        lack = await users.storage_obstacle(jobs, self.isolation.users)
+        if lack:
+            self._give_up_users(lack)
+        if lack is not None:
+            self._tried.add(jobs)
+            with suppress(OSError):  # only the doctor misses it
+                files.write_json(str(self.folders.root.parent), STORAGE, {"lacks": lack})
+
     def _spec(self, launch: Launch) -> Json:
         """Makes the replica's groups, too: their paths are part of the spec. Raises OSError."""
         assignment = launch.assignment
@@ -213,7 +218,7 @@ class ProcessRuntime:
             "argv": command_of(assignment, recipe),
             "env": environment_of(launch, recipe, self.chips(), folder / WORK, home),
             "cwd": assignment.workdir or str(folder / SCRATCH),
-            "deadline_ns": launch.deadline_ns,
+            "deadline_ns": launch.deadline_ns(),
             "lease_grace_s": LEASE_GRACE_S,
             "stop_grace_s": assignment.stop_grace_s,
             "max_duration_s": assignment.max_duration_s,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from agents.runtimes.process.isolation import Isolation
 from agents.runtimes.process.limits.limiter import Limiter, detect
 from agents.runtimes.process.runtime import ProcessRuntime
 from agents.runtimes.process.supervisor import files
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ExitReason, ReplicaState
 from tests.fakes.agent_parts import a_chip, an_assignment
 from tests.integration.agents.supervised import is_alive, wait_for
 
 pytestmark = pytest.mark.integration
+ONE = ReplicaId("replica_1")
 
 
 @pytest.fixture(params=["groups", "no groups"])
@@ -47,14 +50,14 @@ def runtime(tmp_path: Path, limiter: Limiter, namespaces: bool) -> Iterator[Proc
         parent.wait(10)
 
 
-def remove(runtime: ProcessRuntime, replica_id: str) -> None:
+def remove(runtime: ProcessRuntime, replica_id: ReplicaId) -> None:
     def has_ended() -> bool:
-        runtime.stop(replica_id, StopOrder(ExitReason.STOPPED, 0.0))
-        seen = runtime.sight(replica_id)
+        asyncio.run(runtime.stop(replica_id, StopOrder(ExitReason.STOPPED, 0.0)))
+        seen = asyncio.run(runtime.sight(replica_id))
         return seen is not None and seen.exit is not None
 
     wait_for(has_ended)
-    wait_for(lambda: runtime.forget(replica_id))
+    wait_for(lambda: asyncio.run(runtime.forget(replica_id)))
 
 
 def a_runtime(state_dir: Path, limiter: Limiter) -> ProcessRuntime:
@@ -64,52 +67,61 @@ def a_runtime(state_dir: Path, limiter: Limiter) -> ProcessRuntime:
     return ProcessRuntime(folders, limiter, recipe)
 
 
-def launch(replica_id: str = "replica_1", *command: str, **fields: Any) -> Launch:
+def lasting(seconds: float) -> Callable[[], int]:
+    deadline_ns = boottime_ns() + seconds_ns(seconds)
+    return lambda: deadline_ns
+
+
+def launch(replica_id: ReplicaId = ONE, *command: str, **fields: Any) -> Launch:
     given = an_assignment(replica_id, command=command or ("sleep", "100"), **fields)
-    return Launch(given, "127.0.0.1:20001", "token", boottime_ns() + seconds_ns(60))
+    return Launch(given, "127.0.0.1:20001", "token", lasting(60))
 
 
-def ended(runtime: ProcessRuntime, replica_id: str = "replica_1") -> Sighting:
+def ended(runtime: ProcessRuntime, replica_id: ReplicaId = ONE) -> Sighting:
     return wait_for(
-        lambda: it if (it := runtime.sight(replica_id)) and it.exit is not None else None
+        lambda: (
+            it if (it := asyncio.run(runtime.sight(replica_id))) and it.exit is not None else None
+        )
     )
 
 
-def running(runtime: ProcessRuntime, replica_id: str = "replica_1") -> dict[str, Any]:
+def running(runtime: ProcessRuntime, replica_id: ReplicaId = ONE) -> dict[str, Any]:
     """started.json of a replica, once it runs."""
-    wait_for(lambda: (it := runtime.sight(replica_id)) and it.state is ReplicaState.RUNNING)
+    wait_for(
+        lambda: (it := asyncio.run(runtime.sight(replica_id))) and it.state is ReplicaState.RUNNING
+    )
     return wait_for(lambda: runtime.folders.started(replica_id))
 
 
 def test_a_replica_runs_and_ends_and_is_forgotten(runtime: ProcessRuntime) -> None:
-    runtime.start(launch("replica_1", "sh", "-c", "echo $PENSTOCK_PORT"))
+    asyncio.run(runtime.start(launch(ONE, "sh", "-c", "echo $PENSTOCK_PORT")))
     record = ended(runtime).exit
     assert record is not None
     assert record.reason is ExitReason.COMPLETED
-    assert runtime.read_log("replica_1", 0, 100) == b"20001\n"
-    assert runtime.forget("replica_1")
+    assert asyncio.run(runtime.read_log(ONE, 0, 100)) == b"20001\n"
+    assert asyncio.run(runtime.forget(ONE))
     assert runtime.folders.ids() == ()
-    assert runtime.sight("replica_1") is None
+    assert asyncio.run(runtime.sight(ONE)) is None
 
 
 def test_starting_again_changes_nothing(runtime: ProcessRuntime) -> None:
-    runtime.start(launch())
+    asyncio.run(runtime.start(launch()))
     pid = running(runtime)["pid"]
-    runtime.start(launch())
+    asyncio.run(runtime.start(launch()))
     assert running(runtime)["pid"] == pid
 
 
 def test_a_replica_works_in_a_scratch_folder_of_its_own(runtime: ProcessRuntime) -> None:
-    runtime.start(launch("replica_1", "sh", "-c", "echo kept > here; pwd"))
+    asyncio.run(runtime.start(launch(ONE, "sh", "-c", "echo kept > here; pwd")))
     ended(runtime)
-    folder = Path(runtime.read_log("replica_1", 0, 1000).decode().strip())
+    folder = Path(asyncio.run(runtime.read_log(ONE, 0, 1000)).decode().strip())
     assert (folder / "here").read_text() == "kept\n"
-    assert folder.is_relative_to(runtime.folders.path("replica_1"))
+    assert folder.is_relative_to(runtime.folders.path(ONE))
 
 
 def test_what_a_replica_is_given_is_for_its_user_alone(runtime: ProcessRuntime) -> None:
-    runtime.start(launch("replica_1", env={"SECRET": "x"}))
-    folder = runtime.folders.path("replica_1")
+    asyncio.run(runtime.start(launch(ONE, env={"SECRET": "x"})))
+    folder = runtime.folders.path(ONE)
     assert folder.stat().st_mode & 0o077 == 0
     assert (folder / files.SPEC).stat().st_mode & 0o077 == 0
 
@@ -117,19 +129,19 @@ def test_what_a_replica_is_given_is_for_its_user_alone(runtime: ProcessRuntime) 
 def test_another_runtime_on_the_same_folder_adopts(
     runtime: ProcessRuntime, tmp_path: Path, limiter: Limiter
 ) -> None:
-    runtime.start(launch("replica_1", chips=(a_chip(milli=500),)))
+    asyncio.run(runtime.start(launch(ONE, chips=(a_chip(milli=500),))))
     pid = running(runtime)["pid"]
-    runtime.note_shipped("replica_1", 17)
-    runtime.note_result("replica_1", {"loss": 2.0})
+    runtime.note_shipped(ONE, 17)
+    runtime.note_result(ONE, {"loss": 2.0})
     later = a_runtime(tmp_path, limiter)
-    (kept,) = later.kept()
+    (kept,) = asyncio.run(later.kept())
     assert (kept.assignment.replica_id, kept.address, kept.token) == (
-        "replica_1", "127.0.0.1:20001", "token",
+        ONE, "127.0.0.1:20001", "token",
     )  # fmt: skip
     assert (kept.shipped, kept.result) == (17, {"loss": 2.0})
     assert running(later)["pid"] == pid
-    assert later.renew("replica_1", boottime_ns() + seconds_ns(99))
-    assert later.stop("replica_1", StopOrder(ExitReason.STOPPED, 1.0, "from the later one"))
+    assert asyncio.run(later.renew(ONE, boottime_ns() + seconds_ns(99)))
+    assert asyncio.run(later.stop(ONE, StopOrder(ExitReason.STOPPED, 1.0, "from the later one")))
     record = ended(later).exit
     assert record is not None
     assert record.message == "from the later one"
@@ -137,11 +149,10 @@ def test_another_runtime_on_the_same_folder_adopts(
 
 def test_a_replica_whose_supervisor_was_killed_is_buried(runtime: ProcessRuntime) -> None:
     script = "setsid sleep 100 & echo $!; exec sleep 100"
-    soon = boottime_ns() + seconds_ns(5)
-    runtime.start(replace(launch("replica_1", "sh", "-c", script), deadline_ns=soon))
+    asyncio.run(runtime.start(replace(launch(ONE, "sh", "-c", script), deadline_ns=lasting(5))))
     started = running(runtime)
-    wait_for(lambda: runtime.read_log("replica_1", 0, 100).strip())
-    (stray,) = runtime.pids("replica_1") - {started["pid"]}
+    wait_for(lambda: asyncio.run(runtime.read_log(ONE, 0, 100)).strip())
+    (stray,) = runtime.pids(ONE) - {started["pid"]}
     os.kill(started["supervisor_pid"], signal.SIGKILL)
     record = ended(runtime).exit
     assert record is not None
@@ -156,13 +167,15 @@ def test_an_end_that_cannot_be_proven_is_not_told_before_the_lease_is_over(
 ) -> None:
     alone = a_runtime(tmp_path, Limiter())
     lease = boottime_ns() + seconds_ns(2)
-    alone.start(replace(launch("replica_1", "sh", "-c", "exec sleep 100"), deadline_ns=lease))
+    asyncio.run(
+        alone.start(replace(launch(ONE, "sh", "-c", "exec sleep 100"), deadline_ns=lambda: lease))
+    )
     os.kill(running(alone)["supervisor_pid"], signal.SIGKILL)
     record = ended(alone).exit
     assert record is not None
     assert boottime_ns() > lease
     assert "cannot tell whether all" in record.message
-    remove(alone, "replica_1")
+    remove(alone, ONE)
     alone.tend()
 
 
@@ -172,7 +185,7 @@ def test_a_supervisor_that_never_came_up_is_told_as_a_failed_start(
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit('no room for a supervisor')")
     monkeypatch.setattr("agents.runtimes.process.runtime.SUPERVISOR", broken)
-    runtime.start(replace(launch(), deadline_ns=boottime_ns() + seconds_ns(2)))
+    asyncio.run(runtime.start(replace(launch(), deadline_ns=lasting(2))))
     record = ended(runtime).exit
     assert record is not None
     assert record.reason is ExitReason.START_FAILED
@@ -184,7 +197,7 @@ def test_a_folder_that_cannot_be_made_is_a_failed_start_and_leaves_nothing(
 ) -> None:
     (runtime.folders.root / ".new-replica_1").write_text("in the way")
     with pytest.raises(StartError, match="could not start"):
-        runtime.start(launch())
+        asyncio.run(runtime.start(launch()))
     (runtime.folders.root / ".new-replica_1").unlink(missing_ok=True)
     assert runtime.limiter.strangers(()) == frozenset()
 
@@ -192,11 +205,11 @@ def test_a_folder_that_cannot_be_made_is_a_failed_start_and_leaves_nothing(
 def test_a_record_of_another_boot_is_not_taken_for_a_living_process(
     runtime: ProcessRuntime,
 ) -> None:
-    runtime.start(launch())
+    asyncio.run(runtime.start(launch()))
     started = running(runtime)
-    runtime.stop("replica_1", StopOrder(ExitReason.STOPPED, 0.0))
+    asyncio.run(runtime.stop(ONE, StopOrder(ExitReason.STOPPED, 0.0)))
     ended(runtime)
-    folder = runtime.folders.path("replica_1")
+    folder = runtime.folders.path(ONE)
     (folder / files.EXIT).unlink()
     survivor = {**started, "boot_id": "another", "pid": os.getpid(), "supervisor_pid": os.getpid()}
     files.write_json(str(folder), files.STARTED, survivor)
@@ -206,9 +219,9 @@ def test_a_record_of_another_boot_is_not_taken_for_a_living_process(
 
 
 def test_groups_of_replicas_that_nobody_knows_are_cleared(runtime: ProcessRuntime) -> None:
-    runtime.start(launch("replica_1"))
+    asyncio.run(runtime.start(launch(ONE)))
     running(runtime)
-    stranger = [it.group("replica_gone") for it in runtime.limiter.hierarchies]
+    stranger = [it.group(ReplicaId("replica_gone")) for it in runtime.limiter.hierarchies]
     for group in stranger:
         group.mkdir()
     runtime.tend()
@@ -217,20 +230,20 @@ def test_groups_of_replicas_that_nobody_knows_are_cleared(runtime: ProcessRuntim
 
 
 def test_the_replicas_processes_are_known(runtime: ProcessRuntime) -> None:
-    runtime.start(launch("replica_1", "sh", "-c", "sleep 100 & wait"))
+    asyncio.run(runtime.start(launch(ONE, "sh", "-c", "sleep 100 & wait")))
     started = running(runtime)
-    wait_for(lambda: len(runtime.pids("replica_1")) == 2)
-    assert started["pid"] in runtime.pids("replica_1")
+    wait_for(lambda: len(runtime.pids(ONE)) == 2)
+    assert started["pid"] in runtime.pids(ONE)
 
 
 def test_an_agent_that_died_before_it_started_a_supervisor_starts_it_next_time(
     runtime: ProcessRuntime, tmp_path: Path, limiter: Limiter
 ) -> None:
-    one = launch("replica_1", "true")
+    one = launch(ONE, "true")
     runtime.folders.make(one, runtime._spec(one))
     later = a_runtime(tmp_path, limiter)
-    assert later.kept() == ()
-    later.start(one)
+    assert asyncio.run(later.kept()) == ()
+    asyncio.run(later.start(one))
     record = ended(later).exit
     assert record is not None
     assert record.reason is ExitReason.COMPLETED

@@ -26,6 +26,7 @@ from agents.runtimes.process.limits.limiter import Limiter
 from agents.runtimes.process.runtime import ProcessRuntime
 from agents.runtimes.process.supervisor import files, ownership
 from agents.runtimes.process.users import Users
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ExitReason
 from tests.fakes.agent_parts import an_assignment
 from tests.integration.agents.agent_process import ROOT, Node, a_node
@@ -62,7 +63,7 @@ def runtime(
     yield made
     for replica_id in made.folders.ids():
         wait_for(lambda it=replica_id: has_ended(made, it))  # type: ignore[misc]
-        assert made.forget(replica_id)
+        assert asyncio.run(made.forget(replica_id))
     assert list(made.folders.root.iterdir()) == []
     for parent in made._parents:
         parent.wait(10)
@@ -80,9 +81,9 @@ def a_runtime(state_dir: Path, isolation: Isolation) -> ProcessRuntime:
     return ProcessRuntime(folders, Limiter(), recipe, isolation=isolation)
 
 
-def has_ended(runtime: ProcessRuntime, replica_id: str) -> bool:
-    runtime.stop(replica_id, StopOrder(ExitReason.STOPPED, 0.0))
-    seen = runtime.sight(replica_id)
+def has_ended(runtime: ProcessRuntime, replica_id: ReplicaId) -> bool:
+    asyncio.run(runtime.stop(replica_id, StopOrder(ExitReason.STOPPED, 0.0)))
+    seen = asyncio.run(runtime.sight(replica_id))
     return seen is not None and seen.exit is not None
 
 
@@ -96,16 +97,15 @@ def begin(
         f"replica_{name}", command=("sh", "-c", script), project_number=number,
         storage=job.as_uri(), **fields,
     )  # fmt: skip
-    asyncio.run(runtime.prepare([given]))
-    runtime.start(Launch(given, "127.0.0.1:20001", "token", deadline_ns))
+    asyncio.run(runtime.start(Launch(given, "127.0.0.1:20001", "token", lambda: deadline_ns)))
     return job
 
 
 def told(runtime: ProcessRuntime, name: str) -> list[str]:
     """The output of a replica, once it has ended."""
-    replica_id = f"replica_{name}"
-    wait_for(lambda: (it := runtime.sight(replica_id)) and it.exit)
-    return runtime.read_log(replica_id, 0, 1 << 16).decode().splitlines()
+    replica_id = ReplicaId(f"replica_{name}")
+    wait_for(lambda: (it := asyncio.run(runtime.sight(replica_id))) and it.exit)
+    return asyncio.run(runtime.read_log(replica_id, 0, 1 << 16)).decode().splitlines()
 
 
 def mode(path: Path) -> int:
@@ -138,7 +138,7 @@ def test_a_replica_reaches_its_own_and_nothing_of_the_agent_or_of_others(
         secret.chmod(0o600)
     theirs = begin(runtime, "green", "echo x > $HOME/x; echo x > ${PENSTOCK_STORAGE#file://}/x", 2)
     assert told(runtime, "green") == []
-    other, own = (runtime.folders.path(f"replica_{name}") for name in ("green", "blue"))
+    other, own = (runtime.folders.path(ReplicaId(f"replica_{name}")) for name in ("green", "blue"))
     closed = [
         *secrets, theirs / "x", other / "scratch" / "x", other / "work.json", other / files.SPEC,
         own / files.SPEC, own / "assignment.json", own / files.LOG, own / files.LOCK,
@@ -162,15 +162,15 @@ def test_it_ends_like_any_other(runtime: ProcessRuntime) -> None:
     begin(runtime, "expired", "exec sleep 100", lease_s=1)
     begin(runtime, "stopped", "exec sleep 100")
     began = {
-        name: wait_for(lambda it=name: runtime.folders.started(f"replica_{it}"))  # type: ignore[misc]
+        name: wait_for(lambda it=name: runtime.folders.started(ReplicaId(f"replica_{it}")))  # type: ignore[misc]
         for name in ("killed", "expired", "stopped")
     }
     assert os.stat(f"/proc/{began['stopped']['pid']}").st_uid == FIRST + BLUE
-    runtime.stop("replica_stopped", StopOrder(ExitReason.STOPPED, 5.0))
+    asyncio.run(runtime.stop(ReplicaId("replica_stopped"), StopOrder(ExitReason.STOPPED, 5.0)))
     os.kill(began["killed"]["supervisor_pid"], signal.SIGKILL)
     for name, reason in (("expired", ExitReason.LEASE_EXPIRED), ("stopped", ExitReason.STOPPED)):
         told(runtime, name)
-        seen = runtime.sight(f"replica_{name}")
+        seen = asyncio.run(runtime.sight(ReplicaId(f"replica_{name}")))
         assert seen is not None
         assert seen.exit is not None
         assert seen.exit.reason is reason
@@ -209,11 +209,11 @@ def test_a_storage_out_of_reach_leaves_all_with_the_agents_user(place: Path) -> 
     far.mkdir(parents=True)
     (place / "far").chmod(0o700)
     given = an_assignment(storage=(far / "jobs" / "job_1").as_uri(), command=("id", "-u"))
-    asyncio.run(made.prepare([given]))
+    deadline_ns = boottime_ns() + seconds_ns(60)
+    asyncio.run(made.start(Launch(given, "127.0.0.1:20001", "token", lambda: deadline_ns)))
     why = f"other users may not pass {place / 'far'} (mode 0700)"
     assert made.describe()["users"] == f"the agent's own for all projects: {why}"
     assert files.read_json(str(place / "state"), "storage.json") == {"lacks": why}
-    made.start(Launch(given, "127.0.0.1:20001", "token", boottime_ns() + seconds_ns(60)))
     assert told(made, "1") == ["0"]
     made.close()
 

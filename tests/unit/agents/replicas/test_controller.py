@@ -10,7 +10,7 @@ from agents.runtimes.base import Launch, NoRoom
 from agents.runtimes.fake import FakeRuntime, Script, scripted
 from penstock.api.assignments import Observation, Refusal
 from penstock.api.states import ExitReason, ReplicaState
-from tests.fakes.agent_parts import a_chip, a_keeper, a_lease, a_list, an_assignment
+from tests.fakes.agent_parts import a_chip, a_keeper, a_lease, a_list, an_assignment, now
 
 STARTING, RUNNING = ReplicaState.STARTING, ReplicaState.RUNNING
 STOPPING, EXITED = ReplicaState.STOPPING, ReplicaState.EXITED
@@ -37,8 +37,8 @@ def test_a_replica_is_started_with_its_deadline_and_told_with_its_address() -> N
     sent_ns = boottime_ns() - 5_000
     controller.take(a_list(1, an_assignment(lease=a_lease(remaining_s=60))), sent_ns)
     launch = runtime.replicas["replica_1"].launch
-    assert launch.deadline_ns == sent_ns + seconds_ns(60 - 11)
-    assert [it.address for it in told(controller)] == [launch.address]
+    assert launch.deadline_ns() == sent_ns + seconds_ns(60 - 11)
+    assert {it.address for it in told(controller)} == {launch.address}
 
 
 def test_the_same_list_again_starts_nothing_again() -> None:
@@ -81,12 +81,12 @@ def test_last_words_are_told_of_a_running_replica_and_the_end_only_with_its_reco
     runtime = FakeRuntime()
     controller = a_keeper(runtime)
     controller.take(a_list(1, an_assignment()), boottime_ns())
-    controller.ended = lambda _: None
+    controller.ended = _nothing_more
     runtime.end("replica_1", 0)
     controller.sweep()
     for held in controller.replicas:
         controller.tell(held, result={"loss": 1})
-    controller.report_end("replica_1")
+    now(controller.report_end("replica_1"))
     seen = told(controller)
     assert [(it.state, it.exit is not None) for it in seen if it.result or it.exit] == [
         (RUNNING, False), (EXITED, True),
@@ -109,7 +109,7 @@ def test_an_end_is_kept_until_it_was_accepted() -> None:
 def test_a_start_that_fails_is_told_as_an_end() -> None:
     controller = a_keeper(FakeRuntime(scripted(job=Script(fails="no space left"))))
     controller.take(a_list(1, an_assignment()), boottime_ns())
-    (seen,) = told(controller)
+    seen = told(controller)[-1]
     assert seen.exit is not None
     assert (seen.exit.reason, seen.exit.message) == (ExitReason.START_FAILED, "no space left")
     assert seen.exit.log_bytes == 0, "nobody waits for its log"
@@ -142,9 +142,10 @@ def test_renewals_count_from_the_moment_the_request_was_sent() -> None:
     runtime = FakeRuntime()
     controller = a_keeper(runtime)
     controller.take(a_list(1, an_assignment()), boottime_ns())
-    controller.renew([a_lease(remaining_s=100)], sent_ns=7)
-    controller.renew([a_lease(epoch=2, remaining_s=900)], sent_ns=7)
-    assert runtime.renewals["replica_1"] == [7 + seconds_ns(89)]
+    sent_ns = boottime_ns()
+    controller.renew([a_lease(remaining_s=400)], sent_ns)
+    controller.renew([a_lease(epoch=2, remaining_s=900)], sent_ns)
+    assert runtime.renewals["replica_1"] == [sent_ns + seconds_ns(389)]
 
 
 def test_no_grant_moves_a_deadline_beyond_its_ttl() -> None:
@@ -158,7 +159,7 @@ def test_no_grant_moves_a_deadline_beyond_its_ttl() -> None:
     launch = runtime.replicas.get("replica_1")
     assert launch is None or runtime.renewals["replica_1"][-1] == sent_ns + seconds_ns(49)
     controller.take(a_list(2, an_assignment(lease=long)), sent_ns)
-    assert runtime.replicas["replica_1"].launch.deadline_ns <= sent_ns + seconds_ns(49)
+    assert runtime.replicas["replica_1"].launch.deadline_ns() <= sent_ns + seconds_ns(49)
 
 
 def test_a_replica_without_a_lease_at_the_server_is_stopped() -> None:
@@ -184,12 +185,20 @@ def test_a_refused_replica_is_stopped_and_told_no_more(code: str) -> None:
     assert controller.reported() == ()
 
 
+async def _nothing_more(_: object) -> None:
+    pass
+
+
+async def _deaf(*_: object) -> bool:
+    return False
+
+
 def test_an_order_that_did_not_get_through_is_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = FakeRuntime()
     controller = a_keeper(runtime)
     controller.take(a_list(1, an_assignment()), boottime_ns())
     with monkeypatch.context() as deaf:
-        deaf.setattr(runtime, "stop", lambda *_: False)
+        deaf.setattr(runtime, "stop", _deaf)
         controller.take(a_list(2, an_assignment(desired="stop", lease=None)), boottime_ns())
     assert runtime.replicas["replica_1"].exit is None
     controller.sweep()
@@ -204,7 +213,7 @@ def test_a_restarted_agent_tells_what_happened_while_it_was_away() -> None:
     runtime.listen(lambda _: None)
     runtime.end("replica_2", 0)
     after = a_keeper(runtime)
-    after.recover()
+    now(after.recover())
     seen = told(after)
     ends = {it.replica_id: it.exit.code for it in seen if it.exit is not None}
     assert ends == {"replica_2": 0}
@@ -220,7 +229,7 @@ def test_a_recovered_replica_that_is_no_longer_wanted_is_stopped() -> None:
     runtime = FakeRuntime()
     a_keeper(runtime).take(a_list(1, an_assignment()), boottime_ns())
     after = a_keeper(runtime)
-    after.recover()
+    now(after.recover())
     after.take(a_list(9), boottime_ns())
     assert runtime.replicas["replica_1"].order is not None
 
@@ -228,10 +237,10 @@ def test_a_recovered_replica_that_is_no_longer_wanted_is_stopped() -> None:
 class _FullDisk(FakeRuntime):
     is_full = True
 
-    def start(self, launch: Launch) -> None:
+    async def start(self, launch: Launch) -> None:
         if self.is_full:
             raise NoRoom("no space left on device")
-        super().start(launch)
+        await super().start(launch)
 
 
 def test_a_start_that_a_full_disk_refuses_waits_for_room_and_is_no_failure() -> None:
@@ -239,9 +248,9 @@ def test_a_start_that_a_full_disk_refuses_waits_for_room_and_is_no_failure() -> 
     controller = a_keeper(runtime)
     controller.take(a_list(1, an_assignment()), boottime_ns())
     controller.sweep()
-    assert told(controller) == []
-    assert [it.state for it in controller.reported()] == [ReplicaState.ASSIGNED]
+    assert states(controller) == [STARTING]
+    assert [it.state for it in controller.reported()] == [STARTING]
     runtime.is_full = False
     controller.sweep()
     assert runtime.started == ["replica_1"]
-    assert states(controller) == [STARTING]
+    assert [it.address is not None for it in told(controller)] == [True, True]

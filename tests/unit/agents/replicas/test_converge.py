@@ -38,7 +38,7 @@ def decide(
 
 def test_what_is_wanted_and_not_here_is_started() -> None:
     wanted = an_assignment()
-    assert decide(a_list(1, wanted)) == (Start(wanted, FOREVER),)
+    assert decide(a_list(1, wanted)) == (Start(wanted),)
 
 
 def test_what_is_here_and_wanted_is_left_alone() -> None:

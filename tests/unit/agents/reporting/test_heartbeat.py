@@ -11,7 +11,7 @@ from agents.node.inventory import Host, NodeWatch
 from agents.reporting.heartbeat import HeartbeatLoop
 from penstock.api.chips import ChipReport
 from penstock.api.states import ReplicaState
-from tests.fakes.agent_parts import Bench, a_list, an_assignment
+from tests.fakes.agent_parts import Bench, a_lease, a_list, an_assignment
 
 HOST = Host(Capacity(2000, 1 << 30), "127.0.0.1", {"zone": "a"}, lambda: {"cpu": "cgroup v1"})
 
@@ -28,7 +28,8 @@ def a_loop(bench: Bench) -> HeartbeatLoop:
 def test_leases_are_renewed_from_the_send_time() -> None:
     bench = Bench()
     bench.fake.assign(an_assignment())
-    bench.controller.take(a_list(2, an_assignment()), boottime_ns())
+    short = an_assignment(lease=a_lease(remaining_s=12))
+    bench.controller.take(a_list(2, short), boottime_ns())
     before = boottime_ns()
     asyncio.run(a_loop(bench).beat())
     (deadline,) = bench.runtime.renewals["replica_1"]

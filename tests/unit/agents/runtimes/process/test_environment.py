@@ -25,7 +25,7 @@ OTHER = ChipReport(key="o0", vendor="other", type="other-1", index=0, uuid="U-0"
 
 
 def environment(**fields: Any) -> dict[str, str]:
-    launch = Launch(an_assignment(**fields), "10.0.0.1:20001", "token", 0)
+    launch = Launch(an_assignment(**fields), "10.0.0.1:20001", "token", lambda: 0)
     return environment_of(launch, RECIPE, (*CHIPS, OTHER), Path("/state/work.json"))
 
 
