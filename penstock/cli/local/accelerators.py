@@ -13,16 +13,16 @@ _PCI: Final = Path("/sys/bus/pci/devices")
 _DEV: Final = Path("/dev")
 
 
-def usable_vendors() -> list[str]:
+def usable_vendors(pci: Path = _PCI, dev: Path = _DEV) -> list[str]:
     """Vendors with a device on the bus, a driver's device node, and an agent that can use it."""
     from penstock.api.vendors import vendor_table
 
-    bus = _bus()
+    bus = _bus(pci)
     return [
         name
         for name, row in vendor_table().items()
         if any((pci, kind) in bus for pci in row.pci_ids for kind in row.pci_classes)
-        and any(True for pattern in row.device_nodes for _ in _DEV.glob(pattern))
+        and any(True for pattern in row.device_nodes for _ in dev.glob(pattern))
         and _agent_knows(name)
     ]
 
@@ -43,10 +43,10 @@ def check_emulated(text: str) -> None:
             raise CliError("unknown_chip_type", "unknown chip type", errors=[violation])
 
 
-def _bus() -> set[tuple[str, str]]:
+def _bus(pci: Path) -> set[tuple[str, str]]:
     """(vendor, base class) of every device on the PCI bus, in lower-case hex."""
     found = set()
-    for folder in _PCI.glob("*"):
+    for folder in pci.glob("*"):
         try:
             words = [(folder / name).read_text().strip().lower() for name in ("vendor", "class")]
         except OSError:
@@ -57,6 +57,7 @@ def _bus() -> set[tuple[str, str]]:
 
 
 def _agent_knows(vendor: str) -> bool:
-    agents = importlib.util.find_spec("agents")
-    folders = (agents.submodule_search_locations if agents else None) or ()
-    return any(Path(folder, "chips", f"{vendor}.py").exists() for folder in folders)
+    try:
+        return importlib.util.find_spec(f"agents.node.chips.{vendor}") is not None
+    except ModuleNotFoundError:
+        return False

@@ -12,9 +12,9 @@ from click.shell_completion import BashComplete
 
 from penstock.cli.app import root
 from penstock.cli.config import Settings
-from penstock.cli.reference import reference
 from penstock.cli.session import Session
 from penstock.cli.terminal.console import Console
+from tests.contract.cli_reference import reference
 
 ROOT = Path(__file__).parents[4]
 
@@ -50,7 +50,7 @@ def test_the_table_says_of_each_command_what_it_says_itself() -> None:
 
 def test_the_guide_is_made_of_the_commands_own_help() -> None:
     guide = (ROOT / "docs/guides/cli.md").read_text(encoding="utf-8")
-    assert guide == reference(), "python -m penstock.cli.reference > docs/guides/cli.md"
+    assert guide == reference(), "python -m tests.contract.cli_reference > docs/guides/cli.md"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The reference of all commands as Markdown, made of their own help.
 
-`python -m penstock.cli.reference > docs/guides/cli.md` writes the guide anew.
+`python -m tests.contract.cli_reference > docs/guides/cli.md` writes the guide anew.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WIDTH: Final = 80
 _HEAD: Final = """\
 # The `penstock` command
 
-Made from the command's own help by `python -m penstock.cli.reference`; do not edit.
+Made from the command's own help by `python -m tests.contract.cli_reference`; do not edit.
 
 Results go to stdout, everything else to stderr. `-o table|wide|json|yaml|name` chooses how results
 are shown; JSON is one line where stdout is not a terminal. Settings come from options, then from
