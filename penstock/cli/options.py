@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 import click
 
 from penstock.cli.config import resolve
 from penstock.cli.failures import CliError
+from penstock.cli.following.watch import Watch, of_nouns
 from penstock.cli.session import Session, open_api
 from penstock.client.errors import ClientError
 from penstock.client.requests import Document
 
 MAX_NAMES: Final = 200
 COMPLETION_TIMEOUT_S: Final = 1.0
+CommandT = TypeVar("CommandT", bound=Callable[..., object])
 Suggest = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
@@ -55,9 +57,6 @@ output_option = click.option(
     metavar="FORMAT",
     help="table, wide, json, yaml or name.",
 )
-watch_option = click.option(
-    "-w", "--watch", is_flag=True, help="Show again whenever it changes, until ctrl-C."
-)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Only ids, no notes.")
 follow_option = click.option(
     "--follow", "-f", is_flag=True, help="Print its output until it has ended."
@@ -79,6 +78,16 @@ jobs_argument = click.argument(
 node_argument = click.argument(
     "node", metavar="NODE", help="Name or id.", shell_complete=names("nodes")
 )
+
+
+def watch_option(*nouns: str, patient: bool = False) -> Callable[[CommandT], CommandT]:
+    """`-w`: a watch of all objects of these nouns, None without it."""
+
+    def begun(ctx: click.Context, _param: click.Parameter, wanted: bool) -> Watch | None:
+        return Watch(ctx.obj, of_nouns(*nouns), patient=patient) if wanted else None
+
+    text = "Show again whenever it changes, until ctrl-C."
+    return click.option("-w", "--watch", is_flag=True, callback=begun, help=text)
 
 
 def check_word(option: str, word: str, allowed: Sequence[str]) -> None:

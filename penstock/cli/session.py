@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from penstock.cli.config import Context, Settings, resolve
 from penstock.cli.failures import CliError
@@ -11,6 +11,9 @@ from penstock.cli.terminal.console import Console
 
 if TYPE_CHECKING:
     from penstock.client.synchronous import DocumentClient
+
+NUM_KEPT: Final = 16
+"""Answers, mostly pages, that a watch asks for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Session:
     def api(self) -> DocumentClient:
         """The client for the server of this run; opened once."""
         if not self._opened:
-            self._opened.append(open_api(resolve(self.settings)))
+            self._opened.append(open_api(resolve(self.settings), num_kept=NUM_KEPT))
         return self._opened[0]
 
     def close(self) -> None:

@@ -37,6 +37,8 @@ class Connection:
     """How long a stream that has begun waits for a server that went away."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     ca_file: str | None = None
+    num_kept: int = 0
+    """Answers that are kept, so that they are sent again only where they changed."""
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.server)

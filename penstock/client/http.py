@@ -36,6 +36,7 @@ class Http:
     ) -> None:
         self.connection = connection
         self._sleep = sleep
+        self._kept: dict[tuple[object, ...], Answer] = {}
         self._client = httpx.Client(transport=transport, **connection.httpx_options())
 
     def send(self, request: Request[object]) -> Answer:
@@ -137,11 +138,28 @@ class Http:
         self.close()
 
     def _try(self, request: Request[object]) -> Answer | Trouble:
+        key = request.path, request.params
+        kept = self._kept.pop(key, None) if request.method == "GET" else None
+        arguments = self.connection.arguments(request)
+        if kept is not None:
+            arguments["headers"]["If-None-Match"] = kept.headers["etag"]
         try:
-            response = self._client.request(**self.connection.arguments(request))
+            response = self._client.request(**arguments)
         except httpx.RequestError as error:
             return self.connection.failed(error)
-        return self.connection.outcome(response, response.content)
+        outcome = self.connection.outcome(response, response.content)
+        if kept is not None and response.status_code == httpx.codes.NOT_MODIFIED:
+            outcome = kept
+        if isinstance(outcome, Answer) and request.method == "GET" and "etag" in outcome.headers:
+            self._keep(key, outcome)
+        return outcome
+
+    def _keep(self, key: tuple[object, ...], answer: Answer) -> None:
+        """So that what is asked for again is sent only where it changed."""
+        if self.connection.num_kept:
+            self._kept[key] = answer
+        if len(self._kept) > self.connection.num_kept:
+            del self._kept[next(iter(self._kept))]
 
     def _one_connection(self, stream: Resumption) -> Iterator[str]:
         arguments = self.connection.arguments(stream.next_request())

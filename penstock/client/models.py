@@ -1,5 +1,6 @@
 """The types of answers by name; imported only by clients that are typed."""
 
+from penstock.api.changes import Changes
 from penstock.api.chips import Chip, ChipType, Speed
 from penstock.api.endpoints import Endpoint
 from penstock.api.health import Alive, Readiness
@@ -18,7 +19,8 @@ from penstock.api.tokens import (
 )
 
 __all__ = [
-    "Alive", "Checkpoint", "Chip", "ChipType", "Cycle", "Endpoint", "Event", "Explanation",
-    "Identity", "Job", "JobSpec", "JoinToken", "JoinTokenRequest", "LogLine", "NewToken", "Node",
-    "PlanAnswer", "Project", "Queue", "Readiness", "Replica", "Speed", "Token", "TokenRequest",
+    "Alive", "Changes", "Checkpoint", "Chip", "ChipType", "Cycle", "Endpoint", "Event",
+    "Explanation", "Identity", "Job", "JobSpec", "JoinToken", "JoinTokenRequest", "LogLine",
+    "NewToken", "Node", "PlanAnswer", "Project", "Queue", "Readiness", "Replica", "Speed",
+    "Token", "TokenRequest",
 ]  # fmt: skip

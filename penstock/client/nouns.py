@@ -269,6 +269,13 @@ class Api(Noun[ModeT]):
         """Events as they happen, without end."""
         return routes.stream("events", last_id=last_id)
 
+    @stream
+    def changes(self, last_id: str | None = None) -> Request[m.Changes]:
+        """Which objects change, without end, and how many there are of what. The first message,
+        and any other with `reset`, says: list anew.
+        """
+        return routes.stream("changes", last_id=last_id)
+
     @one
     def alive(self) -> Request[m.Alive]:
         """Whether the server's process answers, and its version."""

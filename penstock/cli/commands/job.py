@@ -8,6 +8,7 @@ from itertools import islice
 import click
 
 from penstock.api.states import JobState
+from penstock.cli.following.watch import Watch
 from penstock.cli.options import (
     Format,
     check_word,
@@ -53,7 +54,7 @@ JOB_TYPES = ("train", "serve", "task")
     help="At most so many; 0 for all.",
 )
 @output_option
-@watch_option
+@watch_option("job")
 @quiet_option
 @click.pass_obj
 def list_jobs(
@@ -67,7 +68,7 @@ def list_jobs(
     sort: str,
     limit: int,
     output: Format,
-    watch: bool,
+    watch: Watch | None,
     quiet: bool,
 ) -> None:
     """List jobs, newest first."""

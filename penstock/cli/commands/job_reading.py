@@ -9,6 +9,7 @@ import click
 from penstock.api.states import ENDED
 from penstock.cli.commands.plan import reasons
 from penstock.cli.following.follow import print_stream
+from penstock.cli.following.watch import Watch
 from penstock.cli.options import (
     Format,
     job_argument,
@@ -108,21 +109,20 @@ def events(session: Session, job: str, follow: bool, output: Format) -> None:
 @click.command()
 @job_argument
 @output_option
-@watch_option
+@watch_option("job", "node", "queue")
 @quiet_option
 @click.pass_obj
-def explain(session: Session, job: str, output: Format, watch: bool, quiet: bool) -> None:
+def explain(session: Session, job: str, output: Format, watch: Watch | None, quiet: bool) -> None:
     """Say why a job is where it is, what stands against it, and what would help."""
 
-    def shown() -> Shown:
-        answer = session.api().jobs.explain(job)
+    def shown(answer: Document) -> Shown:
         if output in (Format.JSON, Format.YAML):
-            text = data_text(session.console, answer, output, compact=watch)
+            text = data_text(session.console, answer, output, compact=watch is not None)
             return Shown(text, steady(answer))
         text = clean(answer["sentence"]) if quiet else "\n".join(_explanation(answer))
         return Shown(text, text)
 
-    show_text(session.console, shown, watch)
+    show_text(session.console, lambda: session.api().jobs.explain(job), shown, watch)
 
 
 def _explanation(answer: Document) -> list[str]:

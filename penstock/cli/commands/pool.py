@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from penstock.cli.failures import CliError
+from penstock.cli.following.watch import Watch
 from penstock.cli.options import (
     Format,
     job_argument,
@@ -32,10 +33,16 @@ Find = Callable[..., Iterable[Document]]
 Get = Callable[["DocumentClient", str], Document]
 
 
-def listing(find: Find, shown: Sequence[Column], *filters: Decorator) -> click.Command:
-    """A command that lists; `find` is given the client, and the filters by their names."""
+def listing(
+    find: Find, shown: Sequence[Column], *filters: Decorator, watched: Sequence[str]
+) -> click.Command:
+    """A command that lists; `find` is given the client, and the filters by their names. What is
+    `watched` are the nouns that it tells of.
+    """
 
-    def run(session: Session, output: Format, quiet: bool, watch: bool, **by: str | None) -> None:
+    def run(
+        session: Session, output: Format, quiet: bool, watch: Watch | None, **by: str | None
+    ) -> None:
         show_list(
             session.console,
             lambda: list(find(session.api(), **by)),
@@ -45,17 +52,17 @@ def listing(find: Find, shown: Sequence[Column], *filters: Decorator) -> click.C
             watch=watch,
         )
 
-    return _command(run, *filters, output_option, watch_option, quiet_option)
+    return _command(run, *filters, output_option, watch_option(*watched), quiet_option)
 
 
-def getting(get: Get, argument: Decorator) -> click.Command:
+def getting(get: Get, argument: Decorator, *watched: str) -> click.Command:
     """A command that shows the one object that its argument names."""
 
-    def run(session: Session, output: Format, watch: bool, **named: str) -> None:
+    def run(session: Session, output: Format, watch: Watch | None, **named: str) -> None:
         (ref,) = named.values()
         show_one(session.console, lambda: get(session.api(), ref), output, watch=watch)
 
-    return _command(run, argument, output_option, watch_option)
+    return _command(run, argument, output_option, watch_option(*watched))
 
 
 def intending(change: Get) -> click.Command:
@@ -107,20 +114,29 @@ _CHIP_FILTERS: Final = (
     _retired("Also those of nodes that were retired."),
 )
 list_nodes = listing(
-    lambda api, **by: api.nodes.list(**by), columns.NODES, _retired("Also those that were retired.")
+    lambda api, **by: api.nodes.list(**by),
+    columns.NODES,
+    _retired("Also those that were retired."),
+    watched=("node",),
 )
-list_chips = listing(lambda api, **by: api.chips.list(**by), columns.CHIPS, *_CHIP_FILTERS)
-list_types = listing(_types, columns.CHIP_TYPES)
-list_queues = listing(lambda api: api.queues.list(), columns.QUEUES)
-list_endpoints = listing(lambda api: api.endpoints.list(), columns.ENDPOINTS)
-list_projects = listing(lambda api: api.projects.list(), columns.PROJECTS)
-list_tokens = listing(lambda api: api.tokens.list(), columns.TOKENS)
+list_chips = listing(
+    lambda api, **by: api.chips.list(**by), columns.CHIPS, *_CHIP_FILTERS, watched=("node",)
+)
+list_types = listing(_types, columns.CHIP_TYPES, watched=("node",))
+list_queues = listing(lambda api: api.queues.list(), columns.QUEUES, watched=("queue", "job"))
+list_endpoints = listing(
+    lambda api: api.endpoints.list(), columns.ENDPOINTS, watched=("endpoint", "job")
+)
+list_projects = listing(lambda api: api.projects.list(), columns.PROJECTS, watched=("project",))
+list_tokens = listing(lambda api: api.tokens.list(), columns.TOKENS, watched=("token",))
 
-get_job = getting(lambda api, ref: api.jobs.get(ref), job_argument)
-get_node = getting(lambda api, ref: api.nodes.get(ref), node_argument)
-get_chip = getting(lambda api, ref: api.chips.get(ref), _argument("chip", help="Its id."))
-get_queue = getting(lambda api, ref: api.queues.get(ref), _argument("queue"))
-get_endpoint = getting(lambda api, ref: api.endpoints.get(ref), _argument("endpoint"))
+get_job = getting(lambda api, ref: api.jobs.get(ref), job_argument, "job")
+get_node = getting(lambda api, ref: api.nodes.get(ref), node_argument, "node")
+get_chip = getting(lambda api, ref: api.chips.get(ref), _argument("chip", help="Its id."), "node")
+get_queue = getting(lambda api, ref: api.queues.get(ref), _argument("queue"), "queue", "job")
+get_endpoint = getting(
+    lambda api, ref: api.endpoints.get(ref), _argument("endpoint"), "endpoint", "job"
+)
 
 cordon = intending(lambda api, ref: api.nodes.cordon(ref))
 uncordon = intending(lambda api, ref: api.nodes.uncordon(ref))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.api.states import JobState
+from penstock.api.states import JobState, NodeIntent
 from penstock.cli.config import Context
 from penstock.cli.failures import ExitCode
+from penstock.cli.following.watch import Watch
 from penstock.cli.options import Format, output_option, quiet_option, watch_option
 from penstock.cli.output.show import Shown, data_text, show_text, steady
 from penstock.cli.output.tables import details
@@ -22,33 +22,30 @@ from penstock.words import size
 if TYPE_CHECKING:
     from penstock.client.synchronous import DocumentClient
 
-PAGE: Final = 100
-"""Jobs come whole: of a state with more of them, only that there are more is said."""
-
 
 @click.command()
 @output_option
-@watch_option
+@watch_option("job", "node", patient=True)
 @quiet_option
 @click.pass_obj
-def status(session: Session, output: Format, watch: bool, quiet: bool) -> int:
+def status(session: Session, output: Format, watch: Watch | None, quiet: bool) -> int:
     """Show processes, address, nodes, chips and jobs by state.
 
     Exits 5 if no server answers.
     """
     found: dict[str, Any] = {}
 
-    def shown() -> Shown:
+    def shown(seen: Mapping[str, Any]) -> Shown:
         found.clear()
-        found.update(_status(session))
+        found.update(seen, **_processes(session))
         return Shown("" if quiet else text(), steady(found))
 
     def text() -> str:
         if output in (Format.JSON, Format.YAML):
-            return data_text(session.console, found, output, compact=watch)
+            return data_text(session.console, found, output, compact=watch is not None)
         return str(found["address"]) if output == Format.NAME else details(_in_words(found))
 
-    show_text(session.console, shown, watch)
+    show_text(session.console, lambda: _status(session), shown, watch)
     return ExitCode.DONE if found["reachable"] else ExitCode.UNREACHABLE
 
 
@@ -108,15 +105,23 @@ def _processes(session: Session) -> dict[str, Any]:
 
 
 def _pool(api: DocumentClient) -> dict[str, Any]:
-    nodes = Counter(_node_word(it) for it in api.nodes.list())
+    """The change feed begins with what is counted."""
+    counts = next(api.changes())["counts"]
+    nodes: Counter[str] = Counter()
+    for health, intents in counts["nodes"].items():
+        for intent, number in intents.items():
+            if intent != NodeIntent.RETIRED:
+                nodes[_node_word(health, intent)] += number
+    jobs: Counter[str] = Counter()
+    for states in counts["jobs"].values():
+        jobs.update(states)
     chips = {}
     for one in api.chips.types():
         chips[one["type"]] = {
             "free": one["free_milli"] / 1000, "total": one["total"], "emulated": one["emulated"],
         }  # fmt: skip
-    counted = {state.value: _count(api, state) for state in JobState}
-    jobs = {name: one for name, one in counted.items() if one["count"]}
-    return {"nodes": dict(nodes), "chips": chips, "jobs": jobs}
+    known = {state.value: jobs[state] for state in JobState if jobs[state]}
+    return {"nodes": dict(nodes), "chips": chips, "jobs": known}
 
 
 def _in_words(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +131,6 @@ def _in_words(found: Mapping[str, Any]) -> dict[str, Any]:
         told[name] = _process_words(found[name])
     if "chips" in found:
         told["chips"] = {name: _chip_words(one) for name, one in found["chips"].items()}
-        told["jobs"] = {name: _count_words(one) for name, one in found["jobs"].items()}
     return told
 
 
@@ -141,16 +145,5 @@ def _chip_words(one: Mapping[str, Any]) -> str:
     return f"{one['free']:g} of {one['total']} free{emulated}"
 
 
-def _count_words(one: Mapping[str, Any]) -> str:
-    return f"{one['count']}{'+' if one['more'] else ''}"
-
-
-def _node_word(node: Mapping[str, Any]) -> str:
-    intent, health = node["intent"]["state"], node["health"]["state"]
-    return str(health if intent == "schedulable" else f"{health}, {intent}")
-
-
-def _count(api: DocumentClient, state: JobState) -> dict[str, Any]:
-    """How many jobs are in a state; of more than a page only that there are more."""
-    found = len(list(islice(api.jobs.list(state=state, limit=PAGE), PAGE + 1)))
-    return {"count": min(found, PAGE), "more": found > PAGE}
+def _node_word(health: str, intent: str) -> str:
+    return health if intent == NodeIntent.SCHEDULABLE else f"{health}, {intent}"

@@ -11,15 +11,14 @@ from typing import Final
 from penstock.api.states import ENDED
 from penstock.cli.failures import ExitCode
 from penstock.cli.following.monitor import Monitor
+from penstock.cli.following.watch import Watch, of_jobs
 from penstock.cli.session import Session
 from penstock.cli.terminal.console import Console
 from penstock.cli.terminal.text import clean
 from penstock.client.errors import ConnectionFailed, WaitTimeout
 from penstock.client.requests import Document
 
-FIRST_POLL_S: Final = 0.05
-LONGEST_POLL_S: Final = 1.0
-PATIENCE_S: Final = 300.0
+ASK_AGAIN_S: Final = 1.0
 
 _REDRAWN: Final = re.compile(rb"\r(?!\r|\Z)")  # the line goes on from its start
 
@@ -116,31 +115,29 @@ def wait_for_end(
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     codes = []
-    for job in jobs:
-        ended = _wait(session, job, deadline)
-        _tell_end(session.console, ended)
-        codes.append(_status(ended, exit_status))
+    with Watch(session, of_jobs(*(job["id"] for job in jobs))) as watch:
+        for job in jobs:
+            ended = _wait(session, job, watch, deadline)
+            _tell_end(session.console, ended)
+            codes.append(_status(ended, exit_status))
     return next((code for code in codes if code), ExitCode.DONE)
 
 
-def _wait(session: Session, job: Document, deadline: float | None) -> Document:
-    """Polls, first often, then once a second; a server that restarts is waited for."""
-    poll_s, away_since = FIRST_POLL_S, None
+def _wait(session: Session, job: Document, watch: Watch, deadline: float | None) -> Document:
+    """A server that restarts is waited for, as long as the feed waits for it."""
     while True:
-        now = time.monotonic()
+        pause_s = None
         try:
             job = session.api().jobs.get(job["id"])
-            away_since = None
         except ConnectionFailed:
-            away_since = away_since or now
-            if now - away_since > PATIENCE_S:
-                raise
+            pause_s = ASK_AGAIN_S
         if job["state"] in ENDED:
             return job
-        if deadline is not None and now >= deadline:
-            raise WaitTimeout(f"{job['name']} is still {job['state']}: {job['message']}")
-        time.sleep(poll_s)
-        poll_s = min(poll_s * 1.5, LONGEST_POLL_S)
+        if deadline is not None:
+            pause_s = deadline - time.monotonic()
+            if pause_s <= 0:
+                raise WaitTimeout(f"{job['name']} is still {job['state']}: {job['message']}")
+        watch.wait(pause_s)
 
 
 def _tell_end(console: Console, job: Document) -> None:

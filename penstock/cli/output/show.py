@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
+from penstock.cli.following.watch import Watch
 from penstock.cli.options import Format
 from penstock.cli.output.columns import Column
 from penstock.cli.output.tables import details, table
@@ -15,7 +17,10 @@ from penstock.cli.terminal.console import Console
 from penstock.cli.terminal.text import escape_json
 from penstock.client.requests import Document
 
-WATCH_INTERVAL_S: Final = 1.0
+TICK_S: Final = 1.0
+JITTER_S: Final = 0.25
+"""Those who watch the same do not all ask at once."""
+FoundT = TypeVar("FoundT")
 _CLEAR: Final = "\x1b[H\x1b[2J"
 _DATA: Final = (Format.JSON, Format.YAML)
 # What changes because time goes by, and because a process breathes.
@@ -38,17 +43,17 @@ def show_list(
     form: Format,
     *,
     quiet: bool = False,
-    watch: bool = False,
+    watch: Watch | None = None,
 ) -> None:
     """Shows a list once, or with `watch` again at every change until interrupted."""
 
-    def shown() -> Shown:
-        documents, now, wide = fetch(), datetime.now(UTC), form == Format.WIDE
+    def shown(documents: Sequence[Document]) -> Shown:
+        now, wide = datetime.now(UTC), form == Format.WIDE
         if quiet or form == Format.NAME:
             names = "\n".join(_short(it, quiet) for it in documents)
             return Shown(names, names)
         if form in _DATA:
-            text = data_text(console, list(documents), form, compact=watch)
+            text = data_text(console, list(documents), form, compact=watch is not None)
             return Shown(text, steady(list(documents)))
         text = table(
             documents, columns, now=now, wide=wide, max_width=console.columns, paint=console.color
@@ -56,7 +61,7 @@ def show_list(
         kept = [column for column in columns if not column.ticks]
         return Shown(text, table(documents, kept, now=now, wide=wide))
 
-    show_text(console, shown, watch)
+    show_text(console, fetch, shown, watch)
 
 
 def show_one(
@@ -65,19 +70,20 @@ def show_one(
     form: Format,
     *,
     quiet: bool = False,
-    watch: bool = False,
+    watch: Watch | None = None,
 ) -> None:
     """Shows one object with all its fields."""
 
-    def shown() -> Shown:
-        document = fetch()
+    def shown(document: Document) -> Shown:
         if quiet or form == Format.NAME:
             return Shown(_short(document, quiet), _short(document, quiet))
         if form in _DATA:
-            return Shown(data_text(console, document, form, compact=watch), steady(document))
+            return Shown(
+                data_text(console, document, form, compact=watch is not None), steady(document)
+            )
         return Shown(details(document, paint=console.color), steady(document))
 
-    show_text(console, shown, watch)
+    show_text(console, fetch, shown, watch)
 
 
 def show_data(console: Console, value: object, form: Format) -> bool:
@@ -106,20 +112,41 @@ def data_text(console: Console, value: object, form: Format, *, compact: bool = 
     return escape_json(json.dumps(value, indent=indent, ensure_ascii=False))
 
 
-def show_text(console: Console, fetch: Callable[[], Shown], watch: bool) -> None:
-    """Prints the text once, or with `watch` again at every change, until interrupted.
+def show_text(
+    console: Console,
+    fetch: Callable[[], FoundT],
+    render: Callable[[FoundT], Shown],
+    watch: Watch | None,
+) -> None:
+    """Prints the text once, or with `watch` again at every change, until interrupted."""
+    if watch is None:
+        if text := render(fetch()).text:
+            console.result(text)
+        return
+    with watch:
+        while not watch.wait(TICK_S):
+            pass
+        _watch(console, fetch, render, watch)
 
-    On a terminal ages go on counting; elsewhere something must have changed but the time.
-    """
-    shown = fetch()
-    if shown.text:
-        console.result(_framed(console, shown.text, watch))
-    while watch:
-        time.sleep(WATCH_INTERVAL_S)
-        following = fetch()
-        if _has_changed(shown, following, console.out_is_terminal):
-            shown = following
-            console.result(_framed(console, shown.text, watch))
+
+def _watch(
+    console: Console,
+    fetch: Callable[[], FoundT],
+    render: Callable[[FoundT], Shown],
+    watch: Watch,
+) -> None:
+    """On a terminal ages go on counting; elsewhere something must have changed but the time."""
+    on_terminal = console.out_is_terminal
+    before: Shown | None = None
+    found = fetch()
+    while True:
+        shown = render(found)
+        if before is None or _has_changed(before, shown, on_terminal):
+            console.result(_CLEAR + shown.text if on_terminal else shown.text)
+            before = shown
+        if watch.wait(TICK_S if on_terminal else None):
+            time.sleep(random.uniform(0.0, JITTER_S))
+            found = fetch()
 
 
 def steady(value: Any) -> Any:
@@ -135,7 +162,3 @@ def _has_changed(before: Shown, after: Shown, on_terminal: bool) -> bool:
 
 def _short(document: Document, quiet: bool) -> str:
     return str(document["id"] if quiet else document.get("name") or document["id"])
-
-
-def _framed(console: Console, text: str, watch: bool) -> str:
-    return _CLEAR + text if watch and console.out_is_terminal else text

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from penstock.cli.following.watch import Watch
 from penstock.cli.options import Format
 from penstock.cli.output.columns import JOBS
 from penstock.cli.output.show import show_list
@@ -17,6 +18,17 @@ JOB: dict[str, Any] = {
     "id": "job_1", "name": "tiny", "state": "running", "type": "task", "queue": "default",
     "created_at": "2026-01-01T00:00:00Z",
 }  # fmt: skip
+
+
+class _Always:
+    """A watch to which something has changed at each look."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def wait(self, _timeout_s: float | None = None) -> bool:
+        return True
 
 
 class _Enough(Exception):
@@ -42,6 +54,6 @@ def test_time_alone_is_no_change(
         raise _Enough
 
     with pytest.raises(_Enough):
-        show_list(Console(color=False), fetch, JOBS, form, watch=True)
+        show_list(Console(color=False), fetch, JOBS, form, watch=cast(Watch, _Always()))
     shown = capsys.readouterr().out
     assert (shown.count("running"), shown.count("succeeded")) == (1, 1)
