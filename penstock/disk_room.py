@@ -15,7 +15,7 @@ _WHY: Final = {
 }
 
 
-def told_by(error: BaseException) -> str | None:
+def disk_trouble(error: BaseException) -> str | None:
     """What an error says of the disk, as words behind its folder; None where it says nothing."""
     return _WHY.get(error.errno or 0) if isinstance(error, OSError) else None
 

@@ -42,6 +42,6 @@ async def changes(
 
 
 def _pull(feed: Feed, follower: Follower) -> Batch:
-    told = feed.news(follower)
-    data = told and told.model_dump_json(exclude_none=True)
+    changes = feed.news(follower)
+    data = changes and changes.model_dump_json(exclude_none=True)
     return Batch([frame("changes", data, follower.cursor)] if data else [])

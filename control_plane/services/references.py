@@ -21,6 +21,7 @@ def ambiguous(noun: str, ref: str, found: Ambiguous) -> Conflict:
     """An administrator's name that stands for an object in each of several projects."""
     choices = ", ".join(f"{id_} (project {project})" for id_, project in found.choices)
     return Conflict(
-        f"{ref} is the name of a {noun} in each of several projects", code="ambiguous_name",
+        f"{ref} is the name of a {noun} in each of several projects",
+        code="ambiguous_name",
         hint=f"give the id: {choices}",
-    )  # fmt: skip
+    )

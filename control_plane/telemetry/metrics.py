@@ -111,8 +111,9 @@ class _Dropped(Collector):
     def collect(self) -> Iterable[Metric]:
         yield CounterMetricFamily(
             "penstock_log_dropped_lines_total",
-            "Lines of the log that could not be written.", value=self._count(),
-        )  # fmt: skip
+            "Lines of the log that could not be written.",
+            value=self._count(),
+        )
 
 
 class _Pool(Collector):

@@ -158,9 +158,10 @@ def parse_work_class(text: str) -> WorkClass | None:
     if len(parts) == 2 and all(parts):
         phase = Phase.TRAIN if parts[0] == "train" else Phase.DECODE
         return WorkClass(parts[0], phase, parts[1])
-    counts = [re.fullmatch(pattern, part) for pattern, part in zip(
-        (r"m(\d{1,9})", r"b(\d{1,9})"), parts[5:], strict=False
-    )]  # fmt: skip
+    counts = [
+        re.fullmatch(pattern, part)
+        for pattern, part in zip((r"m(\d{1,9})", r"b(\d{1,9})"), parts[5:], strict=False)
+    ]
     if len(parts) != _NUM_PARTS or parts[1] not in set(Phase) or not all(counts):
         return None
     members, batch = (int(found[1]) for found in counts if found)

@@ -14,7 +14,7 @@ from penstock.cli.failures import CliError, ClosedPipe, ExitCode, exit_code_of, 
 from penstock.cli.session import Session
 from penstock.cli.terminal.console import Console
 from penstock.client.errors import ClientError
-from penstock.disk_room import told_by
+from penstock.disk_room import disk_trouble
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -60,7 +60,7 @@ def complete(environ: Mapping[str, str]) -> int:
 
 def _system_error(error: OSError) -> CliError:
     """A full disk is told as one; anything else as the system says it."""
-    full = told_by(error)
+    full = disk_trouble(error)
     if full is None:
         return CliError("system", str(error), exit_code=ExitCode.FAILED)
     where = f" of {error.filename}" if error.filename else ""

@@ -70,8 +70,8 @@ class AsyncHttp:
             if found["state"] in ENDED:
                 return read(content)
             if deadline is not None and monotonic() >= deadline:
-                told = f"{found['name']} is {found['state']} after {request.timeout_s:g} s"
-                raise WaitTimeout(told)
+                message = f"{found['name']} is {found['state']} after {request.timeout_s:g} s"
+                raise WaitTimeout(message)
             await self._sleep(request.poll_s)
             # By its id from now on: the name may be another's by then.
             request = replace(request, path=f"{request.path.rpartition('/')[0]}/{found['id']}")

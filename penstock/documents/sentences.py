@@ -79,16 +79,16 @@ def sentence(details: Details) -> str:
         return f"must be {_or(words_expected(details))}"
     if kind == "string_pattern_mismatch":
         return _PATTERNS.get(context["pattern"], f"must look like {context['pattern']}")
-    told = _SENTENCES.get(kind, UNKNOWN_KIND).format_map(
+    text = _SENTENCES.get(kind, UNKNOWN_KIND).format_map(
         {name: _plain(value) for name, value in context.items()}
     )
-    return told.removesuffix("s") if told.endswith((" 1 items", " 1 characters")) else told
+    return text.removesuffix("s") if text.endswith((" 1 items", " 1 characters")) else text
 
 
 def words_expected(details: Details) -> list[str]:
     """The words that a literal or an enumeration would have taken."""
-    told = str(details["ctx"]["expected"]).replace(" or ", ", ")
-    return [word.strip().strip("'") for word in told.split(",")]
+    expected = str(details["ctx"]["expected"]).replace(" or ", ", ")
+    return [word.strip().strip("'") for word in expected.split(",")]
 
 
 def is_worded(kind: str, pattern: str | None = None) -> bool:

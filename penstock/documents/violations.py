@@ -50,7 +50,7 @@ def violations_from(
         found[pointer] = _either(before, violation) if before else violation
         kinds.setdefault(pointer, details["type"])
     _join_misspelt(found, kinds)
-    return [one for one in found.values() if not _told_deeper(one, found)]
+    return [one for one in found.values() if not _is_deeper(one, found)]
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
@@ -80,7 +80,7 @@ def _join_misspelt(found: dict[str, Violation], kinds: Mapping[str, str]) -> Non
             del found[f"{parent}/{meant}"]
 
 
-def _told_deeper(violation: Violation, found: Mapping[str, Violation]) -> bool:
+def _is_deeper(violation: Violation, found: Mapping[str, Violation]) -> bool:
     """A value that fits no literal of a union is wrong only inside if it fits another member."""
     below = violation.pointer + "/"
     return bool(violation.allowed) and any(pointer.startswith(below) for pointer in found)

@@ -28,7 +28,7 @@ from penstock.api.assignments import Assignment, Failure
 from penstock.api.chips import ChipReport
 from penstock.api.ids import ReplicaId
 from penstock.api.states import ReplicaState
-from penstock.disk_room import told_by
+from penstock.disk_room import disk_trouble
 from penstock.json_types import Json, JsonView
 
 log = structlog.get_logger()
@@ -81,7 +81,7 @@ class ProcessRuntime:
         except OSError as error:
             self.limiter.clear(replica_id)
             self.folders.discard(replica_id)
-            kind = StartError if told_by(error) is None else NoRoom
+            kind = StartError if disk_trouble(error) is None else NoRoom
             raise kind(f"the node could not start the replica: {error}") from error
 
     async def stop(self, replica_id: ReplicaId, order: StopOrder) -> bool:

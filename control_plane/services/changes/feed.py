@@ -79,12 +79,12 @@ class Feed:
             follower.identity, follower.place = self._identity, seen
             counts = self._counts
         shown = count_views(follower.caller, counts)
-        told = None if shown == follower.counts else shown
+        new_counts = None if shown == follower.counts else shown
         follower.counts = shown
         if missed is None:
             return Changes(reset=True, counts=shown)
         changes = change_views(follower.caller, missed)
-        return Changes(changes=changes, counts=told) if changes or told else None
+        return Changes(changes=changes, counts=new_counts) if changes or new_counts else None
 
     def _read(self, tx: Transaction) -> None:
         identity = tx.changes.identity() or self._run

@@ -31,9 +31,10 @@ def spot_of(log: LogEnd) -> Spot:
 def entries(offsets: Mapping[Spot, int]) -> str:
     """The inner form, one entry per replica, each with a comma behind it."""
     return "".join(
-        f"{spot.gang}.{spot.attempt}.{spot.rank}={offset}," for spot, offset in offsets.items()
+        f"{spot.gang}.{spot.attempt}.{spot.rank}={offset},"
+        for spot, offset in offsets.items()
         if offset
-    )  # fmt: skip
+    )
 
 
 def seal(inner: str) -> str:

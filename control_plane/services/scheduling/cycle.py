@@ -102,7 +102,8 @@ def _deferred(pool: PoolReading, plan: Plan) -> list[Json]:
 def _saw(pool: PoolReading) -> dict[str, int]:
     snapshot = pool.snapshot
     return {
-        "nodes": len(snapshot.nodes), "queued": len(snapshot.queued),
+        "nodes": len(snapshot.nodes),
+        "queued": len(snapshot.queued),
         "running": len(snapshot.running),
         "chips": sum(len(node.chips) for node in snapshot.nodes),
-    }  # fmt: skip
+    }

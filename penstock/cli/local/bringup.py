@@ -83,10 +83,11 @@ class BringUp:
             return server
         for folder, what in self._home.full_disks():
             raise CliError(
-                "disk_full", f"the server at {server.url} is not ready: {why}",
+                "disk_full",
+                f"the server at {server.url} is not ready: {why}",
                 hint=f"the disk of {folder} {what}: make room there, and it goes on by itself",
                 exit_code=ExitCode.FAILED,
-            )  # fmt: skip
+            )
         processes.stop(server.process, PROCESS_GRACE_S)
         anew = starting.start_again(self._home, server)
         starting.await_ready(self._home, anew)
@@ -219,12 +220,13 @@ def _check_agent(home: Home) -> None:
     url = home.foreign_cloud()
     if url is not None:
         raise CliError(
-            "agent_elsewhere", f"the agent of {home.path} is a node of the cloud at {url}",
+            "agent_elsewhere",
+            f"the agent of {home.path} is a node of the cloud at {url}",
             hint="start a cloud in another folder with --home, or only a server with --no-agent; "
             "to take this node away from there: `penstock down`, then remove "
             f"{home.agent_dir}",
             exit_code=ExitCode.FAILED,
-        )  # fmt: skip
+        )
 
 
 def _check_login(home: Home, context: Context) -> None:
@@ -236,10 +238,11 @@ def _check_login(home: Home, context: Context) -> None:
             raise
         fault = "is not the one of this cloud" if context.token else "is missing"
         raise CliError(
-            "no_admin_token", f"the admin token {fault}: {home.admin_token_file}",
+            "no_admin_token",
+            f"the admin token {fault}: {home.admin_token_file}",
             hint="put the file back, or start a new cloud in another folder with --home",
             exit_code=ExitCode.DENIED,
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _fleet(node: Mapping[str, Any]) -> str:

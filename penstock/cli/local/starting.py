@@ -216,10 +216,11 @@ def _choose_port(home: Home, wish: Wish) -> int:
     if wish.port is not None:
         if wish.port and not _is_free(wish.host, wish.port):
             raise CliError(
-                "port_taken", f"something else listens on port {wish.port} already",
+                "port_taken",
+                f"something else listens on port {wish.port} already",
                 hint="choose another with --port, or leave it out to take the next free one",
                 exit_code=ExitCode.FAILED,
-            )  # fmt: skip
+            )
         return wish.port or _any_port(wish.host)
     last = re.search(r":(\d+)$", home.last_url() or "")
     first = int(last[1]) if last else DEFAULT_PORT

@@ -68,14 +68,15 @@ _RUNNING: Final = (
         "--retry", type=int, metavar="N", help="How often its own failures are tried again."
     ),
     click.option(
-        "--workdir", metavar="FOLDER",
+        "--workdir",
+        metavar="FOLDER",
         help="Where it starts, on its node; default: an empty folder.",
     ),
     click.option("--max-duration", metavar="TIME", help="Stop it after this long, such as 2h."),
     click.option(
         "--env", multiple=True, metavar="KEY=VALUE", help="For its environment; repeatable."
     ),
-)  # fmt: skip
+)
 
 
 def describing(command: CommandT) -> CommandT:

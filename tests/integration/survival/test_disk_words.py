@@ -19,7 +19,7 @@ from control_plane.store.database.faults import disk_fault
 from penstock.cli.local.home import Home
 from penstock.cli.local.starting import explain_log
 from penstock.cli.run import _system_error
-from penstock.disk_room import obstacle, told_by
+from penstock.disk_room import disk_trouble, obstacle
 from tests.storm.disk import Disk, may_mount
 
 pytestmark = pytest.mark.integration
@@ -89,7 +89,7 @@ def test_the_command_tells_a_full_disk_as_one(number: int) -> None:
 
 def test_another_error_of_the_system_is_no_full_disk() -> None:
     assert _system_error(PermissionError(errno.EACCES, "no", "x")).document["code"] == "system"
-    assert told_by(ValueError("x")) is None
+    assert disk_trouble(ValueError("x")) is None
 
 
 class _Told(Exception):

@@ -227,9 +227,10 @@ class Supervision:
         )  # fmt: skip
         peak = _count(limits.peak_file) or max(self._max_rss, self._pacer.max_memory_bytes)
         usage = {
-            "cpu_s": round(self._cpu_s, 6), "max_memory_bytes": peak,
+            "cpu_s": round(self._cpu_s, 6),
+            "max_memory_bytes": peak,
             "wall_s": round((self._ended_ns - self._started_ns) / SECOND_NS, 6),
-        }  # fmt: skip
+        }
         return ending.record(seen, files.timestamp(time.time()), usage)
 
 
