@@ -11,7 +11,7 @@ from penstock.cli.failures import ExitCode
 from penstock.cli.options import Format, output_option
 from penstock.cli.output.show import show_data
 from penstock.cli.session import Session
-from penstock.cli.spec.file import SpecFlags, load_spec
+from penstock.cli.spec.file import load_spec
 from penstock.cli.spec.options import TakesCommand, describing
 from penstock.cli.terminal.text import clean
 from penstock.client.requests import Document
@@ -27,7 +27,7 @@ def plan(session: Session, /, file: str | None, output: Format, **given: Any) ->
 
     Nothing is submitted. Exits 0 if it fits and 1 if it does not.
     """
-    return dry_run(session, load_spec(file, SpecFlags.of(given), session.tail), output)
+    return dry_run(session, load_spec(file, given, session.tail), output)
 
 
 def dry_run(session: Session, spec: Mapping[str, object], form: Format) -> int:

@@ -19,7 +19,7 @@ from penstock.cli.options import (
 )
 from penstock.cli.output.show import show_data
 from penstock.cli.session import Session
-from penstock.cli.spec.file import SpecFlags, load_spec
+from penstock.cli.spec.file import load_spec
 from penstock.cli.spec.options import TakesCommand, describing, running
 from penstock.client.requests import Document
 
@@ -51,7 +51,7 @@ def submit(
     **given: Any,
 ) -> int:
     """Submit a job: from a file, from options and a command after `--`, or both."""
-    spec = load_spec(file, SpecFlags.of(given), session.tail)
+    spec = load_spec(file, given, session.tail)
     if dry:
         return dry_run(session, spec, output)
     session.console.quiet = quiet

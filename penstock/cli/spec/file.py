@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -19,39 +18,9 @@ MAX_SHOWN: Final = 80
 _COUNT: Final = re.compile(r"\d{1,6}(\.\.\d{1,6})?")
 
 
-@dataclass(frozen=True, slots=True)
-class SpecFlags:
-    """What the options say; None and empty mean: not given. Field names are those of the spec."""
-
-    name: str | None = None
-    project: str | None = None
-    queue: str | None = None
-    priority: int | None = None
-    max_duration: str | None = None
-    chips: str | None = None
-    chip: Sequence[str] = ()
-    share: float | None = None
-    mix: bool = False
-    cores: float | None = None
-    host_memory: str | None = None
-    replicas: int | None = None
-    retry: int | None = None
-    workdir: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    @staticmethod
-    def of(options: Json) -> SpecFlags:
-        """From the values of the command's options. Raises CliError."""
-        plain = dict(options)
-        env, labels = plain.pop("env", ()), plain.pop("label")
-        return SpecFlags(
-            **plain, env=parse_pairs("--env", env), labels=parse_pairs("--label", labels)
-        )
-
-
-def load_spec(file: str | None, flags: SpecFlags, command: Sequence[str]) -> Json:
-    """The spec document. Raises CliError for what is wrong with it.
+def load_spec(file: str | None, given: Json, command: Sequence[str]) -> Json:
+    """The spec document; `given` are the values of the command's options. Raises CliError for what
+    is wrong with it.
 
     A file is checked against its type here, where its lines are known. A spec of options alone is
     left to the server, which says the same; the check's imports would double the time to submit.
@@ -63,33 +32,28 @@ def load_spec(file: str | None, flags: SpecFlags, command: Sequence[str]) -> Jso
             "give a job file, or a command after `--`",
             hint="for example: penstock job submit -- echo hello",
         )
-    spec = merge(document.value, flags, command)
+    spec = merge(document.value, given, command)
     if file is not None:
         _check(spec, source, document)
     return spec
 
 
-def merge(document: Json, flags: SpecFlags, command: Sequence[str]) -> Json:
+def merge(document: Json, given: Json, command: Sequence[str]) -> Json:
     """The document with the options on top; options win."""
     spec = dict(document)
     if command:
         spec.setdefault("type", "task")
-        spec["task"] = {**_mapping(spec.get("task")), "command": list(command)}
-    for name in ("name", "project", "queue", "priority", "max_duration"):
-        _set(spec, name, getattr(flags, name))
-    if flags.replicas is not None:
-        section = "serve" if spec.get("type") == "serve" else "task"
-        spec[section] = {**_mapping(spec.get(section)), "replicas": flags.replicas}
-    if flags.workdir is not None:  # a path of this machine, which its nodes may share
-        spec["task"] = {**_mapping(spec.get("task")), "workdir": os.path.abspath(flags.workdir)}
-    if flags.retry is not None:
-        spec["retry"] = {"limit": flags.retry}
-    for name, given in (("env", flags.env), ("labels", flags.labels)):
-        if given:
-            spec[name] = {**_mapping(spec.get(name)), **given}
-    resources = _resources(flags)
-    if resources:
-        spec["resources"] = {**_mapping(spec.get("resources")), **resources}
+        _add(spec, "task", {"command": list(command)})
+    names = ("name", "project", "queue", "priority", "max_duration")
+    spec.update({name: given[name] for name in names if given.get(name) is not None})
+    section = "serve" if spec.get("type") == "serve" else "task"
+    _add(spec, section, {"replicas": given.get("replicas")})
+    workdir = given.get("workdir")  # a path of this machine, which its nodes may share
+    _add(spec, "task", {"workdir": os.path.abspath(workdir) if workdir is not None else None})
+    _add(spec, "retry", {"limit": given.get("retry")})
+    _add(spec, "env", parse_pairs("--env", given.get("env", ())))
+    _add(spec, "labels", parse_pairs("--label", given.get("label", ())))
+    _add(spec, "resources", _resources(given))
     return spec
 
 
@@ -115,28 +79,28 @@ def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
     return made
 
 
-def _resources(flags: SpecFlags) -> Json:
-    made: Json = {}
-    if flags.chips is not None:
-        wanted, made["chips"] = parse_chips(flags.chips)
-        _set(made, "chip", wanted)
-    chips = [name for one in flags.chip for name in one.split(",") if name]
-    if chips and "chip" in made:
-        raise CliError("chip_given_twice", "the chip type is given twice: by --chips and by --chip")
-    _set(made, "chip", chips or None)
-    for name in ("share", "cores", "host_memory"):
-        _set(made, name, getattr(flags, name))
-    _set(made, "mix", flags.mix or None)
-    return made
+def _resources(given: Json) -> Json:
+    names = ("share", "cores", "host_memory")
+    made: Json = {name: given.get(name) for name in names} | {"mix": given.get("mix") or None}
+    chips = [name for one in given.get("chip", ()) for name in one.split(",") if name] or None
+    if given.get("chips") is not None:
+        wanted, made["chips"] = parse_chips(given["chips"])
+        if wanted and chips:
+            raise CliError(
+                "chip_given_twice", "the chip type is given twice: by --chips and by --chip"
+            )
+        made["chip"] = wanted
+    return made if made.get("chip") else made | {"chip": chips}
 
 
-def _set(target: Json, name: str, value: object) -> None:
-    if value is not None:
-        target[name] = value
+def _add(spec: Json, section: str, fields: Json) -> None:
+    """Puts what was given on top of a section; one that is no mapping is checked as such later."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    if given:
+        spec[section] = {**_mapping(spec.get(section)), **given}
 
 
 def _mapping(value: object) -> Json:
-    """A section to add options to; what is no mapping is replaced, and checked as such later."""
     return dict(value) if isinstance(value, Mapping) else {}
 
 
