@@ -78,10 +78,12 @@ def join(
     command, with --token, starts a node agent there in the background; `penstock down` stops it.
     """
     if token is not None:
-        from penstock.cli.local.joining import Join, join_this_machine
+        from penstock.cli.local.home import Home
+        from penstock.cli.local.starting import AgentWish, join_this_machine, node_name
 
-        given = Join(token, name, emulate, ca_file, insecure)
-        session.console.result(join_this_machine(session, given))
+        server = resolve(session.settings).server
+        wish = AgentWish(server, name or node_name(), emulate, token, ca_file, insecure)
+        session.console.result(join_this_machine(Home(session.settings.home), wish))
         return
     made = session.api().nodes.join_token(_wanted(session, name, expires_in))
     if show_data(session.console, made, output):

@@ -17,6 +17,7 @@ from penstock.api.states import NodeIntent
 from penstock.cli.config import DEFAULT_PORT, Context, child_environment
 from penstock.cli.failures import CliError, ExitCode
 from penstock.cli.local import processes
+from penstock.cli.local.accelerators import check_emulated
 from penstock.cli.local.home import Daemon, Home
 from penstock.cli.session import open_probe
 from penstock.client.errors import ApiError, ConnectionFailed
@@ -27,6 +28,7 @@ from penstock.private_files import write_private
 DEFAULT_HOST: Final = "127.0.0.1"
 READY_TIMEOUT_S: Final = 60.0
 JOIN_TIMEOUT_S: Final = 60.0
+ENROL_TIMEOUT_S: Final = 30.0
 TAIL_LINES: Final = 12
 _NUM_PORTS: Final = 100
 _MOST_LOG: Final = 40_000
@@ -104,6 +106,23 @@ def start_agent(home: Home, wish: AgentWish) -> Daemon:
     daemon = _start(home, "agent", command, wish.url)
     home.write(home.agent_file, daemon)
     return daemon
+
+
+def join_this_machine(home: Home, wish: AgentWish) -> str:
+    """Starts an agent for a cloud elsewhere, and waits until it has enrolled; says so. Raises
+    CliError.
+    """
+    if wish.emulate:
+        check_emulated(wish.emulate)
+    with home.locked():
+        if home.agent() is not None:
+            raise CliError(
+                "agent_runs", f"an agent of {home.path} runs already",
+                hint="stop it first: penstock down", exit_code=ExitCode.FAILED,
+            )  # fmt: skip
+        await_enrolled(home, start_agent(home, wish), ENROL_TIMEOUT_S)
+        home.write_joined(wish.url)
+    return f"{wish.node} has joined {wish.url}; its log: {home.log('agent')}"
 
 
 def await_ready(home: Home, server: Daemon) -> None:
