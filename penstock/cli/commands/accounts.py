@@ -34,18 +34,13 @@ def create_project(session: Session, name: str, output: Format, quiet: bool) -> 
 @output_option
 @click.pass_obj
 def create_token(
-    session: Session,
-    name: str,
-    role: str,
-    project: str | None,
-    expires_in: str | None,
-    output: Format,
+    session: Session, /, role: str, project: str | None, output: Format, **more: str | None
 ) -> None:
     """Make a token. Its secret is shown this once; -o name prints the secret alone."""
     check_word("--role", role, ROLES)
     if role != "admin" and project is None:
         raise CliError("project_missing", f"--role {role} needs a project: give --project NAME")
-    body = {"name": name, "role": role, "project": project, "expires_in": expires_in}
+    body = {"role": role, "project": project, **more}
     given = {key: value for key, value in body.items() if value is not None}
     made = session.api().tokens.create(given)
     if not show_data(session.console, made, output):

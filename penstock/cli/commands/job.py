@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import islice
+from typing import Any, Final
 
 import click
 
@@ -23,15 +24,18 @@ from penstock.cli.session import Session
 from penstock.client.requests import Document
 
 PAGE = 500
-SORTS = ("created_at", "-created_at")
-JOB_TYPES = ("train", "serve", "task")
+_WORDS: Final = {
+    "state": [it.value for it in JobState],
+    "type": ("train", "serve", "task"),
+    "sort": ("created_at", "-created_at"),
+}
 
 
 @click.command()
 @click.option(
     "--state", multiple=True, metavar="STATE", help="Only in this state; may be repeated."
 )
-@click.option("--type", "job_type", metavar="TYPE", help="train, serve or task.")
+@click.option("--type", metavar="TYPE", help="train, serve or task.")
 @click.option("--queue", metavar="NAME", help="Only of this queue.")
 @click.option("--project", metavar="NAME", help="Only of this project.")
 @click.option(
@@ -59,33 +63,18 @@ JOB_TYPES = ("train", "serve", "task")
 @click.pass_obj
 def list_jobs(
     session: Session,
-    state: Sequence[str],
-    job_type: str | None,
-    queue: str | None,
-    project: str | None,
-    label: Sequence[str],
-    chip_vendor: str | None,
-    sort: str,
+    /,
     limit: int,
     output: Format,
     watch: Watch | None,
     quiet: bool,
+    **filters: Any,
 ) -> None:
     """List jobs, newest first."""
-    for one in state:
-        check_word("--state", one, [it.value for it in JobState])
-    if job_type is not None:
-        check_word("--type", job_type, JOB_TYPES)
-    check_word("--sort", sort, SORTS)
-    filters = {
-        "state": state,
-        "type": job_type,
-        "queue": queue,
-        "project": project,
-        "label": label,
-        "chip_vendor": chip_vendor,
-        "sort": sort,
-    }
+    for name, allowed in _WORDS.items():
+        given = filters[name] or ()
+        for one in [given] if isinstance(given, str) else given:
+            check_word(f"--{name}", one, allowed)
     fetch = _fetch(session, filters, limit)
     show_list(session.console, fetch, columns.JOBS, output, quiet=quiet, watch=watch)
 

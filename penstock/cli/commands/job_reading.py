@@ -44,15 +44,7 @@ from penstock.client.requests import Document
     "--attempt", type=click.IntRange(min=1), metavar="N", help="Only this attempt's output."
 )
 @click.pass_obj
-def logs(
-    session: Session,
-    job: str,
-    follow: bool,
-    rank: int | None,
-    tail: int | None,
-    head: int | None,
-    attempt: int | None,
-) -> None:
+def logs(session: Session, /, job: str, follow: bool, head: int | None, **part: int | None) -> None:
     """Print a job's output; with several replicas, each line behind its rank.
 
     One replica's output is printed byte by byte as it was written; only on a terminal, what would
@@ -63,12 +55,11 @@ def logs(
             raise click.BadParameter("--head and --follow exclude each other")
         document = session.api().jobs.get(job)
         if document["state"] not in ENDED:
-            _say_if_none(session, job, rank, attempt)
-        print_stream(session, document, rank=rank, tail=tail, attempt=attempt)
+            _say_if_none(session, job, part["rank"], part["attempt"])
+        print_stream(session, document, **part)
         return
-    part = {"tail": tail, "head": head, "rank": rank, "attempt": attempt}
-    session.console.copy(session.api().jobs.download_logs(job, **part))
-    _say_if_none(session, job, rank, attempt)
+    session.console.copy(session.api().jobs.download_logs(job, head=head, **part))
+    _say_if_none(session, job, part["rank"], part["attempt"])
 
 
 def _say_if_none(session: Session, job: str, rank: int | None, attempt: int | None) -> None:

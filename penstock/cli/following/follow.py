@@ -34,23 +34,14 @@ def follow(session: Session, job: Document, *, exit_status: bool) -> int:
         raise
 
 
-def print_stream(
-    session: Session,
-    job: Document,
-    *,
-    rank: int | None = None,
-    tail: int | None = None,
-    attempt: int | None = None,
-) -> None:
+def print_stream(session: Session, job: Document, **part: int | None) -> None:
     """Prints lines as they come until the job has ended; with several replicas behind ranks.
 
-    `tail` is a number of lines.
+    `part` is as for the client's `follow_logs`.
     """
-    layout = Layout(prefixed=rank is None and num_replicas(job) > 1)
+    layout = Layout(prefixed=part.get("rank") is None and num_replicas(job) > 1)
     try:
-        for line in session.api().jobs.follow_logs(
-            job["id"], rank=rank, tail=tail, attempt=attempt
-        ):
+        for line in session.api().jobs.follow_logs(job["id"], last_id=None, **part):
             session.console.output(layout.piece(line))
         session.console.output(layout.end())
     finally:
