@@ -31,7 +31,7 @@ def take_down(home: Home, *, keep_jobs: bool = False) -> list[str]:
         told += stop_jobs(home, Context(server.url, home.admin_token()))
     told += stop_daemons(home)
     if not keep_jobs and (left := stop_replicas(home)):
-        told.append(f"stopped {left} replica{'s' * (left != 1)} still running")
+        told.append(f"replicas still running, stopped: {left}")
         if foreign is not None:
             told.append(f"they were of the cloud at {foreign}, which starts them elsewhere")
     return told
