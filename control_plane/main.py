@@ -26,7 +26,6 @@ from control_plane.daemon.scheduler import SchedulerDaemon
 from control_plane.gateway.router import Gateway
 from control_plane.hints.hub import Hub
 from control_plane.hints.redis import RedisHints
-from control_plane.launchers.agent import AgentLauncher
 from control_plane.server.beats import beat
 from control_plane.server.connections import (
     BACKLOG,
@@ -137,13 +136,16 @@ def build(settings: Settings, dropped_log_lines: Callable[[], int] = lambda: 0) 
         lost_after_s=settings.lost_after_s,
         leader_term_s=settings.leader_ttl_s,
     )
+    clock = SystemClock() if database.is_sqlite else SharedClock(database.time)
     deps = Deps(
-        store=Store(database), hints=hub,
-        clock=SystemClock() if database.is_sqlite else SharedClock(database.time),
+        store=Store(database),
+        hints=hub,
+        clock=clock,
         logs=BoundedLogs(LogStore(settings.storage_uri, settings.log_keep_bytes)),
         storage=settings.storage_uri,
-        launcher=AgentLauncher(hub.publish), policy=PRIORITY_AGE, rules=rules,
-    )  # fmt: skip
+        policy=PRIORITY_AGE,
+        rules=rules,
+    )
     bootstrap(deps)
     return Parts(settings, deps, hub, Metrics(partial(count_pool, deps), dropped_log_lines))
 

@@ -15,6 +15,7 @@ from control_plane.daemon.leading import Leading
 from control_plane.errors import Conflict
 from control_plane.hints.hub import Hub
 from control_plane.hints.topics import CYCLE
+from control_plane.services.agents.launch import launch
 from control_plane.services.deps import Deps
 from control_plane.services.endpoints.give_up import give_up_servers
 from control_plane.services.leases.expire import expire_leases
@@ -115,6 +116,7 @@ class SchedulerDaemon:
         watch_nodes(self._deps, self._leads_since)
         give_up_servers(self._deps)
         reconcile(self._deps)
+        launch(self._deps)
         self._swept_at = time.monotonic()
 
     def _lease_time(self) -> datetime:

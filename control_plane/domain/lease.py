@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from penstock.api.states import LeaseState
@@ -13,8 +14,24 @@ ALLOWED: Final[Mapping[LeaseState, frozenset[LeaseState]]] = {
     LeaseState.RELEASED: frozenset(),
     LeaseState.EXPIRED: frozenset(),
 }
+AGENT: Final = "agent"
+"""The launcher of nodes whose processes their agent owns."""
 MARGIN_S: Final = 5.0
 MARGIN_RATIO: Final = 0.02
+
+
+class Proof(StrEnum):
+    """What proves that nothing of a replica runs any more, so that its chips are free."""
+
+    DEADLINE = "deadline"
+    """The end of its lease: until then its supervisor has stopped it, whoever else lives."""
+    OWNER = "owner"
+    """The word of the system that owns its processes. Time proves nothing."""
+
+
+def proof_of(launcher: str) -> Proof:
+    """How leases on nodes of this launcher end without a report of the agent."""
+    return Proof.DEADLINE if launcher == AGENT else Proof.OWNER
 
 
 def margin_s(ttl_s: float) -> float:
@@ -36,6 +53,6 @@ def over_at(expires: datetime, ttl_s: float) -> datetime:
     return expires + timedelta(seconds=margin_s(ttl_s))
 
 
-def is_over(expires: datetime, ttl_s: float, now: datetime) -> bool:
-    """Whether the chips may be leased again."""
-    return now >= over_at(expires, ttl_s)
+def is_over(proof: str, expires: datetime, ttl_s: float, now: datetime) -> bool:
+    """Whether the chips may be leased again, though nobody told of the replica's end."""
+    return proof == Proof.DEADLINE and now >= over_at(expires, ttl_s)

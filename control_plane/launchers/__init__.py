@@ -1,1 +1,1 @@
-"""Launchers turn committed placements into running replicas."""
+"""Launchers turn a node's assignment list into running replicas."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -64,8 +64,9 @@ class Deps:
     clock: Clock
     logs: LogBytes
     storage: str
-    launcher: Launcher
     policy: Policy
+    launchers: Mapping[str, Launcher] = field(default_factory=dict)
+    """By the name that nodes have for them."""
     rules: Rules = Rules()
     pool: PoolReader = field(default_factory=PoolReader)
     storage_probe: StorageProbe = field(default_factory=StorageProbe)

@@ -75,6 +75,7 @@ class EnrolRequest(Strict):
     )
     name: NewName
     inventory: Inventory
+    launcher: NewName = Field(default="agent", description="who owns the processes on the node")
 
 
 class EnrolReply(View):

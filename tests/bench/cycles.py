@@ -21,7 +21,6 @@ from statistics import median
 from typing import Any
 
 from control_plane.hints.hub import Hub
-from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.deps import Deps
 from control_plane.store.database.engine import open_database
@@ -78,7 +77,7 @@ def a_rig(folder: Path) -> Cluster:
     storage, hub = (folder / "storage").as_uri(), Hub()
     deps = Deps(
         store=Store(database), hints=hub, clock=clock, logs=LogStore(storage), storage=storage,
-        launcher=AgentLauncher(hub.publish), policy=PRIORITY_AGE,
+        policy=PRIORITY_AGE,
     )  # fmt: skip
     clock.bind(deps.store)
     bootstrap(deps)

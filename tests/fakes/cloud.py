@@ -24,7 +24,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from control_plane.api.app import build_api
 from control_plane.hints.hub import Hub
-from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.accounts.tokens import create_token, ensure_admin
 from control_plane.services.deps import Deps
@@ -153,7 +152,7 @@ def _cluster(folder: Path, name: str) -> Cluster:
     clock, hub, storage = CloudClock(START), Hub(), (folder / f"{name}.storage").as_uri()
     deps = Deps(
         store=Store(database), hints=hub, clock=clock, logs=LogStore(storage), storage=storage,
-        launcher=AgentLauncher(hub.publish), policy=PRIORITY_AGE,
+        policy=PRIORITY_AGE,
     )  # fmt: skip
     clock.bind(deps.store)
     return Cluster(deps, clock)

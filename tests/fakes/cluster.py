@@ -78,14 +78,18 @@ class Cluster:
 
     # -- what people do --
 
-    def node(self, name: str, chips: Mapping[str, int] | None = None, **fields: Any) -> FakeAgent:
+    def node(
+        self, name: str, chips: Mapping[str, int] | None = None, launcher: str = "agent",
+        **fields: Any,
+    ) -> FakeAgent:  # fmt: skip
         """Enrols a node and lets it be heard once. One that enrolled is only heard again."""
         if name in self.agents:
             self.agents[name].beat()
             return self.agents[name]
         offered = an_inventory({BIG: 2} if chips is None else chips, **fields)
         token = create_join_token(self.deps, ADMIN, JoinTokenRequest(), SERVER).token
-        reply = enrol_node(self.deps, EnrolRequest(join_token=token, name=name, inventory=offered))
+        request = EnrolRequest(join_token=token, name=name, inventory=offered, launcher=launcher)
+        reply = enrol_node(self.deps, request)
         agent = FakeAgent(
             self.deps, self.clock, name, reply.node_id, offered, credential=reply.credential
         )

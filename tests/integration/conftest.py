@@ -22,7 +22,6 @@ from starlette.testclient import TestClient
 
 from control_plane.api.app import build_api
 from control_plane.hints.hub import Hub
-from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.accounts.tokens import ensure_admin
 from control_plane.services.deps import Deps
@@ -105,7 +104,7 @@ def deps(store: Store, clock: CloudClock, hub: Hub, tmp_path: Path) -> Deps:
     storage = (tmp_path / "storage").as_uri()
     made = Deps(
         store=store, hints=hub, clock=clock, logs=LogStore(storage), storage=storage,
-        launcher=AgentLauncher(hub.publish), policy=PRIORITY_AGE,
+        policy=PRIORITY_AGE,
     )  # fmt: skip
     clock.bind(store)
     bootstrap(made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from control_plane.domain.lease import AGENT
 from control_plane.domain.places import job_folder
 from control_plane.services.agents.heartbeat import grant_of
 from control_plane.services.deps import Deps
@@ -27,14 +28,24 @@ def node_generation(deps: Deps, node_id: NodeId) -> int:
 
 
 def assignment_list(deps: Deps, node_id: NodeId, incarnation: str | None = None) -> AssignmentList:
-    """The whole desired state of the node, for the incarnation that speaks for it. The generation
-    is read first: newer content under an older number is harmless, the other way round would be
-    lost. Raises Conflict.
+    """What the node's agent should run, for the incarnation that speaks for it: nothing where
+    another launcher owns the node's processes. Raises Conflict.
     """
     with deps.store.read() as tx:
         node = tx.nodes.get(node_id)
         if node is not None:
             check_incarnation(node, incarnation)
+            if node.launcher != AGENT:
+                return AssignmentList(generation=node.generation, assignments=())
+    return owned_list(deps, node_id)
+
+
+def owned_list(deps: Deps, node_id: NodeId) -> AssignmentList:
+    """The whole desired state of the node, for whoever owns its processes. The generation is read
+    first: newer content under an older number is harmless, the other way round would be lost.
+    """
+    with deps.store.read() as tx:
+        node = tx.nodes.get(node_id)
         generation = 0 if node is None else node.generation
         replicas = tx.replicas.live_on(node_id)
         leases = {lease.replica_id: lease for lease in tx.leases.held_on(node_id)}

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from control_plane.domain.lease import over_at
+from control_plane.domain.lease import Proof, over_at
 from control_plane.services.gangs.replica_message import first_few
 from control_plane.services.gangs.verdict import outcome_if_lost
 from control_plane.store.models import Gang, Job, Lease, Node, Replica
@@ -71,6 +71,8 @@ def _unheard(node: Node) -> str:
 
 
 def _ends(tx: Transaction, leases: Sequence[Lease], now: datetime) -> str:
+    if any(lease.proof == Proof.OWNER for lease in leases):
+        return "held until the system that runs it says that it has ended"
     last = (now - tx.lease_time) + max(over_at(lease.expires_at, lease.ttl_s) for lease in leases)
     which = "its lease ends" if len(leases) == 1 else "the last of its leases ends"
     return f"{which} at {last:{_TIME}}"

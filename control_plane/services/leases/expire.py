@@ -1,4 +1,6 @@
-"""Takes back the chips of replicas whose node has been silent past expiry and margin."""
+"""Takes back the chips of replicas whose node has been silent past expiry and margin, where a
+deadline proves their end.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ def expire_leases(deps: Deps) -> int:
 
 
 def _is_due(lease: Lease, lease_time: datetime) -> bool:
-    return is_over(lease.expires_at, lease.ttl_s, lease_time)
+    return is_over(lease.proof, lease.expires_at, lease.ttl_s, lease_time)
 
 
 def _expire(tx: Transaction, deps: Deps, lease_id: LeaseId) -> None:

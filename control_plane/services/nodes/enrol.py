@@ -46,6 +46,7 @@ def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None)
         if token.node_name is not None and token.node_name != request.name:
             raise Conflict(f"the join token is for the node {token.node_name}")
         node = _node(tx, deps, request, credential, now)
+        node.launcher = request.launcher
         record_inventory(tx, node, request.inventory, now)
         return node.id
 

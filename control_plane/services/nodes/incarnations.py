@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -12,10 +13,10 @@ from control_plane.domain.incarnation import (
     obstacle,
     takeover_obstacle,
 )
-from control_plane.domain.lease import over_at
+from control_plane.domain.lease import Proof, over_at
 from control_plane.errors import Conflict
 from control_plane.services.deps import Deps
-from control_plane.store.models import Node
+from control_plane.store.models import Lease, Node
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import BeginReply, BeginRequest
 from penstock.api.ids import NodeId
@@ -82,13 +83,18 @@ def _begin(tx: Transaction, deps: Deps, node_id: NodeId, request: BeginRequest) 
 
 
 def _holds(tx: Transaction, node: Node) -> list[Hold]:
-    leases = tx.leases.held_on(node.id)
+    leases = _agents(tx.leases.held_on(node.id))
     replicas = tx.replicas.many({lease.replica_id for lease in leases})
     return [
         Hold((it.replica_id, it.epoch), replicas[it.replica_id].state != ReplicaState.ASSIGNED)
         for it in leases
         if it.replica_id in replicas
     ]
+
+
+def _agents(leases: Sequence[Lease]) -> list[Lease]:
+    """Those of processes that the agent owns: a new start of it may not run others twice."""
+    return [it for it in leases if it.proof == Proof.DEADLINE]
 
 
 def _is_heard(tx: Transaction, deps: Deps, node: Node) -> bool:
@@ -101,6 +107,6 @@ def _is_heard(tx: Transaction, deps: Deps, node: Node) -> bool:
 def _until(tx: Transaction, node: Node, waits: Obstacle) -> str:
     if waits is Obstacle.HEARD:
         return "its agent is heard of"
-    ends = [over_at(it.expires_at, it.ttl_s) for it in tx.leases.held_on(node.id)]
+    ends = [over_at(it.expires_at, it.ttl_s) for it in _agents(tx.leases.held_on(node.id))]
     left_s = max((end - tx.lease_time).total_seconds() for end in ends)
     return f"what ran there is held for {max(0.0, left_s):.0f} s more"

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from control_plane.hints.topics import CYCLE, job_topic
-from control_plane.launchers.base import Launch
 from control_plane.services.gangs.last_attempt import last_attempt
 from control_plane.services.gangs.settle import settle_job, stop_gang
 from control_plane.services.scheduling.place_gang import place_gang
@@ -44,14 +43,13 @@ class Committed:
 
     placed: list[dict[str, Any]] = field(default_factory=list)
     preempted: list[dict[str, Any]] = field(default_factory=list)
-    launches: list[Launch] = field(default_factory=list)
     taken: Counter[NodeId] = field(default_factory=Counter)
     skipped: int = 0
 
     def __add__(self, more: Committed) -> Committed:
         return Committed(
             self.placed + more.placed, self.preempted + more.preempted,
-            self.launches + more.launches, self.taken + more.taken, self.skipped + more.skipped,
+            self.taken + more.taken, self.skipped + more.skipped,
         )  # fmt: skip
 
 
@@ -126,7 +124,7 @@ def _place(
         return Committed()
     nodes = {node for placement in placements for node in _nodes_of(placement)}
     ours = tx.nodes.take({node: pool.node_versions[node] + taken[node] for node in nodes})
-    names = tx.nodes.names(nodes)
+    homes = tx.nodes.many(nodes)
     rows = _Rows(tx, {JobId(placement.job_id) for placement in placements})
     tx.events.remember(rows.jobs)
     seats = [seat for placement in placements for seat in placement.seats]
@@ -136,15 +134,14 @@ def _place(
     for placement in placements:
         found = _standing(rows, placement, ours)
         if found is not None:
-            replicas = place_gang(tx, *found, placement.seats, chips, names, now)
+            replicas = place_gang(tx, *found, placement.seats, chips, homes, now)
             records.append(_placed(*found, replicas))
             placed += replicas
     tx.nodes.bump_generation({row.node_id for row in placed})
     for job_id in sorted({row.job_id for row in placed}):
         settle_job(tx, rows.jobs[job_id], now, rows.of_job[job_id])
-    launches = [Launch(row.id, row.node_id, row.attempt) for row in placed]
     skipped = len(placements) - len(records)
-    return Committed(records, launches=launches, taken=Counter(ours), skipped=skipped)
+    return Committed(records, taken=Counter(ours), skipped=skipped)
 
 
 def _nodes_of(placement: Place) -> Set[NodeId]:

@@ -1,5 +1,5 @@
 """One scheduling cycle: snapshot, plan, invariants; then, slice by slice, a commit under version
-guards with the cycle's record, and the launch.
+guards with the cycle's record. The commit tells the nodes.
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ def run_cycle(deps: Deps, epoch: int, trigger: str) -> int:
         return 0
     done = Committed()
     for some in slices(pool, plan):
-        made = deps.run(partial(_commit, deps=deps, pool=pool, some=some, cycle=cycle, done=done))
-        deps.launcher.launch(made.launches)
-        done += made
+        done += deps.run(partial(_commit, deps=deps, pool=pool, some=some, cycle=cycle, done=done))
     return len(done.placed)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from control_plane.domain.lease import expires_at
+from control_plane.domain.lease import Proof, expires_at, proof_of
 from control_plane.ids import new_id
 from control_plane.services.gangs.moves import move_gang
 from control_plane.services.gangs.replica_message import chips_of, nodes_of
-from control_plane.store.models import Chip, Gang, Job, Lease, Replica
+from control_plane.store.models import Chip, Gang, Job, Lease, Node, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import ChipId, LeaseId, NodeId, ReplicaId
 from penstock.api.states import JobState, LeaseState, ReplicaState
@@ -18,10 +18,10 @@ from scheduler.model import Seat
 
 def place_gang(
     tx: Transaction, job: Job, gang: Gang, seats: Sequence[Seat], chips: Mapping[ChipId, Chip],
-    names: Mapping[NodeId, str], now: datetime,
+    nodes: Mapping[NodeId, Node], now: datetime,
 ) -> list[Replica]:  # fmt: skip
     """Starts the gang's next attempt on the seats. The caller guards the versions of the gang and
-    of its nodes, tells the nodes, and settles the job. `chips` and `names` (of nodes) are by id.
+    of its nodes, tells the nodes, and settles the job. `chips` and `nodes` are by id.
     """
     gang.attempt += 1
     gang.master = gang.wait = gang.outcome = gang.not_before = None
@@ -29,7 +29,9 @@ def place_gang(
     replicas = [_replica(job, gang, seat, len(seats), chips, now) for seat in seats]
     for replica in replicas:
         tx.replicas.add(replica)
-        tx.leases.add(_lease(job, replica, tx.lease_time))
+        proof = proof_of(nodes[replica.node_id].launcher)
+        tx.leases.add(_lease(job, replica, proof, tx.lease_time))
+    names = {it.id: it.name for it in nodes.values()}
     where = f"{chips_of(replicas)} on {nodes_of(replicas, names)}"
     message = f"attempt {gang.attempt} placed: {where}"
     move_gang(tx, job, gang, JobState.STARTING, "placed", message, now)
@@ -58,11 +60,12 @@ def _held(chip: Chip, milli: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _lease(job: Job, replica: Replica, now: datetime) -> Lease:
+def _lease(job: Job, replica: Replica, proof: Proof, now: datetime) -> Lease:
     ttl_s = float(job.spec["disconnect_grace"])
     return Lease(
         id=new_id(LeaseId), replica_id=replica.id, project_id=job.project_id, job_id=job.id,
         node_id=replica.node_id, queue=job.queue, epoch=replica.attempt, state=LeaseState.HELD,
+        proof=proof,
         chips=replica.chips, cores_milli=replica.cores_milli, memory_bytes=replica.memory_bytes,
         ttl_s=ttl_s, granted_at=now, began_at=None, expires_at=expires_at(now, ttl_s),
         ended_at=None, rolled_up_to=None,

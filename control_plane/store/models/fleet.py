@@ -17,7 +17,8 @@ class Node(Base):
 
     Heartbeats write their columns without touching `version`; `heard_at` is lease time.
     `generation` counts changes of the node's assignment list. `incarnation` is the start of its
-    agent that speaks for it, null where the agent is too old to name one.
+    agent that speaks for it, null where the agent is too old to name one. `launcher` owns the
+    processes there.
     """
 
     __tablename__ = "nodes"
@@ -44,6 +45,7 @@ class Node(Base):
     credential_at: Mapped[datetime]
     last_heartbeat_at: Mapped[datetime | None]
     heard_at: Mapped[datetime | None]
+    launcher: Mapped[str] = mapped_column(String(32), server_default="agent")
     incarnation: Mapped[str | None] = mapped_column(String(48))
     refused_incarnation: Mapped[str | None] = mapped_column(String(48))
     created_at: Mapped[datetime]

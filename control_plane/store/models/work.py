@@ -141,6 +141,7 @@ class Lease(Base):
     """A time-limited exclusive hold of a replica on chips and host cores and memory.
 
     Its times are lease time (`store/lease_clock.py`); `began_at` is when its replica first ran.
+    `proof` says what its end takes where no report tells of it (`domain/lease.py`).
     """
 
     __tablename__ = "leases"
@@ -153,6 +154,7 @@ class Lease(Base):
     queue: Mapped[Short]
     epoch: Mapped[int]
     state: Mapped[str] = mapped_column(String(32), index=True)
+    proof: Mapped[str] = mapped_column(String(32), server_default="deadline")
     chips: Mapped[list[Json]]
     cores_milli: Mapped[int]
     memory_bytes: Mapped[Big]

@@ -85,6 +85,11 @@ class Nodes(UniqueRows[Node, NodeId]):
             .values(last_heartbeat_at=now, heard_at=heard_at, **columns)
         )
 
+    def launched_by(self, launcher: str) -> Sequence[Node]:
+        """Nodes whose processes this launcher owns."""
+        mine = select(Node).where(Node.launcher == launcher).order_by(Node.id)
+        return self._session.scalars(mine).all()
+
     def bump_generation(self, node_ids: Collection[NodeId]) -> None:
         """Says that the assignment lists of these nodes changed."""
         if node_ids:

@@ -18,7 +18,6 @@ from starlette.testclient import TestClient
 from control_plane.api.app import build_api
 from control_plane.clock import SystemClock
 from control_plane.hints.hub import Hub
-from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.accounts.tokens import ensure_admin
 from control_plane.services.deps import Deps, Rules
@@ -60,7 +59,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     hub = Hub()
     deps = Deps(
         store=Store(database), hints=hub, clock=SystemClock(), logs=LogStore(folder.as_uri()),
-        storage=folder.as_uri(), launcher=AgentLauncher(hub.publish), policy=PRIORITY_AGE,
+        storage=folder.as_uri(), policy=PRIORITY_AGE,
         rules=Rules(leader_term_s=3600),  # who leads here never renews
     )  # fmt: skip
     bootstrap(deps)

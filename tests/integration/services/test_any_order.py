@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from control_plane.hints.hub import Hub
-from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.deps import Deps
 from control_plane.store.log_store import LogStore
@@ -42,7 +41,7 @@ def test_whatever_happens_in_whatever_order_every_promise_holds(
         clock, storage = CloudClock(START), (tmp_path / "storage").as_uri()
         deps = Deps(
             store=Store(database), hints=Hub(), clock=clock, logs=LogStore(storage),
-            storage=storage, launcher=AgentLauncher(lambda topic: None), policy=PRIORITY_AGE,
+            storage=storage, policy=PRIORITY_AGE,
         )  # fmt: skip
         clock.bind(deps.store)
         bootstrap(deps)

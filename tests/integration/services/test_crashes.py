@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import func, select
 
 from control_plane.hints.hub import Hub
-from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.deps import Deps
 from control_plane.services.usage.roll_up import roll_up_usage
@@ -147,7 +146,7 @@ def _cluster(store: FailingStore, folder: Path) -> Cluster:
     clock, storage = CloudClock(START), (folder / "storage").as_uri()
     deps = Deps(
         store=store, hints=Hub(), clock=clock, logs=LogStore(storage), storage=storage,
-        launcher=AgentLauncher(lambda topic: None), policy=PRIORITY_AGE,
+        policy=PRIORITY_AGE,
     )  # fmt: skip
     clock.bind(store)
     bootstrap(deps)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from control_plane.errors import Conflict
-from control_plane.launchers.base import Launch, Launcher
+from control_plane.services.deps import Hints
 from control_plane.services.scheduling import commit_plan
 from control_plane.services.scheduling.cycle import run_cycle
 from control_plane.store.models import Cycle, Gang, Lease
@@ -55,22 +55,20 @@ class CountingStore(Store):
 
 @dataclass(slots=True)
 class AfterTheFirst:
-    """A launcher that lets something happen once the first slice is committed."""
+    """Hints that let something happen once the first slice is committed: it wakes nodes."""
 
-    launcher: Launcher
-    happening: Callable[[], object]
-    num: int = 0
+    hints: Hints
+    happening: Callable[[], object] | None
 
-    def launch(self, launches: Sequence[Launch]) -> None:
-        self.launcher.launch(launches)
-        self.num += 1
-        if self.num == 1:
-            self.happening()
+    def publish(self, topic: str) -> None:
+        self.hints.publish(topic)
+        if topic.startswith("node:") and self.happening is not None:
+            happening, self.happening = self.happening, None
+            happening()
 
 
 def after_first_slice(cluster: Cluster, happening: Callable[[], object]) -> None:
-    launcher = AfterTheFirst(cluster.deps.launcher, happening)
-    cluster.deps = replace(cluster.deps, launcher=launcher)
+    cluster.deps = replace(cluster.deps, hints=AfterTheFirst(cluster.deps.hints, happening))
 
 
 def submit(cluster: Cluster, num: int, **fields: object) -> list[str]:

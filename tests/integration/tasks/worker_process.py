@@ -15,7 +15,6 @@ from typing import Any
 
 from control_plane.clock import ManualClock
 from control_plane.hints.hub import Hub
-from control_plane.launchers.agent import AgentLauncher
 from control_plane.services.deps import Deps
 from control_plane.store.database.engine import open_database
 from control_plane.store.log_store import LogStore
@@ -49,7 +48,7 @@ def _deps(database_url: str, now: str) -> Deps:
     return Deps(
         store=Store(open_database(database_url)), hints=hub,
         clock=ManualClock(datetime.fromisoformat(now).astimezone(UTC)),
-        logs=LogStore(storage), storage=storage, launcher=AgentLauncher(hub.publish),
+        logs=LogStore(storage), storage=storage,
         policy=PRIORITY_AGE,
     )  # fmt: skip
 

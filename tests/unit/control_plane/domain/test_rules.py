@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.domain.lease import expires_at, is_over, margin_s
+from control_plane.domain.lease import AGENT, Proof, expires_at, is_over, margin_s, proof_of
 from control_plane.domain.node import health_after_silence
 from control_plane.domain.retries import (
     INFRASTRUCTURE,
@@ -34,13 +34,23 @@ def test_a_node_stops_its_replica_before_the_server_leases_the_chips_again(
     sent = NOW - timedelta(seconds=request_s)
     stops_at = sent + timedelta(seconds=deadline_by_its_clock * (1 + drift))
     kill_s = 5.0
-    assert not is_over(expires, ttl_s, stops_at + timedelta(seconds=kill_s))
+    assert not is_over(Proof.DEADLINE, expires, ttl_s, stops_at + timedelta(seconds=kill_s))
 
 
 def test_a_lease_is_over_only_after_expiry_and_margin() -> None:
     expires = expires_at(NOW, 300)
-    assert not is_over(expires, 300, expires + timedelta(seconds=10.9))
-    assert is_over(expires, 300, expires + timedelta(seconds=11))
+    assert not is_over(Proof.DEADLINE, expires, 300, expires + timedelta(seconds=10.9))
+    assert is_over(Proof.DEADLINE, expires, 300, expires + timedelta(seconds=11))
+
+
+@given(ttl_s=st.floats(30, 1e6), late_s=st.floats(0, 1e9))
+def test_no_time_is_over_where_the_owner_of_the_process_has_to_say_so(
+    ttl_s: float, late_s: float
+) -> None:
+    late = NOW + timedelta(seconds=late_s)
+    after_margin = late >= NOW + timedelta(seconds=margin_s(ttl_s))
+    assert not is_over(proof_of("kubernetes"), NOW, ttl_s, late)
+    assert is_over(proof_of(AGENT), NOW, ttl_s, late) is after_margin
 
 
 @given(st.sampled_from(sorted(INFRASTRUCTURE)), st.integers(0, 5))
