@@ -56,11 +56,11 @@ class FakeRuntime:
 
     async def start(self, launch: Launch) -> None:
         replica_id = launch.assignment.replica_id
-        if replica_id in self.replicas:
-            return
         script = self.script(launch)
         if script.opens is not None:
             await script.opens.wait()
+        if replica_id in self.replicas:
+            return
         if script.fails is not None:
             raise StartError(script.fails)
         self.started.append(replica_id)

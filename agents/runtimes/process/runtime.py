@@ -55,7 +55,7 @@ class ProcessRuntime:
     isolation: Isolation = NOT_ISOLATED
     overseer: Overseer = field(init=False)
     _hints_fd: int | None = None
-    _trying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _trying: dict[str, asyncio.Lock] = field(default_factory=dict)
     _tried: set[str] = field(default_factory=set)  # storages in which users have their folders
     _epochs: dict[ReplicaId, int] = field(default_factory=dict)
     _parents: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -65,11 +65,9 @@ class ProcessRuntime:
 
     async def start(self, launch: Launch) -> None:
         replica_id = launch.assignment.replica_id
+        await self._try_storage(users.jobs_folder(launch.assignment))
         if self.folders.path(replica_id).exists():
             return
-        if (jobs := users.jobs_folder(launch.assignment)) is not None:
-            async with self._trying:
-                await self._try_storage(jobs)
         runs = self.overseer.exists(replica_id)
         try:
             folder = self.folders.make(launch, self._spec(launch))
@@ -192,17 +190,22 @@ class ProcessRuntime:
             parent.wait()
         self.limiter.leave()
 
-    async def _try_storage(self, jobs: str) -> None:
-        """Whether projects' users can have their folders there, until that is known."""
-        if jobs in self._tried or self.isolation.users.lacks:
+    async def _try_storage(self, jobs: str | None) -> None:
+        """Whether projects' users can have their folders there, until that is known. Replicas that
+        start there together wait for one look.
+        """
+        if jobs is None or jobs in self._tried or self.isolation.users.lacks:
             return
-        lack = await users.storage_obstacle(jobs, self.isolation.users)
-        if lack:
-            self._give_up_users(lack)
-        if lack is not None:
-            self._tried.add(jobs)
-            with suppress(OSError):  # only the doctor misses it
-                files.write_json(str(self.folders.root.parent), STORAGE, {"lacks": lack})
+        async with self._trying.setdefault(jobs, asyncio.Lock()):
+            if jobs in self._tried or self.isolation.users.lacks:
+                return
+            lack = await users.storage_obstacle(jobs, self.isolation.users)
+            if lack:
+                self._give_up_users(lack)
+            if lack is not None:
+                self._tried.add(jobs)
+                with suppress(OSError):  # only the doctor misses it
+                    files.write_json(str(self.folders.root.parent), STORAGE, {"lacks": lack})
 
     def _spec(self, launch: Launch) -> Json:
         """Makes the replica's groups, too: their paths are part of the spec. Raises OSError."""

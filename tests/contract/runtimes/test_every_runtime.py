@@ -170,6 +170,20 @@ def test_a_start_that_waits_holds_up_no_other_verb_and_takes_the_deadline_of_its
     within(rig, life)
 
 
+def test_two_starts_of_one_replica_that_wait_together_start_it_once(rig: Rig) -> None:
+    async def life(runtime: Runtime) -> None:
+        opens = asyncio.Event()
+        rig.holds_up(opens)
+        waiting = [asyncio.create_task(runtime.start(launch())) for _ in range(2)]
+        await asyncio.sleep(0)
+        opens.set()
+        await asyncio.gather(*waiting)
+        await running(runtime)
+        assert len(await runtime.kept()) == 1
+
+    within(rig, life)
+
+
 def test_a_start_that_is_cancelled_leaves_nothing_and_may_come_again(rig: Rig) -> None:
     async def life(runtime: Runtime) -> None:
         opens = asyncio.Event()
