@@ -75,7 +75,10 @@ class EnrolRequest(Strict):
     )
     name: NewName
     inventory: Inventory
-    launcher: NewName = Field(default="agent", description="who owns the processes on the node")
+    launcher: NewName | None = Field(
+        default=None,
+        description="who owns the processes on the node; its agent, if nobody is named",
+    )
 
 
 class EnrolReply(View):

@@ -6,7 +6,8 @@ import hmac
 from collections.abc import Callable
 from datetime import datetime
 
-from control_plane.errors import Conflict, Unauthenticated
+from control_plane.domain.lease import AGENT
+from control_plane.errors import Conflict, Invalid, Unauthenticated
 from control_plane.ids import hash_secret, new_id, new_secret
 from control_plane.services.deps import Deps
 from control_plane.services.nodes.incarnations import check_takeover
@@ -33,8 +34,12 @@ def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None)
 
     Raises Unauthenticated for a token that is unknown, used or expired, Conflict when the
     token is bound to another name, and while an agent of that name may still run something.
-    The token stays usable then.
+    The token stays usable then. Invalid for a launcher that is not here: nobody would say that what
+    is placed there has ended.
     """
+    launcher = request.launcher or AGENT
+    if launcher != AGENT and launcher not in deps.launchers:
+        raise Invalid(f"this server has no launcher {launcher}", code="unknown_launcher")
     now = deps.clock.now()
     credential = new_secret("psn")
     secret = join_token or request.join_token or ""
@@ -46,7 +51,7 @@ def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None)
         if token.node_name is not None and token.node_name != request.name:
             raise Conflict(f"the join token is for the node {token.node_name}")
         node = _node(tx, deps, request, credential, now)
-        node.launcher = request.launcher
+        _hand_over(tx, node, launcher)
         record_inventory(tx, node, request.inventory, now)
         return node.id
 
@@ -124,6 +129,17 @@ def _node(
     node.credential_at = now
     tx.events.append("node", node.id, None, "node.rejoined", f"node {node.name} rejoined", now)
     return node
+
+
+def _hand_over(tx: Transaction, node: Node, launcher: str) -> None:
+    """Raises Conflict while something is held there that only the launcher of before can end."""
+    if node.launcher != launcher and tx.leases.held_on(node.id):
+        raise Conflict(
+            f"node {node.name} is launched on by {node.launcher}, which still holds chips there",
+            code="launcher_holds",
+            hint="drain the node first",
+        )
+    node.launcher = launcher
 
 
 def _free_name(tx: Transaction, node: Node) -> None:
