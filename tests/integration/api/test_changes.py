@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +13,8 @@ import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from control_plane.hints.hub import Hub
+from control_plane.hints.topics import EVENTS
 from control_plane.services.changes import feed as feed_file
 from control_plane.services.changes.feed import Feed, Follower
 from control_plane.services.deps import Caller, Deps
@@ -196,3 +201,34 @@ def test_what_commits_late_is_told_although_others_were_faster(
         told = source.news(stands)
         assert told is not None
         assert [it.id for it in told.changes] == jobs
+
+
+def test_many_commits_are_told_in_ten_messages_a_second_at_most(
+    api_client: TestClient, live_api: str, admin_secret: str, deps: Deps, hub: Hub
+) -> None:
+    jobs = [submit(api_client, name=f"job-{number}")["id"] for number in range(20)]
+    stopping, commits = threading.Event(), 0
+
+    def write() -> None:
+        nonlocal commits
+        while not stopping.is_set():
+            with deps.store.write() as tx:
+                row = tx.jobs.get(jobs[commits % len(jobs)])
+                assert row is not None
+                row.labels = {"number": str(commits)}
+            hub.publish(EVENTS)
+            commits += 1
+
+    writer = threading.Thread(target=write)
+    with following(live_api, admin_secret) as messages:
+        next(messages)
+        began_s = time.monotonic()
+        writer.start()
+        told = list(itertools.islice(messages, 15))
+        took_s = time.monotonic() - began_s
+        stopping.set()
+    writer.join(20)
+    print(f"{commits / took_s:,.0f} commits/s, {len(told) / took_s:.1f} messages/s")
+    assert len(told) <= 10 * took_s + 1
+    assert _ids(told) <= set(jobs)
+    assert all(len(_ids([it])) == len(it.data["changes"]) for it in told), "each once in a message"
