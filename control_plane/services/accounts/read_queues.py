@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
 from datetime import datetime
 
+from control_plane.domain.job import PLACED
 from control_plane.services.deps import Deps
 from control_plane.services.references import not_found
-from control_plane.store.models import Lease
 from control_plane.store.models import Queue as QueueRow
-from control_plane.store.repositories.queues import QueueLoad
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page
 from penstock.api.queues import Queue
@@ -20,8 +18,7 @@ def get_queue(deps: Deps, ref: str) -> Queue:
     """By id or name. Raises NotFound."""
     with deps.store.read() as tx:
         row = find_queue(tx, ref)
-        used = _chips_used(tx.leases.held())
-        return _view(row, tx.queues.loads(), used, deps.clock.now())
+        return _Loads(tx, deps.clock.now()).view(row)
 
 
 def find_queue(tx: Transaction, ref: str) -> QueueRow:
@@ -37,33 +34,36 @@ def list_queues(deps: Deps, limit: int, cursor: str | None) -> Page[Queue]:
     now = deps.clock.now()
     with deps.store.read() as tx:
         found = tx.queues.page(limit, cursor)
-        loads, used = tx.queues.loads(), _chips_used(tx.leases.held())
-        items = [_view(row, loads, used, now) for row in found.rows]
-        return Page[Queue](items=items, next=found.next)
+        loads = _Loads(tx, now)
+        return Page[Queue](items=[loads.view(row) for row in found.rows], next=found.next)
 
 
-def _view(
-    row: QueueRow,
-    loads: Mapping[str, QueueLoad],
-    used: Mapping[str, Mapping[str, int]],
-    now: datetime,
-) -> Queue:
-    load = loads.get(row.name, QueueLoad(0, 0, None))
-    waited = (now - load.oldest).total_seconds() if load.oldest else None
-    milli = sorted(used.get(row.name, {}).items())
-    return Queue(
-        id=row.id, name=row.name, limits=row.limits,
-        used={chip_type: held / 1000 for chip_type, held in milli},
-        waiting=load.waiting, running=load.running,
-        oldest_wait_s=None if waited is None else max(0.0, round(waited, 3)),
-        etag=str(row.version),
-    )  # fmt: skip
+class _Loads:
+    """What is in the queues, read at once."""
 
+    def __init__(self, tx: Transaction, now: datetime) -> None:
+        self._counts = tx.counts.all()
+        self._waits = tx.queues.waits()
+        self._now = now
 
-def _chips_used(leases: Iterable[Lease]) -> dict[str, Counter[str]]:
-    """Queue → chip type → thousandths held."""
-    used: dict[str, Counter[str]] = defaultdict(Counter)
-    for lease in leases:
-        for chip in lease.chips:
-            used[lease.queue][chip["type"]] += chip["milli"]
-    return used
+    def view(self, row: QueueRow) -> Queue:
+        waits = [it for it in self._waits if it.queue == row.name]
+        waited_s = [(self._now - it.oldest).total_seconds() for it in waits]
+        return Queue(
+            id=row.id, name=row.name, limits=row.limits, used=self._used(row.name),
+            waiting=sum(it.number for it in waits),
+            running=self._num_running(row.name),
+            oldest_wait_s=max(0.0, round(max(waited_s), 3)) if waited_s else None,
+            etag=str(row.version),
+        )  # fmt: skip
+
+    def _num_running(self, queue: str) -> int:
+        jobs = self._counts["job"].items()
+        return sum(number for (_, of, state), number in jobs if of == queue and state in PLACED)
+
+    def _used(self, queue: str) -> dict[str, float]:
+        """Chip type → chips held."""
+        held: Counter[str] = Counter()
+        for (_, chip_type, of), milli in self._counts["held"].items():
+            held[chip_type] += milli if of == queue else 0
+        return {chip_type: milli / 1000 for chip_type, milli in sorted((+held).items())}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from control_plane.services.deps import Deps
-from penstock.api.states import JobState
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +29,14 @@ def count_pool(deps: Deps) -> PoolCounts:
     """Reads everything once; called by each scrape."""
     now = deps.clock.now()
     with deps.store.read() as tx:
-        counts, hosts, waiting = (
-            tx.counts.all(),
-            tx.nodes.hosts(),
-            tx.jobs.in_state([JobState.QUEUED]),
-        )
+        counts, hosts, waits = tx.counts.all(), tx.nodes.hosts(), tx.queues.waits()
         queues, lease_time = tx.queues.all(), tx.lease_time
     oldest: dict[str, float] = {}
-    for job in waiting:
-        oldest[job.queue] = max(oldest.get(job.queue, 0.0), (now - job.created_at).total_seconds())
+    for it in waits:
+        oldest[it.queue] = max(oldest.get(it.queue, 0.0), (now - it.oldest).total_seconds())
     return PoolCounts(
         jobs=_sums((state, queue, number) for (_, queue, state), number in counts["job"].items()),
-        waiting=Counter((job.queue, job.reason) for job in waiting), oldest_wait_s=oldest,
+        waiting={(it.queue, it.reason): it.number for it in waits}, oldest_wait_s=oldest,
         nodes=_sums((*key[:2], number) for key, number in counts["node"].items()),
         heartbeat_age_s={
             node.name: (lease_time - node.heard_at).total_seconds()

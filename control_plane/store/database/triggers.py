@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, inspect, text
 
-_SQLITE: Final = "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
+_SQLITE: Final = "SELECT name, tbl_name AS of_table FROM sqlite_master WHERE type = 'trigger'"
 _POSTGRESQL: Final = (
-    "SELECT tgname, tgrelid::regclass FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
+    "SELECT tgname AS name, tgrelid::regclass::text AS of_table"
+    " FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
     " WHERE NOT tgisinternal AND relnamespace = current_schema()::regnamespace"
 )
 _VERSIONED: Final = "NEW.version <> OLD.version"
@@ -50,11 +51,17 @@ _NOTED: Final = (
 """Table, event and condition; the noun that changed, and the column that says which."""
 
 
+def triggers(connection: Connection) -> dict[str, str]:
+    """Name → table."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    rows = connection.execute(text(_SQLITE if is_sqlite else _POSTGRESQL))
+    return {row.name: row.of_table for row in rows}
+
+
 def drop_triggers(connection: Connection) -> None:
     """Before the schema changes: SQLite renames no table that one of them names."""
-    is_sqlite = connection.dialect.name == "sqlite"
-    for name, table in connection.execute(text(_SQLITE if is_sqlite else _POSTGRESQL)).all():
-        of = "" if is_sqlite else f" ON {table}"
+    for name, table in triggers(connection).items():
+        of = "" if connection.dialect.name == "sqlite" else f" ON {table}"
         connection.execute(text(f"DROP TRIGGER {name}{of}"))
 
 

@@ -1,4 +1,4 @@
-"""Rows of queues, and how many jobs are in them."""
+"""Rows of queues, and how long jobs wait in them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 from sqlalchemy import func, select
 
-from control_plane.domain.job import PLACED
 from control_plane.store.models import Job, Queue
 from control_plane.store.repositories.base import UniqueRows
 from penstock.api.ids import QueueId
 from penstock.api.states import JobState
 
 
-class QueueLoad(NamedTuple):
-    """Jobs of one queue: how many wait and run, and since when the oldest waits."""
+class Wait(NamedTuple):
+    """Jobs of one queue that wait for one reason: how many, and since when the oldest does."""
 
-    waiting: int
-    running: int
-    oldest: datetime | None
+    queue: str
+    reason: str
+    number: int
+    oldest: datetime
 
 
 class Queues(UniqueRows[Queue, QueueId]):
@@ -31,18 +31,11 @@ class Queues(UniqueRows[Queue, QueueId]):
     def all(self) -> Sequence[Queue]:
         return self._session.scalars(select(Queue).order_by(Queue.name)).all()
 
-    def loads(self) -> dict[str, QueueLoad]:
-        """Waiting and running jobs of every queue that has any."""
+    def waits(self) -> Sequence[Wait]:
+        """By queue and reason."""
         rows = self._session.execute(
-            select(Job.queue, Job.state, func.count(), func.min(Job.created_at))
-            .where(Job.state.in_((JobState.QUEUED, *PLACED)))
-            .group_by(Job.queue, Job.state)
+            select(Job.queue, Job.reason, func.count(), func.min(Job.created_at))
+            .where(Job.state == JobState.QUEUED)
+            .group_by(Job.queue, Job.reason)
         )
-        loads: dict[str, QueueLoad] = {}
-        for queue, state, count, oldest in rows:
-            load = loads.get(queue, QueueLoad(0, 0, None))
-            if state == JobState.QUEUED:
-                loads[queue] = QueueLoad(count, load.running, oldest)
-            else:
-                loads[queue] = load._replace(running=load.running + count)
-        return loads
+        return [Wait(*row) for row in rows]

@@ -63,7 +63,7 @@ def test_who_waits_for_a_job_asks_when_it_changed(
 ) -> None:
     cli("job", "submit", "--name", "long", "--", "sleep", "60")
     with _running(environ, "job", "wait", "long"):
-        until(lambda: _asked(network, "/api/v1/changes"))
+        until(lambda: _asked(network, "/api/v1/changes") != [])
         time.sleep(1.5)  # as above
         asked = len(_asked(network, "/api/v1/jobs/"))
         cli("job", "cancel", "long")

@@ -253,7 +253,8 @@ def _counts(rows: _Rows) -> Iterator[str]:
 
 def _fed(rows: _Rows) -> Iterator[str]:
     """The feed has the newest version of everything."""
-    for row in (*rows.jobs.values(), *rows.endpoints, *rows.nodes.values()):
+    every: list[Job | Endpoint | Node] = [*rows.jobs.values(), *rows.endpoints]
+    for row in (*every, *rows.nodes.values()):
         noted = rows.changes.get(row.id)
         if noted is None or noted.version != row.version:
             yield f"{row.id} is at version {row.version}, the feed says {noted and noted.version}"

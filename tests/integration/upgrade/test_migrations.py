@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -12,7 +13,9 @@ from sqlalchemy import event, inspect
 
 from control_plane.store.database.engine import Database
 from control_plane.store.database.migrate import migrate, read_schema
+from control_plane.store.database.triggers import triggers
 from control_plane.store.models import Base
+from tests.integration.upgrade import revisions
 
 MIGRATE = """
 import sys
@@ -56,6 +59,21 @@ def test_processes_that_start_together_migrate_once(empty_url: str, empty: Datab
     assert [process.returncode for process in processes] == [0] * NUM_PROCESSES, "\n".join(errors)
     assert read_schema(empty).obstacle is None
     assert _differences(empty) == []
+
+
+def test_a_revision_that_rebuilds_a_table_leaves_it_its_triggers(
+    empty: Database, tmp_path: Path
+) -> None:
+    migrate(empty)
+    with empty.engine.connect() as connection:
+        before = triggers(connection)
+    assert {"jobs", "nodes", "chips", "leases"} < set(before.values())
+    newer = revisions.copied(tmp_path)
+    rebuild = 'alter_column("message", nullable=True)'
+    revisions.add(newer, f'with op.batch_alter_table("jobs") as table: table.{rebuild}')
+    migrate(empty, newer)
+    with empty.engine.connect() as connection:
+        assert triggers(connection) == before
 
 
 def test_a_migration_that_is_cut_off_leaves_nothing_behind(empty: Database) -> None:
