@@ -114,7 +114,9 @@ def _place(
     held = [{ChipId(it): milli for it in chip_ids[rank::ranks]} for rank in range(ranks)]
     seats = [Seat(rank, NodeId(node_id), held[rank], 500, GIB // 4) for rank in range(ranks)]
     now = deps.clock.now()
-    replicas = place_gang(tx, job, gang, seats, tx.chips.many(chip_ids), {}, now)
+    replicas = place_gang(
+        tx, job, gang, seats, tx.chips.many(chip_ids), tx.nodes.many([NodeId(node_id)]), now
+    )
     tx.nodes.bump_generation([node_id])
     tx._session.flush()
     settle_job(tx, job, now)
