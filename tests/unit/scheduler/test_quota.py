@@ -34,6 +34,20 @@ def test_a_charge_counts_for_its_type_and_for_all() -> None:
     assert usage.add("research", {"slow": 1500}, -1) == used_now(SNAPSHOT)
 
 
+def test_a_charge_to_a_queue_that_holds_nothing_is_all_it_holds() -> None:
+    usage = unused(used_now(SNAPSHOT)).add("research", {"fast": 300, "slow": 700})
+    assert usage.used["research"] == {"fast": 300, "slow": 700, "any": 1000}
+
+
+def test_of_two_counts_the_higher_of_each_type_counts() -> None:
+    nothing = unused(used_now(SNAPSHOT))
+    mine, theirs = (nothing.add("research", it) for it in ({"fast": 0}, {"slow": 500}))
+    expected = {"fast": 0, "slow": 500, "any": 500}
+    assert mine.at_least(theirs, "research").used["research"] == expected
+    assert theirs.at_least(mine, "research").used["research"] == expected
+    assert mine.at_least(theirs, "default") is mine
+
+
 def test_the_limit_that_is_missed_by_most_is_named() -> None:
     usage = used_now(SNAPSHOT)
     assert usage.hit("research", {"fast": 500}) is None

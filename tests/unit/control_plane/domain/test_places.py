@@ -38,3 +38,8 @@ def test_another_place_or_another_spelling_of_it_is_not(uri: str) -> None:
 )  # fmt: skip
 def test_no_way_leads_out_of_it(rest: str) -> None:
     assert not is_below(FOLDER + rest, FOLDER)
+
+
+@pytest.mark.parametrize("folder", ["s3://bucket/~", "file:///srv/job.", "file:///srv/my job/-"])
+def test_only_what_comes_after_the_folder_has_to_be_plain(folder: str) -> None:
+    assert is_below(f"{folder}/a", folder)

@@ -1,25 +1,35 @@
-"""Leases, retries and health after silence."""
+"""Leases, retries, health after silence, and what states follow from."""
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control_plane.domain import endpoint, job, replica
 from control_plane.domain.lease import AGENT, Proof, expires_at, is_over, margin_s, proof_of
 from control_plane.domain.node import health_after_silence
 from control_plane.domain.retries import (
     INFRASTRUCTURE,
     INFRASTRUCTURE_LIMIT,
     SERVER_START_LIMIT,
+    TEMPORARY_FAILURE_CODE,
     Attempt,
     Failures,
     Limits,
     backoff_s,
     judge,
 )
-from penstock.api.states import ExitReason, NodeHealth, Outcome
+from penstock.api.states import (
+    EndpointState,
+    ExitReason,
+    JobState,
+    NodeHealth,
+    Outcome,
+    ReplicaState,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -119,3 +129,38 @@ def test_silence_makes_a_node_suspect_and_then_lost() -> None:
     seen = [health_after_silence(NodeHealth.READY, s, 15, 60) for s in (14.0, 16.0)]
     assert seen == [NodeHealth.READY, NodeHealth.SUSPECT]
     assert health_after_silence(NodeHealth.SUSPECT, 61, 15, 60) is NodeHealth.LOST
+
+
+def test_a_node_is_lost_only_after_the_time_for_it_is_over() -> None:
+    for health in (NodeHealth.SUSPECT, NodeHealth.JOINING):
+        seen = [health_after_silence(health, silent_s, 15, 60) for silent_s in (16, 60, 60.1)]
+        assert seen == [health, health, NodeHealth.LOST]
+    assert health_after_silence(NodeHealth.READY, 15, 15, 60) is NodeHealth.READY
+
+
+def test_a_replica_says_that_a_fault_was_not_its_own_as_other_programs_do() -> None:
+    assert TEMPORARY_FAILURE_CODE == os.EX_TEMPFAIL
+
+
+def test_a_server_is_started_again_five_times() -> None:
+    limits = Limits(SERVER_START_LIMIT, infrastructure=None)
+    outcomes = [judge(ExitReason.ERROR, Failures(own), limits)[0] for own in (4, 5)]
+    assert outcomes == [Outcome.RETRY, Outcome.FAILED]
+
+
+def test_an_endpoint_is_degraded_only_once_it_was_ready() -> None:
+    pending, ready, degraded = EndpointState.PENDING, EndpointState.READY, EndpointState.DEGRADED
+    assert [endpoint.derive(pending, it, 2, False) for it in (0, 1, 2)] == [pending, pending, ready]
+    assert [endpoint.derive(ready, it, 2, False) for it in (0, 1, 2)] == [degraded, degraded, ready]
+    assert endpoint.derive(degraded, 1, 2, False) is degraded
+    assert endpoint.derive(ready, 2, 2, True) is EndpointState.CLOSED
+
+
+def test_a_stopped_gang_waits_again_unless_it_has_ended() -> None:
+    again = {it for it in Outcome if job.after_stop(it) is JobState.QUEUED}
+    assert again == {Outcome.PREEMPTED, Outcome.RETRY}
+    assert {job.after_stop(it) for it in set(Outcome) - again} == job.TERMINAL
+
+
+def test_a_replica_lives_until_it_has_exited_or_is_lost() -> None:
+    assert set(ReplicaState) - replica.LIVE == {ReplicaState.EXITED, ReplicaState.LOST}

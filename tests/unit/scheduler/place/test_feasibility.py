@@ -70,6 +70,19 @@ def test_the_constraint_that_binds_is_the_first_without_which_it_would_fit() -> 
     assert found.binding(a_job().training(7).gang) is Code.TOO_MANY_CHIPS
 
 
+def test_shares_of_a_chip_that_would_not_make_a_whole_member_do_not_add_up() -> None:
+    gangs = [a_job().gang_of(members, milli=400).gang for members in (4, 5)]
+    found = _survey(a_pool().node("a", "nvidia-h200", 2), gangs[0])
+    assert [found.binding(it) for it in gangs] == [None, Code.TOO_MANY_CHIPS]
+
+
+def test_a_wish_for_all_vendors_there_are_is_a_wish_for_vendors() -> None:
+    layout = columns_of(a_pool().node("a", "other-1", 1).snapshot).layout
+    for wish, code in ((("nvidia",), Code.VENDOR), (("nvidia", "x-1"), Code.TYPE)):
+        survey = Survey(a_job().asking(1, wish).gang, layout, frozenset({"nvidia"}))
+        assert survey.removed() == {code: {"other-1": 1}}
+
+
 def _survey(pool: PoolBuilder, gang: Gang) -> Survey:
     return Survey(gang, columns_of(pool.snapshot).layout, VENDORS)
 

@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.model import Closed
+from scheduler.model import ChipId, Closed, HostShare, NodeId, Seat
+from scheduler.place.gang import Supply, as_running, seat_gang
+from scheduler.quota import used_now
+from scheduler.snapshot.columns import columns_of
 from tests.builders import GIB, JobBuilder, PoolBuilder, a_job, a_pool, plan_for
 
 
@@ -160,6 +163,14 @@ def test_a_share_goes_to_the_chip_with_least_left() -> None:
     assert dict(seat.chips) == {"node-b-nvidia-h200-0": 500}
 
 
+def test_a_share_goes_to_the_chip_that_it_fills_though_its_node_has_more_left() -> None:
+    pool = a_pool().node("a", "nvidia-h200", 1).node("b", "nvidia-h200", 2)
+    pool = pool.running("other", 1, "nvidia-h200", milli=500, node="b")
+    pool = pool.node("c", "nvidia-h200", 1).running("more", 1, "nvidia-h200", milli=400, node="c")
+    (seat,) = plan_for(pool, a_job("part").asking(1, milli=500)).seats("part")
+    assert dict(seat.chips) == {"node-b-nvidia-h200-0": 500}
+
+
 def test_members_with_shares_may_sit_on_one_chip() -> None:
     pool = a_pool().node("a", "nvidia-h200", 1)
     plan = plan_for(pool, a_job("parts").gang_of(3, milli=333))
@@ -185,3 +196,27 @@ def test_host_cores_that_are_asked_for_are_given() -> None:
     plan = plan_for(pool, first, a_job("second").asking(1, cores_milli=6000))
     assert plan.placed() == ["first"]
     assert plan.code("second") == "host_cores"
+
+
+def test_a_gang_holds_of_a_host_what_its_members_take_together() -> None:
+    seats = (
+        Seat(0, NodeId("node-a"), {ChipId("one"): 500}, 1000, GIB),
+        Seat(1, NodeId("node-a"), {ChipId("one"): 500}, 2000, 3 * GIB),
+        Seat(2, NodeId("node-b"), {ChipId("two"): 500}, 500, GIB),
+    )
+    held = as_running(a_job().gang, seats)
+    assert held.chips == {"one": 1000, "two": 500}
+    assert held.hosts == {"node-a": HostShare(3000, 4 * GIB), "node-b": HostShare(500, GIB)}
+
+
+def test_what_a_gang_took_is_there_again_once_it_has_ended() -> None:
+    pool = a_pool().node("a", "nvidia-h200", 4).queue("research", any=3)
+    columns = columns_of(pool.snapshot)
+    before = Supply(columns.now, used_now(pool.snapshot), pool.snapshot.speeds)
+    gang = a_job().training(2).in_queue("research").gang
+    seats = seat_gang(gang, before)
+    assert seats is not None
+    taken = before.take("research", seats)
+    assert taken.usage.left("research", "nvidia-h200") == 1000
+    after = taken.give([as_running(gang, seats)])
+    assert after.usage.left("research", "nvidia-h200") == 3000
