@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from tests.architecture import dependencies, diagrams, generated, names, purity, safety, sizes
+from penstock.catalogue import TEXTS
+from tests.architecture import (
+    codes,
+    dependencies,
+    diagrams,
+    generated,
+    names,
+    purity,
+    safety,
+    sizes,
+)
 from tests.architecture.sources import PACKAGES, ROOT, Source, imported_modules, python_sources
 
 EVERYTHING = (*PACKAGES, "deploy", "tests")
@@ -80,12 +90,17 @@ def test_functions_are_short() -> None:
         (safety.environment_reads, PACKAGES),
         (safety.unsafe_calls, EVERYTHING),
         (safety.missing_docstring, EVERYTHING),
+        (codes.states_told_elsewhere, PACKAGES),
     ],
 )
 def test_no_file_breaks_a_rule_about_constructs(
     rule: Callable[[Source], Iterator[str]], tops: tuple[str, ...]
 ) -> None:
     _none(what for source in python_sources(*tops) for what in rule(source))
+
+
+def test_every_code_has_one_text_with_its_parameters() -> None:
+    _none(codes.wrong_messages(python_sources(*PACKAGES), dict(TEXTS)))
 
 
 def test_extras_split_client_server_agent_and_workload() -> None:

@@ -35,8 +35,8 @@ class Hold:
 class Obstacle(StrEnum):
     """What a claim waits for."""
 
-    HEARD = "the agent that speaks for the node is heard of"
-    HELD = "leases there are not over"
+    HEARD = "heard"
+    HELD = "held"
 
 
 def obstacle(

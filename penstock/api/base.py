@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field, JsonValue
 
 
 class _FirstFault(FailFast):
@@ -26,12 +27,21 @@ class View(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Stateful(View):
-    """The four fields that describe every state, everywhere."""
+class CodedMessage(View):
+    """What people are told: in English, and as a code with what it takes to say it otherwise."""
+
+    message: str = Field(description="one sentence for people")
+    code: str = Field(default="", description="which sentence it is")
+    params: Mapping[str, JsonValue] = Field(
+        default_factory=dict, description="what is filled in: values, and messages of their own"
+    )
+
+
+class Stateful(CodedMessage):
+    """The fields that describe every state, everywhere."""
 
     state: str
     reason: str = Field(description="stable word for why the object is in this state")
-    message: str = Field(description="one sentence for people")
     since: datetime
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from penstock.api.base import Stateful, Strict, View
+from penstock.api.base import CodedMessage, Stateful, Strict, View
 from penstock.api.ids import CheckpointId, ChipId, JobId, ReplicaId
 from penstock.api.specs import JobSpec
 from penstock.api.states import ExitReason, JobState, JobType, Outcome, ReplicaState
@@ -92,7 +92,7 @@ class Replica(Stateful):
     ended_at: datetime | None = None
 
 
-class Event(View):
+class Event(CodedMessage):
     """One thing that happened. `seq` counts per object from 1 without a gap; `id` over all."""
 
     id: int
@@ -101,7 +101,6 @@ class Event(View):
     object_id: str
     project: str | None = None
     type: str
-    message: str
     data: dict[str, Any] = Field(default_factory=dict)
     at: datetime
 
@@ -128,14 +127,13 @@ class LogLine(View):
     attempt: int = 0
 
 
-class JobEnd(View):
+class JobEnd(CodedMessage):
     """How a job ended: the last event of its log and event streams."""
 
     job: str
     name: str
     state: JobState
     reason: str
-    message: str
     exit_code: int | None = None
     exit_reason: ExitReason | None = None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from penstock.api.base import View
 from penstock.api.ids import CycleId
@@ -26,6 +27,9 @@ class Explanation(View):
     state: str
     code: str
     sentence: str
+    params: Mapping[str, JsonValue] = Field(
+        default_factory=dict, description="what the sentence is made of"
+    )
     removals: list[Removal] = Field(default_factory=list)
     unblock: list[str] = Field(default_factory=list, description="what would let it start")
     queue_position: int | None = None

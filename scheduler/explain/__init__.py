@@ -2,4 +2,3 @@
 
 from scheduler.explain.explanation import Explanation as Explanation
 from scheduler.explain.explanation import explain as explain
-from scheduler.explain.sentences import why_preempted as why_preempted

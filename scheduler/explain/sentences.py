@@ -10,7 +10,7 @@ from scheduler.explain.facts import Facts, on_nodes
 from scheduler.explain.reason import Blocker, Reason
 from scheduler.explain.wording import asked, counted, demands, listed, plural, size, thousandths
 from scheduler.explain.wording import cores as host_cores
-from scheduler.model import ANY, Code, Gang, Preempt
+from scheduler.model import ANY, Code, Gang
 
 Sentence = Callable[[Gang, Reason, Facts], str]
 _WISHED: Final = (Code.VENDOR, Code.TYPE, Code.PASSED_OVER)
@@ -21,15 +21,6 @@ _NAMED: Final = 3
 def sentence(gang: Gang, reason: Reason, facts: Facts) -> str:
     """Why the gang waits."""
     return _SENTENCES[reason.code](gang, reason, facts)
-
-
-def why_preempted(preempt: Preempt) -> str:
-    """One sentence for the victim's owner."""
-    why = preempt.reason
-    return (
-        f"makes room for {why.by_job}, whose priority is {why.priority} "
-        f"against {why.victim_priority}"
-    )
 
 
 def _backing_off(gang: Gang, reason: Reason, facts: Facts) -> str:

@@ -13,6 +13,7 @@ from control_plane.store.unit_of_work import Transaction
 from penstock.addresses import host_of, is_loopback
 from penstock.api.base import Page
 from penstock.api.ids import JoinId, ProjectId
+from penstock.api.messages import say
 from penstock.api.nodes import JoinToken as JoinTokenView
 from penstock.api.states import Role
 from penstock.api.tokens import JoinTokenRequest, ProjectRequest
@@ -32,7 +33,8 @@ def create_project(deps: Deps, caller: Caller, request: ProjectRequest) -> Proje
             )  # fmt: skip
         row = Project(id=new_id(ProjectId), name=request.name, created_at=now)
         tx.projects.add(row)
-        tx.events.append("project", row.id, row.id, "project.created", f"by {caller.name}", now)
+        by = say("project_created", by=caller.name)
+        tx.events.append("project", row.id, row.id, "project.created", by, now)
         return _view(row)
 
     return deps.run(work)
@@ -63,7 +65,7 @@ def create_join_token(
             created_at=now, expires_at=expires_at, used_at=None,
         )  # fmt: skip
         tx.join_tokens.add(row)
-        message = f"join token made by {caller.name}"
+        message = say("join_token_created", by=caller.name)
         tx.events.append("join", row.id, None, "join_token.created", message, now)
 
     deps.run(work)

@@ -13,6 +13,7 @@ from control_plane.store.models import Queue
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
 from penstock.api.ids import NAME_LIKE_ID, QueueId, noun_of
+from penstock.api.messages import say
 from penstock.api.queues import QueueLimits
 from penstock.api.specs import MAX_CHIPS
 from penstock.api.states import Role
@@ -49,8 +50,7 @@ def put_queue(
 def _write(tx: Transaction, row: Queue, wanted: QueueLimits, caller: Caller, now: datetime) -> None:
     row.limits = dict(wanted.limits)
     row.version += 1
-    words = ", ".join(f"{kind}: {most}" for kind, most in sorted(wanted.limits.items())) or "none"
-    message = f"limits of queue {row.name} set by {caller.name}: {words}"
+    message = say("queue_limits", queue=row.name, by=caller.name, limits=row.limits)
     tx.events.append("queue", row.id, None, "queue.limits", message, now)
 
 

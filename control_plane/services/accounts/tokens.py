@@ -20,6 +20,7 @@ from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page
 from penstock.api.errors import Violation
 from penstock.api.ids import ProjectId, TokenId
+from penstock.api.messages import say
 from penstock.api.states import Role
 from penstock.api.tokens import NewToken, TokenRequest
 from penstock.api.tokens import Token as TokenView
@@ -97,7 +98,7 @@ def create_token(deps: Deps, caller: Caller, request: TokenRequest) -> NewToken:
         tx.tokens.add(row)
         tx.events.append(
             "token", row.id, row.project_id, "token.created",
-            f"token {row.name} with the role {row.role}, by {caller.name}", now,
+            say("token_created", token=row.name, role=row.role, by=caller.name), now,
         )  # fmt: skip
         names = {project.id: project.name} if project else {}
         return NewToken(**_view(row, names).model_dump(), secret=secret)
@@ -129,7 +130,7 @@ def revoke_token(deps: Deps, caller: Caller, ref: str) -> TokenId:
             row.revoked_at = now
             tx.events.append(
                 "token", row.id, row.project_id, "token.revoked",
-                f"token {row.name} revoked by {caller.name}", now,
+                say("token_revoked", token=row.name, by=caller.name), now,
             )  # fmt: skip
         return row.id
 

@@ -16,6 +16,7 @@ from control_plane.store.models import Chip, Lease, Node
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import HeartbeatReply, HeartbeatRequest, LeaseGrant
 from penstock.api.ids import LeaseId, NodeId, ReplicaId
+from penstock.api.messages import say
 from penstock.api.states import ChipHealth, NodeHealth
 
 ROTATE_AFTER = timedelta(days=30)
@@ -100,11 +101,11 @@ def _note_news(
     if beat.request.inventory is not None:
         record_inventory(tx, node, beat.request.inventory, beat.now)
     if node.health != NodeHealth.READY:
-        move_health(tx, node, NodeHealth.READY, "heartbeat", "heartbeats arrive", beat.now)
+        move_health(tx, node, NodeHealth.READY, say("heartbeat"), beat.now)
     elif _was_away(tx, node, beat):
         # Nobody had missed it yet, but placing on it was suspended: that is over.
         tx.hints.add(CYCLE)
-        tx.events.append("node", node.id, None, "node.heard", "heartbeats arrive again", beat.now)
+        tx.events.append("node", node.id, None, "node.heard", say("heard"), beat.now)
 
 
 def _renew(

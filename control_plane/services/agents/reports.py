@@ -22,6 +22,7 @@ from penstock.api.assignments import (
     SpeedReport,
 )
 from penstock.api.ids import GangId, NodeId, ReplicaId
+from penstock.api.messages import Message, said, say
 from penstock.api.states import ExitReason, JobState, JobType, LeaseState, ReplicaState
 from penstock.api.work import Phase, parse_work_class
 
@@ -92,8 +93,8 @@ def _apply(tx: Transaction, replica: Replica, seen: Observation, now: datetime) 
             replica.started_at = replica.started_at or now
             tx.leases.begin(replica.id, tx.lease_time)
         why = _why_stopped(tx, replica) if seen.state is ReplicaState.STOPPING else None
-        message = f"stopping: {why}" if why else seen.message or str(seen.state)
-        move_replica(tx, replica, seen.state, seen.state, message, now)
+        message = say("stopping", why=why) if why else said(seen.message or seen.state)
+        move_replica(tx, replica, seen.state, message, now, seen.state)
     return True
 
 
@@ -161,7 +162,7 @@ def _apply_exit(tx: Transaction, replica: Replica, seen: Observation, now: datet
     replica.started_at = replica.started_at or _began(replica, record, ended)
     replica.ready = False
     reason, message = _reason_and_message(tx, replica, record)
-    move_replica(tx, replica, ReplicaState.EXITED, reason, message, now)
+    move_replica(tx, replica, ReplicaState.EXITED, message, now, reason)
     release(tx, replica, LeaseState.RELEASED, now)
     tx.nodes.bump_generation([replica.node_id])
     tx.hints.add(ROUTES)
@@ -169,26 +170,26 @@ def _apply_exit(tx: Transaction, replica: Replica, seen: Observation, now: datet
 
 def _reason_and_message(
     tx: Transaction, replica: Replica, record: dict[str, Any]
-) -> tuple[str, str]:
+) -> tuple[str, Message]:
     """Reason and sentence of an end: the workload's own word, why it was stopped, or what its
     supervisor saw with the last line of its log.
     """
     if record.get("failure"):
-        return record["failure"]["code"], record["failure"]["message"]
-    message = record.get("message") or f"exit code {record.get('code')}"
+        return record["failure"]["code"], said(record["failure"]["message"])
+    cause = say("exit_code", exit_code=record.get("code"))
     if record["reason"] == ExitReason.STOPPED and (why := _why_stopped(tx, replica)):
-        message = f"stopped: {why}"
-    if record.get("last_line"):
-        message += f'; last line of its log: "{record["last_line"]}"'
-    return record["reason"], message
+        cause = say("stopped", why=why)
+    elif record.get("message"):
+        cause = said(record["message"])
+    return record["reason"], say("exited", cause=cause, last_line=record.get("last_line"))
 
 
-def _why_stopped(tx: Transaction, replica: Replica) -> str | None:
+def _why_stopped(tx: Transaction, replica: Replica) -> Message | None:
     """Why its whole gang is being stopped, where it is."""
     gang = tx.gangs.get(replica.gang_id)
     if gang is None or gang.attempt != replica.attempt or gang.state != JobState.STOPPING:
         return None
-    return gang.message
+    return gang.coded_message
 
 
 def _ended(replica: Replica, seen: Observation, now: datetime) -> datetime:

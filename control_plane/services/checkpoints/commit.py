@@ -12,6 +12,7 @@ from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import CheckpointCommit, CheckpointReply
 from penstock.api.errors import Violation
 from penstock.api.ids import CheckpointId, NodeId
+from penstock.api.messages import say
 
 
 def commit_checkpoint(deps: Deps, node_id: NodeId, commit: CheckpointCommit) -> CheckpointReply:
@@ -34,7 +35,7 @@ def commit_checkpoint(deps: Deps, node_id: NodeId, commit: CheckpointCommit) -> 
         tx.checkpoints.add(row)
         tx.events.append(
             "job", replica.job_id, replica.project_id, "checkpoint.committed",
-            f"checkpoint at step {commit.step}", now,
+            say("checkpoint", step=commit.step), now,
             {"checkpoint": row.id, "step": commit.step, "sha256": commit.manifest_sha256},
         )  # fmt: skip
         return row.id

@@ -11,6 +11,7 @@ from control_plane.services.gangs.verdict import Cause, judge_cause
 from control_plane.store.models import Job, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import ReplicaId
+from penstock.api.messages import say
 from penstock.api.specs import ServeSpec
 from penstock.api.states import ExitReason, JobState
 
@@ -45,9 +46,7 @@ def _give_up(tx: Transaction, deps: Deps, replica_id: ReplicaId) -> None:
         return
     if gang.attempt != replica.attempt or gang.state != JobState.RUNNING:
         return
-    message = (
-        f"it did not answer GET /health with 200 within {_ready_within_s(job):g} s of its start"
-    )
+    message = say("not_ready", within_s=_ready_within_s(job))
     cause = Cause(ExitReason.ERROR, "not_ready", message)
     fail_gang(tx, job, gang, judge_cause(tx, job, gang, replica, cause, now), now)
     settle_job(tx, job, now)

@@ -11,7 +11,9 @@ from control_plane.store.models import Node, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.endpoints import Endpoint, EndpointReplica
 from penstock.api.ids import JobId, NodeId
+from penstock.api.messages import Message, say
 from penstock.api.states import EndpointState, NodeHealth, ReplicaState
+from penstock.catalogue import render
 
 GATEWAY: Final = "/v1"
 
@@ -33,20 +35,23 @@ def endpoint_views(tx: Transaction, rows: Sequence[EndpointRow]) -> list[Endpoin
 def _view(
     row: EndpointRow, job: str, replicas: list[EndpointReplica], tokens: tuple[int, int]
 ) -> Endpoint:
+    message = _message(row, replicas)
     return Endpoint(
         id=row.id, name=row.name, project=row.project, job=job, model=row.model,
         manifest_sha256=row.manifest_sha256, url=GATEWAY,
-        state=EndpointState(row.state), reason=row.reason, message=_message(row, replicas),
-        since=row.since, num_replicas=row.num_replicas, replicas=replicas,
+        state=EndpointState(row.state), reason=row.reason, message=render(message),
+        code=message.code, params=message.params, since=row.since,
+        num_replicas=row.num_replicas, replicas=replicas,
         prompt_tokens=tokens[0], completion_tokens=tokens[1], created_at=row.created_at,
     )  # fmt: skip
 
 
-def _message(row: EndpointRow, replicas: list[EndpointReplica]) -> str:
+def _message(row: EndpointRow, replicas: list[EndpointReplica]) -> Message:
     """The row's, unless it counts otherwise: it is written at the next sweep."""
-    counts = f"{sum(it.ready for it in replicas)} of {row.num_replicas} replicas are ready"
-    is_open = row.state != EndpointState.CLOSED
-    return counts if is_open and not row.message.startswith(counts) else row.message
+    ready, message = sum(it.ready for it in replicas), row.coded_message
+    if row.state == EndpointState.CLOSED or message.params.get("ready") == ready:
+        return message
+    return say("replicas_ready", ready=ready, replicas=row.num_replicas)
 
 
 def _replica(row: Replica, nodes: Mapping[NodeId, Node]) -> EndpointReplica:

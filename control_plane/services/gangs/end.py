@@ -9,15 +9,17 @@ from control_plane.services.gangs.moves import move_endpoint
 from control_plane.store.models import Delivery, Job
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import DeliveryId
+from penstock.api.messages import say
 from penstock.api.states import EndpointState
+from penstock.catalogue import render
 
 
 def end_job(tx: Transaction, job: Job, now: datetime) -> None:
     """Part of the transaction that ends the job, so that nothing is lost in between."""
     endpoint = tx.endpoints.of_job(job.id)
     if endpoint is not None:
-        message = f"the serving job {job.name} is {job.state}: {job.message}"
-        move_endpoint(tx, endpoint, EndpointState.CLOSED, job.reason, message, now)
+        message = say("job_over", job=job.name, state=job.state, message=job.coded_message)
+        move_endpoint(tx, endpoint, EndpointState.CLOSED, message, now, job.reason)
     webhook = (job.spec.get("notify") or {}).get("webhook")
     if webhook:
         tx.deliveries.add(_delivery(job, webhook, now))
@@ -26,8 +28,8 @@ def end_job(tx: Transaction, job: Job, now: datetime) -> None:
 def _delivery(job: Job, url: str, now: datetime) -> Delivery:
     body = {
         "event": "job.ended", "job": job.id, "name": job.name, "project": job.project,
-        "state": job.state, "reason": job.reason, "message": job.message,
-        "exit_code": job.exit_code, "ended_at": now.isoformat(),
+        "state": job.state, "reason": job.reason, "message": render(job.coded_message),
+        **job.coded_message.document, "exit_code": job.exit_code, "ended_at": now.isoformat(),
     }  # fmt: skip
     return Delivery(
         id=new_id(DeliveryId), project_id=job.project_id, job_id=job.id, url=url, body=body,

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from control_plane.services.gangs.verdict import limits_of
 from control_plane.store.models import Gang, Job
+from control_plane.store.models.coded_message import read_message
+from penstock.api.messages import Message, say
 from penstock.api.states import JobState, JobType, Outcome
 
-_STOPPED: Final = {"preempted": "was preempted", "drained": "was stopped"}
 _TOLD: Final = 2
 _PLACED: Final = (JobState.STARTING, JobState.RUNNING)
 
@@ -19,61 +20,59 @@ def note_end(gang: Gang, outcome: Outcome) -> None:
     gang.last_end = {
         "attempt": gang.attempt, "outcome": outcome, "reason": gang.reason,
         "exit_reason": gang.exit_reason, "exit_code": gang.exit_code, "message": gang.message,
+        "message_document": gang.message_document,
     }  # fmt: skip
 
 
-def last_attempt(job: Job, gang: Gang) -> str:
+def last_attempt(job: Job, gang: Gang) -> Message | None:
     """For example `attempt 1 ended (error, exit code 1): rank 0 on node a: exit code 1 (failures so
-    far: 1 by itself, 2 tries left)`; empty before an attempt has ended.
+    far: 1 by itself, 2 tries left)`; None before an attempt has ended.
     """
     end = gang.last_end
-    return "" if end is None else f"{_fate(end, f'ended ({_ending(end)})')}{_failures(job, gang)}"
+    if end is None:
+        return None
+    how = say("ending", reason=end["exit_reason"] or end["reason"], exit_code=end["exit_code"])
+    return _fate(end, how, _failures(job, gang))
 
 
-def end_of_attempt(gang: Gang) -> str:
+def end_of_attempt(gang: Gang) -> Message | None:
     """The same without reason and counts: `attempt 1 ended: rank 0 on node a: exit code 1`."""
-    return "" if gang.last_end is None else _fate(gang.last_end, "ended")
+    return None if gang.last_end is None else _fate(gang.last_end)
 
 
-def troubles(gangs: Iterable[Gang]) -> list[str]:
-    """How these gangs' last attempts ended, the first few of them, for a line about their job."""
-    told = [words for gang in gangs if (words := end_of_attempt(gang))]
-    more = len(told) - _TOLD
-    return told[:_TOLD] + ([f"{more} more ended, too"] if more > 0 else [])
+def troubles(gangs: Iterable[Gang]) -> tuple[list[Message], int | None]:
+    """How these gangs' last attempts ended: the first few of them, and how many more, if any."""
+    ended = [end for gang in gangs if (end := end_of_attempt(gang)) is not None]
+    return ended[:_TOLD], max(0, len(ended) - _TOLD) or None
 
 
-def _fate(end: dict[str, Any], ended: str) -> str:
-    return f"attempt {end['attempt']} {_STOPPED.get(end['reason'], ended)}: {end['message']}"
+def _fate(
+    end: dict[str, Any], how: Message | None = None, failures: Message | None = None
+) -> Message:
+    attempt, message = end["attempt"], read_message(end["message"], end.get("message_document"))
+    if end["reason"] == "preempted":
+        return say("attempt_preempted", attempt=attempt, message=message, failures=failures)
+    if end["reason"] == "drained":
+        return say("attempt_stopped", attempt=attempt, message=message, failures=failures)
+    return say("attempt_ended", attempt=attempt, how=how, message=message, failures=failures)
 
 
-def _ending(end: dict[str, Any]) -> str:
-    words = (end["exit_reason"] or end["reason"]).replace("_", " ")
-    return words if end["exit_code"] is None else f"{words}, exit code {end['exit_code']}"
+def _failures(job: Job, gang: Gang) -> Message | None:
+    limits, counts = limits_of(job), list[Message]()
+    if own := gang.own_failures:
+        counts.append(say("own_failures", count=own, left=_left(job, gang, own, limits.own)))
+    if other := gang.infrastructure_failures:
+        left = _left(job, gang, other, limits.infrastructure)
+        counts.append(say("infrastructure_failures", count=other, left=left))
+    return say("failures", counts=counts) if counts else None
 
 
-def _failures(job: Job, gang: Gang) -> str:
-    limits = limits_of(job)
-    counts = [
-        ", ".join(filter(None, (f"{count} by {whose}", _tries_left(job, gang, count, limit))))
-        for count, whose, limit in (
-            (gang.own_failures, "itself", limits.own),
-            (gang.infrastructure_failures, "the infrastructure", limits.infrastructure),
-        )
-        if count
-    ]
-    return f" (failures so far: {'; '.join(counts)})" if counts else ""
-
-
-def _tries_left(job: Job, gang: Gang, count: int, limit: int | None) -> str:
+def _left(job: Job, gang: Gang, count: int, limit: int | None) -> Message | None:
     """How many attempts may still follow such failures, if there is a limit: for a server that
     has answered there is none.
     """
     if limit is not None and gang.state == JobState.QUEUED:
-        return _tries(limit - count + 1)
+        return say("tries_left", tries=max(0, limit - count + 1))
     if limit is not None and gang.state in _PLACED and job.type != JobType.SERVE:
-        return f"{_tries(limit - count)} after this one"
-    return ""
-
-
-def _tries(number: int) -> str:
-    return "1 try left" if number == 1 else f"{max(0, number)} tries left"
+        return say("tries_left_after", tries=max(0, limit - count))
+    return None

@@ -1,9 +1,11 @@
-"""The one place where states move: checks the table, writes four fields, records the event."""
+"""The one place where states move: checks the table, writes their fields, records the event. A
+message tells why; its code is the reason too, where no other word is given.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Final
 
 from control_plane.domain import endpoint as endpoint_domain
 from control_plane.domain import job as job_domain
@@ -14,7 +16,9 @@ from control_plane.domain.machine import IllegalMove, StateT, Table, check_move,
 from control_plane.hints.topics import CYCLE, ROUTES
 from control_plane.services.gangs.replica_message import node_name, whose_chips
 from control_plane.store.models import Chip, Endpoint, Gang, Job, Lease, Node, Replica
+from control_plane.store.models.coded_message import message_columns
 from control_plane.store.unit_of_work import LostRace, Transaction
+from penstock.api.messages import Message, say
 from penstock.api.states import (
     ChipHealth,
     EndpointState,
@@ -26,47 +30,72 @@ from penstock.api.states import (
     ReplicaState,
 )
 
+Stated = Job | Gang | Replica | Endpoint
+_STATE: Final = ("state", "reason", "message", "message_document", "since")
+_HEALTH: Final = ("health", *(f"health_{name}" for name in _STATE[1:]))
+_INTENT: Final = ("intent", *(f"intent_{name}" for name in _STATE[1:]))
 
-class _Stated(Protocol):
-    state: Any
-    reason: Any
-    message: Any
-    since: Any
+
+def stated(
+    state: str, message: Message, now: datetime, reason: str | None = None,
+    names: tuple[str, ...] = _STATE,
+) -> dict[str, object]:  # fmt: skip
+    """The fields of a state, by their columns."""
+    text, document = message_columns(message)
+    return dict(zip(names, (state, reason or message.code, text, document, now), strict=True))
+
+
+def new_node(message: Message, now: datetime) -> dict[str, object]:
+    """The states of a node that has just come."""
+    health = stated(NodeHealth.JOINING, message, now, "joined", _HEALTH)
+    return {**health, **stated(NodeIntent.SCHEDULABLE, say("open"), now, "joined", _INTENT)}
+
+
+def change_message(row: Stated, message: Message, reason: str | None = None) -> bool:
+    """Tells otherwise of a state that stays; False where the row says so already."""
+    reason = reason or row.reason
+    if (row.reason, row.coded_message) == (reason, message):
+        return False
+    _write(row, stated(row.state, message, row.since, reason))
+    return True
 
 
 def move_job(
-    tx: Transaction, job: Job, to: JobState, reason: str, message: str, now: datetime
-) -> None:
+    tx: Transaction, job: Job, to: JobState, message: Message, now: datetime,
+    reason: str | None = None,
+) -> None:  # fmt: skip
     """Moves a job, by way of the states between, each with its event."""
     for state in _way(job_domain.ALLOWED, JobState(job.state), to):
-        _set(job, state, reason, message, now)
-        data = {"reason": reason, "outcome": job.outcome}
+        _write(job, stated(state, message, now, reason))
+        data = {"reason": job.reason, "outcome": job.outcome}
         tx.events.append("job", job.id, job.project_id, f"job.{state}", message, now, data)
 
 
 def move_gang(
-    tx: Transaction, job: Job, gang: Gang, to: JobState, reason: str, message: str, now: datetime
-) -> None:
+    tx: Transaction, job: Job, gang: Gang, to: JobState, message: Message, now: datetime,
+    reason: str | None = None,
+) -> None:  # fmt: skip
     """Moves a gang. Only serving jobs have several; for them the job's events tell of each."""
     for state in _way(job_domain.ALLOWED, JobState(gang.state), to):
-        _set(gang, state, reason, message, now)
+        _write(gang, stated(state, message, now, reason))
         tx.hints.add(CYCLE)
         if job.type == JobType.SERVE:
-            data = {"gang": gang.index, "attempt": gang.attempt, "reason": reason}
+            data = {"gang": gang.index, "attempt": gang.attempt, "reason": gang.reason}
             tx.events.append("job", job.id, job.project_id, f"gang.{state}", message, now, data)
 
 
 def move_replica(
-    tx: Transaction, replica: Replica, to: ReplicaState, reason: str, message: str, now: datetime
-) -> None:
+    tx: Transaction, replica: Replica, to: ReplicaState, message: Message, now: datetime,
+    reason: str | None = None,
+) -> None:  # fmt: skip
     """Moves a replica; told in its job's events, with where it is and on what it runs."""
-    told = f"{whose_chips(tx, replica)}: {message}"
+    told = say("of_replica", whose=whose_chips(tx, replica), message=message)
     for state in _way(replica_domain.ALLOWED, ReplicaState(replica.state), to):
-        _set(replica, state, reason, message, now)
+        _write(replica, stated(state, message, now, reason))
         data = {
             "replica": replica.id, "rank": replica.rank, "attempt": replica.attempt,
             "gang": replica.gang_index, "node": replica.node_id,
-            "node_name": node_name(tx, replica), "reason": reason,
+            "node_name": node_name(tx, replica), "reason": replica.reason,
             "chip_types": sorted({chip["type"] for chip in replica.chips}),
         }  # fmt: skip
         tx.events.append(
@@ -75,12 +104,12 @@ def move_replica(
 
 
 def move_health(
-    tx: Transaction, node: Node, to: NodeHealth, reason: str, message: str, now: datetime
-) -> None:
+    tx: Transaction, node: Node, to: NodeHealth, message: Message, now: datetime,
+    reason: str | None = None,
+) -> None:  # fmt: skip
     """Moves a node's observed health. Capacity may have shrunk, so the version goes up."""
     for health in _way(node_domain.HEALTH_ALLOWED, NodeHealth(node.health), to):
-        node.health, node.health_reason = health, reason
-        node.health_message, node.health_since = message, now
+        _write(node, stated(health, message, now, reason, _HEALTH))
         node.version += 1
         tx.hints.update((CYCLE, ROUTES))
         tx.events.append("node", node.id, None, f"node.{health}", message, now)
@@ -93,17 +122,17 @@ def move_chip_health(
     chip.health = to
     node.version += 1
     tx.hints.add(CYCLE)
-    message = f"chip {chip.key} of node {node.name} is {to}"
+    message = say("chip_health", chip=chip.key, node=node.name, health=to)
     tx.events.append("node", node.id, None, f"chip.{to}", message, now, {"chip": chip.id})
 
 
 def move_intent(
-    tx: Transaction, node: Node, to: NodeIntent, reason: str, message: str, now: datetime
-) -> None:
+    tx: Transaction, node: Node, to: NodeIntent, message: Message, now: datetime,
+    reason: str | None = None,
+) -> None:  # fmt: skip
     """Moves what the operator wants of a node."""
     for intent in _way(node_domain.INTENT_ALLOWED, NodeIntent(node.intent), to):
-        node.intent, node.intent_reason = intent, reason
-        node.intent_message, node.intent_since = message, now
+        _write(node, stated(intent, message, now, reason, _INTENT))
         node.version += 1
         tx.hints.update((CYCLE, ROUTES))
         tx.events.append("node", node.id, None, f"node.{intent}", message, now)
@@ -121,19 +150,21 @@ def end_lease(tx: Transaction, lease: Lease, to: LeaseState, now: datetime) -> N
         raise LostRace(lease.id)
     tx.hints.add(CYCLE)
     replica = tx.replicas.get(lease.replica_id)
-    whose = f" of {whose_chips(tx, replica)}" if replica is not None else ""
+    whose = None if replica is None else whose_chips(tx, replica)
     tx.events.append(
-        "job", lease.job_id, lease.project_id, f"lease.{to}", f"lease{whose} {to}", now,
+        "job", lease.job_id, lease.project_id, f"lease.{to}",
+        say("lease_ended", whose=whose, state=to), now,
         {"replica": lease.replica_id, "epoch": lease.epoch, "node": lease.node_id},
     )  # fmt: skip
 
 
 def move_endpoint(
-    tx: Transaction, endpoint: Endpoint, to: EndpointState, reason: str, message: str, now: datetime
-) -> None:
+    tx: Transaction, endpoint: Endpoint, to: EndpointState, message: Message, now: datetime,
+    reason: str | None = None,
+) -> None:  # fmt: skip
     """Moves an endpoint."""
     for state in _way(endpoint_domain.ALLOWED, EndpointState(endpoint.state), to):
-        _set(endpoint, state, reason, message, now)
+        _write(endpoint, stated(state, message, now, reason))
         tx.hints.add(ROUTES)
         tx.events.append(
             "endpoint", endpoint.id, endpoint.project_id, f"endpoint.{state}", message, now
@@ -147,5 +178,6 @@ def _way(table: Table[StateT], source: StateT, target: StateT) -> tuple[StateT, 
     return way
 
 
-def _set(row: _Stated, state: str, reason: str, message: str, now: datetime) -> None:
-    row.state, row.reason, row.message, row.since = state, reason, message, now
+def _write(row: Stated | Node, fields: dict[str, object]) -> None:
+    for name, value in fields.items():
+        setattr(row, name, value)

@@ -13,7 +13,7 @@ from control_plane.domain.retries import backoff_s
 from control_plane.hints.topics import ROUTES, job_topic
 from control_plane.services.gangs.end import end_job
 from control_plane.services.gangs.last_attempt import end_of_attempt, note_end
-from control_plane.services.gangs.moves import move_gang, move_job
+from control_plane.services.gangs.moves import change_message, move_gang, move_job
 from control_plane.services.gangs.serving_message import serving_message
 from control_plane.services.gangs.verdict import (
     Verdict,
@@ -23,6 +23,7 @@ from control_plane.services.gangs.verdict import (
 )
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.messages import Message, say
 from penstock.api.states import ExitReason, JobState, JobType, Outcome, ReplicaState
 
 _ACTIVE = (JobState.STARTING, JobState.RUNNING)
@@ -52,13 +53,15 @@ def is_settled(job: Job, gang: Gang, replicas: Sequence[Replica], siblings: Sequ
 
 
 def stop_gang(
-    tx: Transaction, job: Job, gang: Gang, outcome: Outcome, reason: str, message: str,
-    now: datetime,
+    tx: Transaction, job: Job, gang: Gang, outcome: Outcome, message: Message, now: datetime,
+    reason: str | None = None,
 ) -> None:  # fmt: skip
     """Stops a placed gang; `outcome` says where it goes once its last replica has ended."""
     gang.outcome = outcome
     if gang.state != JobState.STOPPING:
-        move_gang(tx, job, gang, JobState.STOPPING, reason, message, now)
+        move_gang(tx, job, gang, JobState.STOPPING, message, now, reason)
+    else:
+        change_message(gang, message, reason or message.code)
     for replica in tx.replicas.of_attempt(gang.id, gang.attempt):
         stop_replica(tx, replica)
 
@@ -70,8 +73,7 @@ def fail_gang(tx: Transaction, job: Job, gang: Gang, verdict: Verdict, now: date
     gang.infrastructure_failures = failures.infrastructure
     gang.failures_in_a_row = failures.in_a_row
     gang.exit_code, gang.exit_reason = verdict.exit_code, cause.exit_reason
-    stop_gang(tx, job, gang, verdict.outcome, cause.reason, cause.message, now)
-    gang.reason, gang.message = cause.reason, cause.message
+    stop_gang(tx, job, gang, verdict.outcome, cause.message, now, cause.reason)
 
 
 def stop_replica(tx: Transaction, replica: Replica) -> None:
@@ -88,14 +90,14 @@ def finish_gang(tx: Transaction, job: Job, gang: Gang, now: datetime) -> None:
     """Ends a stopping gang in its outcome: ended for good, or queued for another attempt."""
     outcome = Outcome(gang.outcome or Outcome.FAILED)
     target = job_domain.after_stop(outcome)
-    reason, message = gang.reason, gang.message
+    reason, message = gang.reason, gang.coded_message
     note_end(gang, outcome)
     if target is JobState.QUEUED:
         delay = backoff_s(gang.failures_in_a_row) if outcome is Outcome.RETRY else 0.0
         gang.not_before = tx.lease_time + timedelta(seconds=delay)
         gang.master = gang.wait = gang.outcome = None
         reason, message = outcome, _next_attempt(gang, delay, now)
-    move_gang(tx, job, gang, target, reason, message, now)
+    move_gang(tx, job, gang, target, message, now, reason)
 
 
 def settle_job(
@@ -105,11 +107,12 @@ def settle_job(
     gangs = gangs or tx.gangs.of_job(job.id)
     target = job_domain.derive([JobState(gang.state) for gang in gangs])
     gang = _speaker(gangs, target)
-    message = gang.message
+    message = gang.coded_message
     if target is JobState.RUNNING and job.type == JobType.SERVE:
         message = serving_message(gangs)
     if job.state == target:
-        _retell(tx, job, message)
+        if target is JobState.RUNNING and change_message(job, message):
+            tx.hints.add(job_topic(job.id))
         return
     job.outcome = gang.outcome
     if target is JobState.RUNNING and job.started_at is None:
@@ -117,7 +120,7 @@ def settle_job(
     if target in job_domain.TERMINAL:
         job.exit_code, job.exit_reason = gang.exit_code, gang.exit_reason
         job.ended_at = now
-    move_job(tx, job, target, gang.reason, message, now)
+    move_job(tx, job, target, message, now, gang.reason)
     if target in job_domain.TERMINAL:
         end_job(tx, job, now)
 
@@ -127,27 +130,28 @@ def _settle_active(
 ) -> None:
     failed = first_failure(job, replicas)
     if failed is not None and waits_for_culprit(failed, replicas):
-        reason, message = ExitReason.PEER_LOST, f"rank {failed.rank} lost contact with its peers"
-        stop_gang(tx, job, gang, Outcome.RETRY, reason, message, now)
+        stop_gang(tx, job, gang, Outcome.RETRY, say("peer_lost", rank=failed.rank), now)
     elif failed is not None:
         fail_gang(tx, job, gang, judge_replica(tx, job, gang, failed, now), now)
     elif replicas and all(_ended(replica) for replica in replicas):
         gang.exit_code, gang.exit_reason = 0, ExitReason.COMPLETED
-        stop_gang(tx, job, gang, Outcome.SUCCEEDED, "completed", "all replicas completed", now)
+        stop_gang(tx, job, gang, Outcome.SUCCEEDED, say("completed"), now)
     elif gang.state == JobState.STARTING and all(_has_run(replica) for replica in replicas):
-        message = f"{len(replicas)} of {len(replicas)} replicas run"
+        message = say("running", replicas=len(replicas))
         if job.type == JobType.SERVE:
-            message = f"attempt {gang.attempt} of replica {gang.index} runs"
-        move_gang(tx, job, gang, JobState.RUNNING, "running", message, now)
+            message = say("replica_runs", attempt=gang.attempt, replica=gang.index)
+        move_gang(tx, job, gang, JobState.RUNNING, message, now, "running")
 
 
-def _next_attempt(gang: Gang, delay_s: float, now: datetime) -> str:
+def _next_attempt(gang: Gang, delay_s: float, now: datetime) -> Message:
     """What ended and what comes next, for example `attempt 1 ended: rank 0 on node a: exit code 1;
     attempt 2 can start from 12:00:05 UTC on`.
     """
+    last, following = end_of_attempt(gang), gang.attempt + 1
+    if not delay_s:
+        return say("next_attempt", last=last, attempt=following)
     at = now + timedelta(seconds=delay_s)
-    start = f"can start from {at:%H:%M:%S} UTC on" if delay_s else "waits for its place"
-    return f"{end_of_attempt(gang)}; attempt {gang.attempt + 1} {start}"
+    return say("next_attempt_at", last=last, attempt=following, at=at)
 
 
 def _blame_at_last(
@@ -170,13 +174,6 @@ def _ended(replica: Replica) -> bool:
 
 def _has_run(replica: Replica) -> bool:
     return replica.state not in (ReplicaState.ASSIGNED, ReplicaState.STARTING)
-
-
-def _retell(tx: Transaction, job: Job, message: str) -> None:
-    """Keeps up the message of a job that goes on running while its replicas come and go."""
-    if job.state == JobState.RUNNING and job.message != message:
-        job.message = message
-        tx.hints.add(job_topic(job.id))
 
 
 def _speaker(gangs: Sequence[Gang], target: JobState) -> Gang:

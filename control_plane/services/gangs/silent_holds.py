@@ -1,4 +1,4 @@
-"""Says what a node that is not heard of still holds, until when, and what comes then. A lease is
+"""Tells what a node that is not heard of still holds, until when, and what comes then. A lease is
 never cut short: what runs there cannot be seen to have ended before.
 """
 
@@ -15,18 +15,18 @@ from control_plane.services.gangs.verdict import outcome_if_lost
 from control_plane.store.models import Gang, Job, Lease, Node, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import GangId, NodeId
+from penstock.api.messages import Message, say
 from penstock.api.states import JobType, NodeHealth, Outcome
 
 _SILENT: Final = (NodeHealth.SUSPECT, NodeHealth.LOST)
-_TIME: Final = "%Y-%m-%d %H:%M:%S UTC"
-_THEN: Final[Mapping[str, str]] = {
-    Outcome.SUCCEEDED: "the job ends",
-    Outcome.FAILED: "the job is given up",
-    Outcome.CANCELLED: "its cancellation is done",
+_THEN: Final[Mapping[str, Message]] = {
+    Outcome.SUCCEEDED: say("job_ends"),
+    Outcome.FAILED: say("job_given_up"),
+    Outcome.CANCELLED: say("cancellation_done"),
 }
 
 
-def silent_holds(tx: Transaction, job: Job, gangs: Sequence[Gang], now: datetime) -> list[str]:
+def silent_holds(tx: Transaction, job: Job, gangs: Sequence[Gang], now: datetime) -> list[Message]:
     """Of the job's present attempts, for example `rank 0 is on node a, unheard of since 2026-03-01
     12:00:00 UTC; its lease ends at 2026-03-01 12:05:11 UTC, then the job starts elsewhere`.
     """
@@ -43,36 +43,30 @@ def silent_holds(tx: Transaction, job: Job, gangs: Sequence[Gang], now: datetime
         if nodes[node_id].health in _SILENT and of_them:
             gang = present[there[0].gang_id, there[0].attempt]
             outcome = gang.outcome or outcome_if_lost(tx, job, gang, there[0], now)
-            then = _THEN.get(outcome, "the job starts elsewhere")
-            who = _who(job, there)
+            then = _THEN.get(outcome, say("starts_elsewhere"))
+            ends = _ends(tx, nodes[node_id], of_them, now)
             told.append(
-                f"{who} on {_unheard(nodes[node_id])}; {_ends(tx, of_them, now)}, then {then}"
+                say("held_by_silent", who=_who(job, there), num=len(there), held=ends, then=then)
             )
     return told
 
 
-def silent_node_holds(tx: Transaction, node: Node, now: datetime) -> str | None:
+def silent_node_holds(tx: Transaction, node: Node, now: datetime) -> Message | None:
     """The same of all that a node holds; None for one that is heard of, or holds nothing."""
     leases = tx.leases.held_on(node.id)
-    return (
-        f"{_unheard(node)}; {_ends(tx, leases, now)}" if node.health in _SILENT and leases else None
-    )
+    return _ends(tx, node, leases, now) if node.health in _SILENT and leases else None
 
 
-def _who(job: Job, replicas: Sequence[Replica]) -> str:
+def _who(job: Job, replicas: Sequence[Replica]) -> Message:
     if job.type == JobType.SERVE:
-        return f"replica {replicas[0].gang_index} is"
-    ranks = first_few([str(rank) for rank in sorted(it.rank for it in replicas)])
-    return f"rank {ranks} is" if len(replicas) == 1 else f"ranks {ranks} are"
+        return say("the_replica", replica=replicas[0].gang_index)
+    ranks, more = first_few([str(rank) for rank in sorted(it.rank for it in replicas)])
+    return say("ranks", num=len(replicas), ranks=ranks, more=more)
 
 
-def _unheard(node: Node) -> str:
-    return f"node {node.name}, unheard of since {node.last_heartbeat_at or node.created_at:{_TIME}}"
-
-
-def _ends(tx: Transaction, leases: Sequence[Lease], now: datetime) -> str:
+def _ends(tx: Transaction, node: Node, leases: Sequence[Lease], now: datetime) -> Message:
+    since = node.last_heartbeat_at or node.created_at
     if any(lease.proof == Proof.OWNER for lease in leases):
-        return "held until the system that runs it says that it has ended"
+        return say("silent_node_of_owner", node=node.name, since=since, launcher=node.launcher)
     last = (now - tx.lease_time) + max(over_at(lease.expires_at, lease.ttl_s) for lease in leases)
-    which = "its lease ends" if len(leases) == 1 else "the last of its leases ends"
-    return f"{which} at {last:{_TIME}}"
+    return say("silent_node", node=node.name, since=since, leases=len(leases), ends=last)

@@ -5,7 +5,7 @@ Writes nothing; `settle` acts on it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from control_plane.domain.retries import (
 from control_plane.services.gangs.replica_message import whose
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.messages import Message, say
 from penstock.api.states import ExitReason, JobType, Outcome, ReplicaState
 
 
@@ -31,7 +32,7 @@ class Cause:
 
     exit_reason: ExitReason
     reason: str
-    message: str
+    message: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,9 @@ def judge_replica(
     told, lost = _told(replica), exit_reason is ExitReason.PEER_LOST
     own_word = exit_reason is ExitReason.ERROR or (lost and told)
     reason = replica.reason if own_word else exit_reason
-    message = replica.message
+    message = replica.coded_message
     if lost and not told:
-        message += "; with this code it says that the fault was not its own"
+        message = say("not_its_own_fault", message=message)
     return judge_cause(tx, job, gang, replica, Cause(exit_reason, reason, message), now)
 
 
@@ -84,15 +85,12 @@ def judge_cause(
         final=_is_final(replica),
     )
     outcome, after = judge(cause.exit_reason, before, limits_of(job), attempt)
-    message = f"{whose(tx, replica)}: {cause.message}"
+    end = None
     if outcome is Outcome.FAILED:
         final = attempt.final and cause.exit_reason not in INFRASTRUCTURE
-        message += (
-            "; another try would end the same"
-            if final
-            else _given_up(job, cause.exit_reason, after)
-        )
-    told = Cause(cause.exit_reason, cause.reason, message)
+        end = say("final") if final else _given_up(job, cause.exit_reason, after)
+    message = say("attempt_failed", whose=whose(tx, replica), cause=cause.message, end=end)
+    told = replace(cause, message=message)
     return Verdict(outcome, after, told, (replica.exit or {}).get("code"))
 
 
@@ -100,7 +98,7 @@ def outcome_if_lost(
     tx: Transaction, job: Job, gang: Gang, replica: Replica, now: datetime
 ) -> Outcome:
     """What the attempt would end in if this replica were not heard of any more."""
-    lost = Cause(ExitReason.LOST, ExitReason.LEASE_EXPIRED, "")
+    lost = Cause(ExitReason.LOST, ExitReason.LEASE_EXPIRED, say("lease_expired"))
     return judge_cause(tx, job, gang, replica, lost, now).outcome
 
 
@@ -178,13 +176,11 @@ def _advanced(tx: Transaction, job: Job, gang: Gang) -> bool:
     return any(it.step > before for it in commits if it.epoch == gang.attempt)
 
 
-def _given_up(job: Job, reason: ExitReason, after: Failures) -> str:
+def _given_up(job: Job, reason: ExitReason, after: Failures) -> Message | None:
     if reason is ExitReason.TIMEOUT:
-        return ""
+        return None
     if reason in INFRASTRUCTURE:
-        return (
-            f"; given up after {after.infrastructure} such faults in a row without getting further"
-        )
+        return say("faults_in_a_row", count=after.infrastructure)
     if job.type == JobType.SERVE:
-        return f"; given up after {after.own} failed starts in a row"
-    return f"; given up after {after.own} failures" if after.own > 1 else ""
+        return say("failed_starts", count=after.own)
+    return say("failed_tries", count=after.own) if after.own > 1 else None

@@ -14,6 +14,7 @@ from control_plane.store.models import Job
 from control_plane.store.repositories.base import Ambiguous
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import JobId
+from penstock.api.messages import Message, say
 from penstock.api.states import ExitReason, JobState, Outcome, Role
 
 
@@ -24,7 +25,7 @@ def cancel_job(deps: Deps, caller: Caller, ref: str, because: str | None = None)
     """
     caller.require(Role.MEMBER)
     now = deps.clock.now()
-    message = f"cancelled by {caller.name}" + (f": {because}" if because else "")
+    message = say("cancelled", by=caller.name, because=because)
 
     def work(tx: Transaction) -> JobId:
         job = find_job(tx, caller, ref)
@@ -51,12 +52,11 @@ def find_job(tx: Transaction, caller: Caller, ref: str) -> Job:
     return job
 
 
-def _cancel_gangs(tx: Transaction, job: Job, message: str, now: datetime) -> None:
+def _cancel_gangs(tx: Transaction, job: Job, message: Message, now: datetime) -> None:
     for gang in tx.gangs.of_job(job.id):
         if gang.state == JobState.QUEUED:
             gang.outcome = Outcome.CANCELLED
-            move_gang(tx, job, gang, JobState.CANCELLED, "cancelled", message, now)
+            move_gang(tx, job, gang, JobState.CANCELLED, message, now)
         elif gang.state not in TERMINAL:
             gang.exit_reason = ExitReason.STOPPED
-            stop_gang(tx, job, gang, Outcome.CANCELLED, "cancelled", message, now)
-            gang.reason, gang.message = "cancelled", message
+            stop_gang(tx, job, gang, Outcome.CANCELLED, message, now)

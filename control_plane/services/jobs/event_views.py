@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from control_plane.store.models import Event as EventRow
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.jobs import Event
+from penstock.catalogue import render
 
 
 def event_views(tx: Transaction, rows: Sequence[EventRow]) -> list[Event]:
@@ -16,7 +17,9 @@ def event_views(tx: Transaction, rows: Sequence[EventRow]) -> list[Event]:
         Event(
             id=row.id, seq=row.seq, object_type=row.object_type, object_id=row.object_id,
             project=names.get(row.project_id) if row.project_id else None, type=row.type,
-            message=row.message, data=row.data, at=row.at,
+            message=render(message), code=message.code, params=message.params,
+            data=row.data, at=row.at,
         )
         for row in rows
+        for message in (row.coded_message,)
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from control_plane.store.models import Replica as ReplicaRow
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.jobs import Progress, Replica
 from penstock.api.states import ExitReason, ReplicaState
+from penstock.catalogue import render
 
 _USAGE = ("cpu_s", "max_memory_bytes", "wall_s")
 
@@ -23,11 +24,12 @@ def replica_views(tx: Transaction, rows: Sequence[ReplicaRow]) -> list[Replica]:
 
 def _view(row: ReplicaRow, job: str, node: str) -> Replica:
     ended: Mapping[str, Any] = row.exit or {}
-    reason = ended.get("reason")
+    reason, message = ended.get("reason"), row.coded_message
     return Replica(
         id=row.id, job=job, job_id=row.job_id, node=node, gang=row.gang_index, rank=row.rank,
         world_size=row.world_size, attempt=row.attempt,
-        state=ReplicaState(row.state), reason=row.reason, message=row.message, since=row.since,
+        state=ReplicaState(row.state), reason=row.reason, message=render(message),
+        code=message.code, params=message.params, since=row.since,
         chips=held_chips(row.chips, node), cores_milli=row.cores_milli,
         memory_bytes=row.memory_bytes, address=row.address, ready=row.ready,
         exit_code=ended.get("code"), exit_reason=ExitReason(reason) if reason else None,

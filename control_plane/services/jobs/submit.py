@@ -11,6 +11,7 @@ from control_plane.errors import Conflict, Invalid, QuotaExceeded
 from control_plane.hints.topics import CYCLE
 from control_plane.ids import new_id
 from control_plane.services.deps import Caller, Deps
+from control_plane.services.gangs.moves import stated
 from control_plane.services.jobs.check_spec import check_spec
 from control_plane.services.jobs.idempotency import made_before, remember
 from control_plane.services.jobs.resolve_work import resolve_work
@@ -19,6 +20,7 @@ from control_plane.store.models import Endpoint, Gang, Job, Project
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
 from penstock.api.ids import EndpointId, GangId, JobId
+from penstock.api.messages import say
 from penstock.api.specs import JobSpec
 from penstock.api.states import EndpointState, JobState, Role
 
@@ -70,9 +72,10 @@ def make_job(
     if endpoint is not None:
         tx.endpoints.add(endpoint)
         tx.events.append(
-            "endpoint", endpoint.id, job.project_id, "endpoint.pending", endpoint.message, now
+            "endpoint", endpoint.id, job.project_id, "endpoint.pending", endpoint.coded_message, now
         )
-    tx.events.append("job", job.id, project.id, "job.queued", f"submitted by {caller.name}", now)
+    by = say("submitted_by", by=caller.name)
+    tx.events.append("job", job.id, project.id, "job.queued", by, now)
     tx.hints.add(CYCLE)
     return job
 
@@ -143,8 +146,7 @@ def _job(
     return Job(
         id=job_id, project_id=project.id, project=project.name, name=name, queue=spec.queue,
         type=spec.type, priority=spec.priority, spec=_document(spec, name, project), resolved={},
-        labels=dict(spec.labels), state=JobState.QUEUED, reason="submitted",
-        message="waits for the next scheduling cycle", since=now, outcome=None,
+        labels=dict(spec.labels), **stated(JobState.QUEUED, say("submitted"), now), outcome=None,
         cancel_requested=False, progress=None, result={}, exit_code=None, exit_reason=None,
         retry_of=retry_of, created_by=caller.name, created_at=now, started_at=None, ended_at=None,
     )  # fmt: skip
@@ -157,8 +159,8 @@ def _document(spec: JobSpec, name: str, project: Project) -> dict[str, Any]:
 
 def _gang(job: Job, index: int, now: datetime) -> Gang:
     return Gang(
-        id=new_id(GangId), job_id=job.id, index=index, attempt=0, state=JobState.QUEUED,
-        reason=job.reason, message=job.message, since=now, outcome=None, exit_code=None,
+        id=new_id(GangId), job_id=job.id, index=index, attempt=0,
+        **stated(JobState.QUEUED, job.coded_message, now), outcome=None, exit_code=None,
         exit_reason=None, own_failures=0, infrastructure_failures=0, failures_in_a_row=0,
         not_before=None, wait=None, last_end=None,
         master=None,
@@ -180,6 +182,5 @@ def _endpoint(tx: Transaction, job: Job, spec: JobSpec, now: datetime) -> Endpoi
         id=new_id(EndpointId), project_id=job.project_id, project=job.project, name=name,
         job_id=job.id, model=spec.serve.model,
         manifest_sha256=job.resolved.get("manifest_sha256"), num_replicas=spec.serve.replicas,
-        state=EndpointState.PENDING, reason="submitted", message="no replica is ready yet",
-        since=now, created_at=now,
+        **stated(EndpointState.PENDING, say("none_ready"), now, "submitted"), created_at=now,
     )  # fmt: skip

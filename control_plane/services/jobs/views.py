@@ -14,6 +14,7 @@ from penstock.api.ids import JobId
 from penstock.api.jobs import Checkpoint, HeldChip, Job, JobEnd, Progress
 from penstock.api.specs import JobSpec
 from penstock.api.states import ExitReason, JobState, JobType, Outcome
+from penstock.catalogue import render
 
 
 def job_views(tx: Transaction, rows: Sequence[JobRow], now: datetime) -> list[Job]:
@@ -52,9 +53,11 @@ def asked(spec: JobSpec) -> dict[str, float]:
 
 def job_end(row: JobRow) -> JobEnd:
     """The last word of a job's streams."""
+    message = row.coded_message
     return JobEnd(
         job=row.id, name=row.name, state=JobState(row.state), reason=row.reason,
-        message=row.message, exit_code=row.exit_code,
+        message=render(message), code=message.code, params=message.params,
+        exit_code=row.exit_code,
         exit_reason=ExitReason(row.exit_reason) if row.exit_reason else None,
     )  # fmt: skip
 
@@ -70,11 +73,12 @@ def _view(
     row: JobRow, attempt: int, chips: list[HeldChip], ran_s: float | None, now: datetime
 ) -> Job:
     spec = JobSpec.model_validate(row.spec)
-    waited_until = row.started_at or row.ended_at or now
+    message, waited_until = row.coded_message, row.started_at or row.ended_at or now
     return Job(
         id=row.id, name=row.name, project=row.project, queue=row.queue, type=JobType(row.type),
         priority=row.priority, attempt=attempt,
-        state=JobState(row.state), reason=row.reason, message=row.message, since=row.since,
+        state=JobState(row.state), reason=row.reason, message=render(message), code=message.code,
+        params=message.params, since=row.since,
         outcome=Outcome(row.outcome) if row.outcome else None, exit_code=row.exit_code,
         exit_reason=ExitReason(row.exit_reason) if row.exit_reason else None,
         created_at=row.created_at, started_at=row.started_at, ended_at=row.ended_at,

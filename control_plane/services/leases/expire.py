@@ -15,7 +15,8 @@ from control_plane.services.gangs.settle import settle
 from control_plane.store.models import Lease
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import LeaseId
-from penstock.api.states import ExitReason, LeaseState, ReplicaState
+from penstock.api.messages import say
+from penstock.api.states import LeaseState, ReplicaState
 
 
 def expire_leases(deps: Deps) -> int:
@@ -42,9 +43,8 @@ def _expire(tx: Transaction, deps: Deps, lease_id: LeaseId) -> None:
     replica = tx.replicas.get(lease.replica_id)
     if replica is None or replica.state not in LIVE:
         return
-    message = "the node was not heard of until the lease ended"
     replica.ended_at, replica.ready = now, False
-    move_replica(tx, replica, ReplicaState.LOST, ExitReason.LEASE_EXPIRED, message, now)
+    move_replica(tx, replica, ReplicaState.LOST, say("lease_expired"), now)
     tx.nodes.bump_generation([replica.node_id])
     gang, job = tx.gangs.get(replica.gang_id), tx.jobs.get(replica.job_id)
     if gang is not None and job is not None and gang.attempt == replica.attempt:

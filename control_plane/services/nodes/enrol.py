@@ -10,13 +10,15 @@ from control_plane.domain.lease import AGENT
 from control_plane.errors import Conflict, Invalid, Unauthenticated
 from control_plane.ids import hash_secret, new_id, new_secret
 from control_plane.services.deps import Deps
+from control_plane.services.gangs.moves import new_node
 from control_plane.services.nodes.incarnations import check_takeover
 from control_plane.services.nodes.inventory import record_inventory
 from control_plane.store.models import Node
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import CredentialReply, EnrolReply, EnrolRequest
 from penstock.api.ids import NodeId
-from penstock.api.states import NodeHealth, NodeIntent
+from penstock.api.messages import say
+from penstock.api.states import NodeIntent
 
 MOST_NAME = 128
 
@@ -121,13 +123,15 @@ def _node(
     if node is None:
         node = _new_node(request.name, credential, now, tx.lease_time)
         tx.nodes.add(node)
-        tx.events.append("node", node.id, None, "node.joined", f"node {node.name} joined", now)
+        joined = say("node_joined", node=node.name)
+        tx.events.append("node", node.id, None, "node.joined", joined, now)
         return node
     check_takeover(tx, deps, node)
     node.incarnation = node.refused_incarnation = None
     node.credential_hash, node.next_credential_hash = hash_secret(credential), None
     node.credential_at = now
-    tx.events.append("node", node.id, None, "node.rejoined", f"node {node.name} rejoined", now)
+    rejoined = say("node_rejoined", node=node.name)
+    tx.events.append("node", node.id, None, "node.rejoined", rejoined, now)
     return node
 
 
@@ -151,11 +155,8 @@ def _free_name(tx: Transaction, node: Node) -> None:
 def _new_node(name: str, credential: str, now: datetime, heard_at: datetime) -> Node:
     return Node(
         id=new_id(NodeId), name=name,
-        health=NodeHealth.JOINING, health_reason="joined", health_message="enrolled",
-        health_since=now,
-        intent=NodeIntent.SCHEDULABLE, intent_reason="joined", intent_message="", intent_since=now,
-        labels={}, cores_milli=0, memory_bytes=0, info={}, instance="",
-        generation=1, converged_generation=0,
+        **new_node(say("enrolled"), now), labels={}, cores_milli=0, memory_bytes=0, info={},
+        instance="", generation=1, converged_generation=0,
         credential_hash=hash_secret(credential), next_credential_hash=None, credential_at=now,
         last_heartbeat_at=None, heard_at=heard_at, incarnation=None, refused_incarnation=None,
         created_at=now, version=1,

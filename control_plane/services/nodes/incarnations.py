@@ -20,6 +20,7 @@ from control_plane.store.models import Lease, Node
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import BeginReply, BeginRequest
 from penstock.api.ids import NodeId
+from penstock.api.messages import say
 from penstock.api.states import ReplicaState
 
 
@@ -70,7 +71,8 @@ def _begin(tx: Transaction, deps: Deps, node_id: NodeId, request: BeginRequest) 
     if waits is None:
         node.incarnation, node.refused_incarnation = claim.incarnation, None
         return None
-    message = f"another start of its agent claims node {node.name}: {waits}"
+    told = say("agent_heard") if waits is Obstacle.HEARD else say("leases_held")
+    message = say("incarnation_refused", node=node.name, waits=told)
     if node.refused_incarnation is None:  # one alert: two copies may ask in turn without end
         tx.events.append("node", node.id, None, "node.incarnation_refused", message, now)
     node.refused_incarnation = claim.incarnation

@@ -13,7 +13,9 @@ from control_plane.services.gangs.silent_holds import silent_node_holds
 from control_plane.services.nodes.read import find_node
 from control_plane.store.models import Node
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.messages import say
 from penstock.api.states import JobState, NodeIntent, Outcome, Role
+from penstock.catalogue import render
 
 
 def set_intent(
@@ -29,7 +31,7 @@ def set_intent(
         node = _find(tx, ref, if_match)
         was = NodeIntent(node.intent)
         try:
-            move_intent(tx, node, intent, "operator", f"by {caller.name}", now)
+            move_intent(tx, node, intent, say("operator", by=caller.name), now)
         except IllegalMove as error:
             raise Conflict(
                 f"node {node.name} is {node.intent} and cannot become {intent} at once",
@@ -55,18 +57,17 @@ def drain(tx: Transaction, node: Node, now: datetime) -> None:
         if gang is None or job is None:
             continue
         if gang.state in (JobState.STARTING, JobState.RUNNING):
-            message = f"node {node.name} is being drained"
-            stop_gang(tx, job, gang, Outcome.PREEMPTED, "drained", message, now)
+            stop_gang(tx, job, gang, Outcome.PREEMPTED, say("drained", node=node.name), now)
             settle_job(tx, job, now)
     if not replicas:
-        move_intent(tx, node, NodeIntent.CORDONED, "drained", "nothing runs here any more", now)
+        move_intent(tx, node, NodeIntent.CORDONED, say("idle"), now, "drained")
 
 
 def _before_retiring(tx: Transaction, node: Node, was: NodeIntent, now: datetime) -> str:
     """What has to happen before a node that runs replicas leaves the pool for good."""
     held = silent_node_holds(tx, node, now)
     if held is not None:
-        return f"{held}: retire it then"
+        return f"{render(held)}: retire it then"
     draining = was is NodeIntent.DRAINING
     return "it is being drained: retire it once it is cordoned" if draining else "drain it first"
 

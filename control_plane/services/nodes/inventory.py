@@ -11,6 +11,7 @@ from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import Inventory
 from penstock.api.chips import ChipReport
 from penstock.api.ids import ChipId
+from penstock.api.messages import say
 
 
 def record_inventory(tx: Transaction, node: Node, inventory: Inventory, now: datetime) -> None:
@@ -33,7 +34,7 @@ def record_inventory(tx: Transaction, node: Node, inventory: Inventory, now: dat
     if changed:
         node.version += 1
         tx.hints.add(CYCLE)
-        message = f"node {node.name} reports {len(inventory.chips)} chips"
+        message = say("node_chips", node=node.name, chips=len(inventory.chips))
         tx.events.append("node", node.id, None, "node.inventory", message, now)
 
 

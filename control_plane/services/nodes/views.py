@@ -10,12 +10,14 @@ from typing import Any
 from control_plane.store.models import Chip as ChipRow
 from control_plane.store.models import Lease
 from control_plane.store.models import Node as NodeRow
+from control_plane.store.models.coded_message import read_message
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.chips import Chip, ChipReport, ChipSample, ChipType, Rate
 from penstock.api.ids import ChipId, JobId, NodeId, ProjectId
 from penstock.api.nodes import Health, Intent, Node
 from penstock.api.states import ChipHealth, NodeHealth, NodeIntent
 from penstock.api.vendors import vendor_table
+from penstock.catalogue import render
 
 WHOLE_CHIP_MILLI = 1000
 
@@ -78,15 +80,17 @@ def held_by_chip(leases: Iterable[Lease]) -> dict[ChipId, Held]:
 
 def _node(row: NodeRow, types: Counter[str], cores_milli: int, memory_bytes: int) -> Node:
     info: dict[str, Any] = row.info
+    health = read_message(row.health_message, row.health_message_document)
+    intent = read_message(row.intent_message, row.intent_message_document)
     return Node(
         id=row.id, name=row.name,
         health=Health(
-            state=NodeHealth(row.health), reason=row.health_reason, message=row.health_message,
-            since=row.health_since,
+            state=NodeHealth(row.health), reason=row.health_reason, message=render(health),
+            code=health.code, params=health.params, since=row.health_since,
         ),
         intent=Intent(
-            state=NodeIntent(row.intent), reason=row.intent_reason, message=row.intent_message,
-            since=row.intent_since,
+            state=NodeIntent(row.intent), reason=row.intent_reason, message=render(intent),
+            code=intent.code, params=intent.params, since=row.intent_since,
         ),
         labels=row.labels, cores_milli=row.cores_milli,
         free_cores_milli=max(0, row.cores_milli - cores_milli),

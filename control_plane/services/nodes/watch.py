@@ -12,6 +12,7 @@ from control_plane.services.gangs.settle import finish_gang, settle_job, stop_ga
 from control_plane.store.models import Node
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import NodeId
+from penstock.api.messages import say
 from penstock.api.states import JobState, JobType, NodeHealth, Outcome
 
 
@@ -46,7 +47,7 @@ def _watch(tx: Transaction, deps: Deps, node_id: NodeId, listening_since: dateti
     health = _judged(deps, node, listening_since, tx.lease_time)
     if health == node.health:
         return
-    move_health(tx, node, health, "silent", "no heartbeat arrives", now)
+    move_health(tx, node, health, say("silent"), now)
     if health is NodeHealth.SUSPECT:
         substitute_servers(tx, node, now)
 
@@ -65,8 +66,7 @@ def substitute_servers(tx: Transaction, node: Node, now: datetime) -> None:
             continue
         gang.infrastructure_failures += 1
         gang.failures_in_a_row += 1
-        message = f"node {node.name} is silent"
-        stop_gang(tx, job, gang, Outcome.RETRY, "node_silent", message, now)
+        stop_gang(tx, job, gang, Outcome.RETRY, say("node_silent", node=node.name), now)
         finish_gang(tx, job, gang, now)
         gang.not_before = None
         settle_job(tx, job, now)

@@ -10,15 +10,17 @@ from typing import Any, Final
 
 from control_plane.hints.topics import CYCLE, job_topic
 from control_plane.services.gangs.last_attempt import last_attempt
+from control_plane.services.gangs.moves import change_message
 from control_plane.services.gangs.settle import settle_job, stop_gang
 from control_plane.services.scheduling.place_gang import place_gang
 from control_plane.store.models import Gang, Job, Replica
 from control_plane.store.snapshot.snapshot_reader import PoolReading
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import ChipId, GangId, JobId, NodeId
+from penstock.api.messages import say
 from penstock.api.states import JobState, Outcome
+from penstock.catalogue import render
 from scheduler import model
-from scheduler.explain import why_preempted
 from scheduler.model import Code, Place, Plan, Preempt
 
 SLICE: Final = 50
@@ -171,12 +173,15 @@ def _preempt(tx: Transaction, preemption: Preempt, now: datetime) -> Committed:
     job = tx.jobs.get(gang.job_id) if gang is not None else None
     if gang is None or job is None or gang.state not in (JobState.STARTING, JobState.RUNNING):
         return Committed(skipped=1)
-    why = why_preempted(preemption)
-    stop_gang(tx, job, gang, Outcome.PREEMPTED, "preempted", why, now)
+    by = preemption.reason
+    why = say(
+        "preempted", by_job=by.by_job, priority=by.priority, victim_priority=by.victim_priority
+    )
+    stop_gang(tx, job, gang, Outcome.PREEMPTED, why, now)
     settle_job(tx, job, now)
     above = tx.gangs.get(GangId(preemption.for_gang_id))
     record = {
-        "job": job.id, "name": job.name, "reason": why,
+        "job": job.id, "name": job.name, "reason": render(why),
         "for": above.job_id if above is not None else None,
     }  # fmt: skip
     return Committed(preempted=[record])
@@ -209,11 +214,11 @@ def _changed(pool: PoolReading, plan: Plan) -> Iterator[Deferral]:
 def _note_wait(tx: Transaction, job: Job, gang: Gang, code: str, planned_at: datetime) -> None:
     if gang.not_before is not None and gang.not_before <= planned_at:
         gang.not_before = None
-    gang.wait, gang.reason = {"code": code}, code
+    gang.wait = {"code": code}
+    message = gang.coded_message
     if code != Code.BACKING_OFF:  # until when, and why, was said when the attempt ended
-        past = last_attempt(job, gang)
-        why = f"waits ({code.replace('_', ' ')}); details: penstock job explain {job.name}"
-        gang.message = "; ".join(filter(None, (why, past)))
+        message = say("waits", why=code, job=job.name, last=last_attempt(job, gang))
+    change_message(gang, message, code)
     if job.state == JobState.QUEUED:
-        job.reason, job.message = gang.reason, gang.message
+        change_message(job, message, code)
         tx.hints.add(job_topic(job.id))

@@ -7,11 +7,12 @@ from datetime import datetime
 
 from control_plane.domain.lease import Proof, expires_at, proof_of
 from control_plane.ids import new_id
-from control_plane.services.gangs.moves import move_gang
+from control_plane.services.gangs.moves import move_gang, stated
 from control_plane.services.gangs.replica_message import chips_of, nodes_of
 from control_plane.store.models import Chip, Gang, Job, Lease, Node, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import ChipId, LeaseId, NodeId, ReplicaId
+from penstock.api.messages import say
 from penstock.api.states import JobState, LeaseState, ReplicaState
 from scheduler.model import Seat
 
@@ -31,10 +32,10 @@ def place_gang(
         tx.replicas.add(replica)
         proof = proof_of(nodes[replica.node_id].launcher)
         tx.leases.add(_lease(job, replica, proof, tx.lease_time))
-    names = {it.id: it.name for it in nodes.values()}
-    where = f"{chips_of(replicas)} on {nodes_of(replicas, names)}"
-    message = f"attempt {gang.attempt} placed: {where}"
-    move_gang(tx, job, gang, JobState.STARTING, "placed", message, now)
+    where, more = nodes_of(replicas, {it.id: it.name for it in nodes.values()})
+    chips_held = chips_of(replicas)
+    message = say("placed", attempt=gang.attempt, chips=chips_held, nodes=where, more=more)
+    move_gang(tx, job, gang, JobState.STARTING, message, now)
     return replicas
 
 
@@ -48,8 +49,8 @@ def _replica(
         chips=[_held(chips[ChipId(it)], milli) for it, milli in sorted(seat.chips.items())],
         cores_milli=seat.cores_milli, memory_bytes=seat.memory_bytes, address=None, ready=False,
         progress=None, speed=None, exit=None, log_bytes=0, created_at=now, started_at=None,
-        ready_at=None, ended_at=None, state=ReplicaState.ASSIGNED, reason="placed",
-        message="placed", since=now,
+        ready_at=None, ended_at=None,
+        **stated(ReplicaState.ASSIGNED, say("assigned"), now, "placed"),
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from control_plane.store.models.base import Base, Big, Id, Long, Ref, Short
+from control_plane.store.models.coded_message import HasMessage
 from penstock.api.ids import (
     CycleId,
     DeliveryId,
@@ -21,7 +22,7 @@ from penstock.api.ids import (
 from penstock.json_types import Json
 
 
-class Event(Base):
+class Event(HasMessage, Base):
     """One thing that happened to one object; `seq` counts per object without a gap."""
 
     __tablename__ = "events"
@@ -35,7 +36,6 @@ class Event(Base):
     seq: Mapped[int]
     project_id: Mapped[ProjectId | None] = mapped_column(String(48), index=True)
     type: Mapped[Short]
-    message: Mapped[Long]
     data: Mapped[Json]
     at: Mapped[datetime] = mapped_column(index=True)
 

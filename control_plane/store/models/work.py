@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from control_plane.store.models.base import Base, Big, Id, Long, Ref, Short
+from control_plane.store.models.coded_message import HasMessage
 from penstock.api.ids import (
     CheckpointId,
     EndpointId,
@@ -29,12 +30,11 @@ def _one_of_a_name(index: str, where: str) -> Index:
     )  # fmt: skip
 
 
-class Stated:
-    """The four fields of every state."""
+class Stated(HasMessage):
+    """The fields of every state. Only `services/gangs/moves.py` writes them."""
 
     state: Mapped[str] = mapped_column(String(32), index=True)
     reason: Mapped[Short]
-    message: Mapped[Long]
     since: Mapped[datetime]
 
 

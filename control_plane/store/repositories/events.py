@@ -11,9 +11,11 @@ from sqlalchemy.orm import Session, aliased
 
 from control_plane.hints.topics import EVENTS
 from control_plane.store.models import Event
+from control_plane.store.models.coded_message import message_columns
 from control_plane.store.repositories.base import Repository
 from control_plane.store.repositories.paging import Slice
 from penstock.api.ids import ProjectId
+from penstock.api.messages import Message
 
 
 class Events(Repository[Event, int]):
@@ -33,17 +35,19 @@ class Events(Repository[Event, int]):
         object_id: str,
         project_id: ProjectId | None,
         kind: str,
-        message: str,
+        message: Message,
         now: datetime,
         data: dict[str, Any] | None = None,
     ) -> None:
         """Ids follow the order of commits, because serial transactions follow one another."""
         assert self._serial, "events are told by serial transactions only"
         self._hints.update((EVENTS, f"{object_type}:{object_id}"))
+        text, document = message_columns(message)
         self._session.add(
             Event(
                 object_type=object_type, object_id=object_id, seq=self._seq(object_id),
-                project_id=project_id, type=kind, message=message, data=data or {}, at=now,
+                project_id=project_id, type=kind, message=text, message_document=document,
+                data=data or {}, at=now,
             )
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ from control_plane.store.models import Project
 from control_plane.store.repositories.leases import Leases
 from control_plane.store.unit_of_work import MAX_TRIES, LostRace, Transaction
 from penstock.api.assignments import HeartbeatRequest
+from penstock.api.messages import say
 from penstock.api.states import JobState
 from tests.fakes.cluster import Cluster, a_task
 
@@ -53,7 +54,7 @@ def test_writes_that_decide_nothing_pass_beside_those_that_do(cluster: Cluster) 
 
 def test_an_event_is_told_by_a_deciding_transaction_only(cluster: Cluster) -> None:
     def work(tx: Transaction) -> None:
-        tx.events.append("job", "job_0", None, "job.queued", "", cluster.clock.now())
+        tx.events.append("job", "job_0", None, "job.queued", say("submitted"), cluster.clock.now())
 
     with pytest.raises(AssertionError, match="serial"):
         cluster.deps.run(work, serial=False)

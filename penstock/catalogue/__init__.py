@@ -1,0 +1,4 @@
+"""The one place where codes become English: a table per area, filled in by `render`."""
+
+from penstock.catalogue.render import TEXTS as TEXTS
+from penstock.catalogue.render import render as render
