@@ -40,8 +40,9 @@ def states_told_elsewhere(source: Source) -> Iterator[str]:
     if source.path == WRITES_STATES or "/services/" not in source.path:
         return
     for node in ast.walk(source.tree):
-        written = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
-        if written and _KEPT.fullmatch(node.attr) and dotted(node.value) != "self":
+        if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Store):
+            continue
+        if _KEPT.fullmatch(node.attr) and dotted(node.value) != "self":
             yield f"{source.path}:{node.lineno} writes {dotted(node)}"
 
 

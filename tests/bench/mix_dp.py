@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from agents.runtimes.process.limits.demand import Demand
 from agents.runtimes.process.limits.limiter import Limiter, detect
+from penstock.api.ids import ReplicaId
 from tests.gang import Seat, running_gang
 
 FAST_MILLI: Final = 500
@@ -103,7 +104,7 @@ def run_case(
             return measure(gang.curve())
     finally:
         for name, seat in zip(names, seats, strict=True):
-            limiter.clear(name)
+            limiter.clear(ReplicaId(name))
             for cgroup in seat.cgroups:
                 _weigh(cgroup.parent, USUAL_WEIGHTS)
 
@@ -161,7 +162,7 @@ def _work(case: Case, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _seat(limiter: Limiter, name: str, cores_milli: int) -> Seat:
-    demand = Demand(name, cores_milli=cores_milli, memory_bytes=0, hard=True)
+    demand = Demand(ReplicaId(name), cores_milli=cores_milli, memory_bytes=0, hard=True)
     cgroups = tuple(Path(group) for group in limiter.make(demand)["cgroups"])
     for cgroup in cgroups:
         _weigh(cgroup, WEIGHTS)

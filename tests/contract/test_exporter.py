@@ -11,6 +11,7 @@ import pytest
 
 from agents.reporting.exporter import Exporter, ReplicaGauges
 from penstock.api.chips import ChipReport, ChipSample
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ChipHealth
 
 
@@ -26,7 +27,11 @@ def exporter() -> Exporter:
                     power_watts=3, health=ChipHealth.HEALTHY)]
     )  # fmt: skip
     exporter.set_replicas(
-        [ReplicaGauges("r1", "tiny", "research", "default", 0, {"k0": 1000}, 1.5, 2, 3.5, 4, 5.5)]
+        [
+            ReplicaGauges(
+                ReplicaId("r1"), "tiny", "research", "default", 0, {"k0": 1000}, 1.5, 2, 3.5, 4, 5.5
+            )
+        ]
     )
     return exporter
 

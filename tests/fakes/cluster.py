@@ -33,6 +33,7 @@ from control_plane.store.leader_watch import LeaderWatch
 from control_plane.store.models import Endpoint, Gang, Job, Lease, Node, Replica
 from penstock.api.assignments import EnrolRequest, Inventory
 from penstock.api.chips import ChipReport
+from penstock.api.ids import ReplicaId, TokenId
 from penstock.api.specs import JobSpec
 from penstock.api.states import ChipHealth, ExitReason, JobState, NodeIntent, Role
 from penstock.api.tokens import JoinTokenRequest
@@ -44,7 +45,7 @@ from tests.fakes.node_agent import FakeAgent
 
 GIB = 2**30
 SERVER = "http://127.0.0.1:8470"
-ADMIN = Caller("token_0", "root", Role.ADMIN, None, None)
+ADMIN = Caller(TokenId("token_0"), "root", Role.ADMIN, None, None)
 BIG, SMALL = "emulated-a100", "emulated-910b"
 
 
@@ -205,7 +206,7 @@ class Cluster:
 
     def lease(self, replica_id: str) -> Lease:
         with self.deps.store.read() as tx:
-            found = tx.leases.of_replica(replica_id)
+            found = tx.leases.of_replica(ReplicaId(replica_id))
             assert found is not None
             return found
 

@@ -42,6 +42,7 @@ from penstock.api.assignments import (
     ReportReply,
     ReportRequest,
 )
+from penstock.api.ids import CheckpointId, NodeId
 from penstock.api.states import ExitReason, ReplicaState
 
 
@@ -190,7 +191,7 @@ class FakeControlPlane:
         self.join_token = ""
         self.inventory = request.inventory
         return EnrolReply(
-            node_id="node_1", credential=self.credential,
+            node_id=NodeId("node_1"), credential=self.credential,
             heartbeat_interval_s=self.heartbeat_interval_s,
         )  # fmt: skip
 
@@ -246,7 +247,7 @@ class FakeControlPlane:
         if commit.replica_id in self.refusals:
             raise Problem(409, "stale_epoch")
         self.checkpoints.append(commit)
-        return CheckpointReply(checkpoint_id=f"checkpoint_{commit.step}")
+        return CheckpointReply(checkpoint_id=CheckpointId(f"checkpoint_{commit.step}"))
 
     def _change(self, replica_id: str, **fields: Any) -> None:
         self.assignments[replica_id] = self.assignments[replica_id].model_copy(update=fields)

@@ -41,6 +41,7 @@ from penstock.api.assignments import (
     ReportReply,
     ReportRequest,
 )
+from penstock.api.ids import NodeId, ReplicaId
 from penstock.api.states import ExitReason, ReplicaState
 from tests.fakes.lease_clock import steady
 
@@ -61,7 +62,7 @@ class Process:
     ready: bool = False
 
     @property
-    def id(self) -> str:
+    def id(self) -> ReplicaId:
         return self.assignment.replica_id
 
     @property
@@ -91,7 +92,7 @@ class FakeAgent:
     addresses: list[str] = field(default_factory=list)
     desired: AssignmentList | None = None
     processes: dict[str, Process] = field(default_factory=dict)
-    deadlines_ns: dict[str, int] = field(default_factory=dict)
+    deadlines_ns: dict[ReplicaId, int] = field(default_factory=dict)
     finished: set[str] = field(default_factory=set)
     sent: list[ReportRequest] = field(default_factory=list)
     beats: list[HeartbeatRequest] = field(default_factory=list)
@@ -114,7 +115,7 @@ class FakeAgent:
         """One heartbeat: renews the leases of what lives here, stops what has none."""
         sent_ns = self.now_ns()
         held = tuple(
-            HeldReplica(replica_id=it.id, epoch=it.assignment.epoch, state=it.state)
+            HeldReplica(replica_id=ReplicaId(it.id), epoch=it.assignment.epoch, state=it.state)
             for it in self.processes.values()
             if it.live
         )
@@ -124,7 +125,7 @@ class FakeAgent:
             instance=self.instance, generation=generation, replicas=held, inventory=news
         )
         self.beats.append(request)
-        reply = record_heartbeat(self.deps, self.node_id, request, self.incarnation)
+        reply = record_heartbeat(self.deps, NodeId(self.node_id), request, self.incarnation)
         if self.loses_replies:
             return
         self.told = self.inventory
@@ -136,9 +137,9 @@ class FakeAgent:
         """Fetches the assignment list if it changed, as the long poll does, and converges."""
         sent_ns = self.now_ns()
         known = self.desired.generation if self.desired is not None else 0
-        if node_generation(self.deps, self.node_id) <= known:
+        if node_generation(self.deps, NodeId(self.node_id)) <= known:
             return
-        received = assignment_list(self.deps, self.node_id, self.incarnation)
+        received = assignment_list(self.deps, NodeId(self.node_id), self.incarnation)
         self.lists.append((received, sent_ns))
         if self.loses_replies:
             return
@@ -160,13 +161,13 @@ class FakeAgent:
             return
         request = ReportRequest(observations=news)
         self.sent.append(request)
-        reply = record_reports(self.deps, self.node_id, request)
+        reply = record_reports(self.deps, NodeId(self.node_id), request)
         if not self.loses_replies:
             self._told(request, reply)
 
     def send_again(self, request: ReportRequest) -> ReportReply:
         """A message that arrives a second time, or very late."""
-        return record_reports(self.deps, self.node_id, request)
+        return record_reports(self.deps, NodeId(self.node_id), request)
 
     def enforce(self) -> None:
         """What the supervisors do without anybody: end what was told to stop, unless it cannot be

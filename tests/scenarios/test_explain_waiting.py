@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from scheduler.explain import why_preempted
 from tests.builders import a_job, a_pool, plan_for
 
 
@@ -123,10 +122,10 @@ def test_lower_priority_that_makes_room() -> None:
         "takes the place of lower priority: y (priority 20) holds 1 nvidia-h200 and "
         "x (priority 10) holds 1 nvidia-h200 and are stopped for it"
     )
-    assert [why_preempted(it) for it in made.plan.preemptions] == [
-        "makes room for high, whose priority is 90 against 10",
-        "makes room for high, whose priority is 90 against 20",
-    ]
+    told = [it.reason for it in made.plan.preemptions]
+    assert [(it.by_job, it.priority, it.victim_priority) for it in told] == [
+        ("high", 90, 10), ("high", 90, 20),
+    ]  # fmt: skip
 
 
 def test_a_back_off() -> None:

@@ -39,7 +39,8 @@ class Books:
         """Why the cloud is not at rest."""
         found = []
         with Session(self._engine) as session:
-            states = dict(session.execute(select(Job.id, Job.state)).all())
+            rows = session.execute(select(Job.id, Job.state))
+            states: dict[str, str] = {row[0]: row[1] for row in rows}
             found += [
                 f"lost: {job} is {states.get(job, 'not there')}"
                 for job in accepted
@@ -130,12 +131,12 @@ def overlaps(leases: Sequence[Lease]) -> Iterator[str]:
             changes[chip["chip_id"]] += [
                 (lease.granted_at, chip["milli"], lease.id), (until, -chip["milli"], lease.id)
             ]  # fmt: skip
-    for chip, steps in changes.items():
+    for chip_id, steps in changes.items():
         used = 0
         for at, milli, lease_id in sorted(steps):
             used += milli
             if used > 1000:
-                yield f"leases overlap: chip {chip} from {at} on, by {lease_id}"
+                yield f"leases overlap: chip {chip_id} from {at} on, by {lease_id}"
                 break
 
 

@@ -12,6 +12,7 @@ import pytest
 from agents.runtimes.process.limits.demand import Demand, fallback_cpu, fallback_memory
 from agents.runtimes.process.limits.hierarchy import Hierarchy, delegate
 from agents.runtimes.process.limits.limiter import Limiter, detect
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ExitReason
 from tests.integration.agents.supervised import Supervised, wait_for
 
@@ -42,12 +43,12 @@ def python(source: str) -> tuple[str, ...]:
 def throttled(hierarchies: tuple[Hierarchy, ...], replica_id: str) -> tuple[int, int]:
     """(periods, throttled periods) of the group that holds the quota."""
     (cpu,) = (it for it in hierarchies if "cpu" in it.controllers)
-    words = (cpu.group(replica_id) / "cpu.stat").read_text().split()
+    words = (cpu.group(ReplicaId(replica_id)) / "cpu.stat").read_text().split()
     return int(words[words.index("nr_periods") + 1]), int(words[words.index("nr_throttled") + 1])
 
 
 def test_a_quota_holds_a_busy_replica_to_its_cores(supervised: Start, limiter: Limiter) -> None:
-    limits = limiter.make(Demand("replica_0", 250, 256 << 20, hard=True))
+    limits = limiter.make(Demand(ReplicaId("replica_0"), 250, 256 << 20, hard=True))
     one = supervised(*python(BURN.format(s=2)), limits=limits)
     periods, halted = wait_for(
         lambda: seen if (seen := throttled(limiter.hierarchies, "replica_0"))[0] > 50 else None
@@ -60,7 +61,7 @@ def test_a_quota_holds_a_busy_replica_to_its_cores(supervised: Start, limiter: L
 
 
 def test_without_a_quota_a_replica_may_use_idle_cores(supervised: Start, limiter: Limiter) -> None:
-    limits = limiter.make(Demand("replica_0", 100, 256 << 20, hard=False))
+    limits = limiter.make(Demand(ReplicaId("replica_0"), 100, 256 << 20, hard=False))
     record = supervised(*python(BURN.format(s=1)), limits=limits).ended()
     assert record.cpu_s is not None
     assert record.cpu_s > 0.25
@@ -69,7 +70,7 @@ def test_without_a_quota_a_replica_may_use_idle_cores(supervised: Start, limiter
 def test_too_much_memory_is_told_apart_from_other_kills(
     supervised: Start, limiter: Limiter
 ) -> None:
-    limits = limiter.make(Demand("replica_0", 1000, 64 << 20, hard=False))
+    limits = limiter.make(Demand(ReplicaId("replica_0"), 1000, 64 << 20, hard=False))
     record = supervised(*python(GROW), limits=limits).ended()
     assert record.reason is ExitReason.OUT_OF_MEMORY
     assert "its limit of 64 MiB" in record.message
@@ -78,19 +79,23 @@ def test_too_much_memory_is_told_apart_from_other_kills(
 
 
 def test_a_group_is_gone_with_its_replica(supervised: Start, limiter: Limiter) -> None:
-    limits = limiter.make(Demand("replica_0", 500, 64 << 20, hard=True))
+    limits = limiter.make(Demand(ReplicaId("replica_0"), 500, 64 << 20, hard=True))
     one = supervised("sh", "-c", "(setsid sleep 100 &); sleep 0.2", limits=limits)
     one.ended()
     wait_for(lambda: not any(Path(group).exists() for group in limits["cgroups"]))
 
 
 def test_use_is_read_while_the_replica_runs(supervised: Start, limiter: Limiter) -> None:
-    limits = limiter.make(Demand("replica_0", 1000, 256 << 20, hard=False))
+    limits = limiter.make(Demand(ReplicaId("replica_0"), 1000, 256 << 20, hard=False))
     hold = "held = bytearray(50 << 20); " + BURN.format(s=1).replace("\n", "\n", 1)
     one = supervised(*python(hold), limits=limits)
     supervisor = one.started()["supervisor_pid"]
     use = wait_for(
-        lambda: it if ((it := limiter.use("replica_0", supervisor)).cpu_s or 0) > 0.1 else None
+        lambda: (
+            it
+            if ((it := limiter.use(ReplicaId("replica_0"), supervisor)).cpu_s or 0) > 0.1
+            else None
+        )
     )
     assert use.memory_bytes is not None
     assert use.memory_bytes > 50 << 20
@@ -111,7 +116,7 @@ def test_in_version_2_limits_are_written_to_one_group(tmp_path: Path) -> None:
     top = tmp_path / "penstock" / "x"
     top.mkdir(parents=True)
     hierarchy = Hierarchy(2, tmp_path, top, frozenset({"cpu", "memory", "pids"}))
-    group = hierarchy.make(Demand("replica_0", 250, 64 << 20, hard=True))
+    group = hierarchy.make(Demand(ReplicaId("replica_0"), 250, 64 << 20, hard=True))
     written = {path.name: path.read_text() for path in group.iterdir()}
     assert written == {
         "cpu.weight": "25", "cpu.max": "2500 10000", "memory.max": "67108864",
@@ -120,7 +125,7 @@ def test_in_version_2_limits_are_written_to_one_group(tmp_path: Path) -> None:
 
 
 def test_without_groups_cores_are_held_by_stopping_and_continuing(supervised: Start) -> None:
-    limits = fallback_cpu(Demand("replica_0", 300, 0, hard=True))
+    limits = fallback_cpu(Demand(ReplicaId("replica_0"), 300, 0, hard=True))
     record = supervised(*python(BURN.format(s=2)), limits=limits).ended()
     assert record.cpu_s is not None
     assert record.wall_s is not None
@@ -129,7 +134,7 @@ def test_without_groups_cores_are_held_by_stopping_and_continuing(supervised: St
 
 def test_without_groups_a_stopped_replica_still_hears_sigterm(supervised: Start) -> None:
     source = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
-    limits = fallback_cpu(Demand("replica_0", 50, 0, hard=True))
+    limits = fallback_cpu(Demand(ReplicaId("replica_0"), 50, 0, hard=True))
     one = supervised(*python(source + "print('up', flush=True)\nwhile True: pass"), limits=limits)
     one.prints(b"up\n")
     one.tell("stop 3 stopped 10000 x")
@@ -137,7 +142,7 @@ def test_without_groups_a_stopped_replica_still_hears_sigterm(supervised: Start)
 
 
 def test_without_groups_memory_is_watched(supervised: Start) -> None:
-    limits = fallback_memory(Demand("replica_0", 1000, 64 << 20, hard=False))
+    limits = fallback_memory(Demand(ReplicaId("replica_0"), 1000, 64 << 20, hard=False))
     record = supervised(*python(GROW), limits=limits).ended()
     assert record.reason is ExitReason.OUT_OF_MEMORY
 

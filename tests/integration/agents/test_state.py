@@ -11,9 +11,10 @@ from agents.node import identity
 from agents.node.identity import Identity, StateInUse
 from agents.replicas import sockets
 from agents.replicas.sockets import UnsafeFolder
+from penstock.api.ids import NodeId
 
 pytestmark = pytest.mark.integration
-NODE = Identity("node_1", "secret-1", 5.0, "https://penstock.example")
+NODE = Identity(NodeId("node_1"), "secret-1", 5.0, "https://penstock.example")
 
 
 def test_a_node_is_the_same_after_a_restart(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from control_plane.services.deps import Deps
 from control_plane.store import bounded_logs
 from control_plane.store.bounded_logs import BoundedLogs
 from control_plane.store.log_store import LogStore
+from penstock.api.ids import ReplicaId
 from tests.integration.api.world import Agent, headers, place, submit
 from tests.integration.conftest import serving
 
@@ -90,16 +91,16 @@ def test_once_the_storage_answers_logs_are_read_and_written_again(
     monkeypatch.setattr(bounded_logs, "MOST_HANGING", 2)
     store, replica = LogStore(tmp_path.as_uri()), "replica_" + "0" * 32
     logs = BoundedLogs(store, WAIT_S)
-    logs.write(replica, 0, b"one")
+    logs.write(ReplicaId(replica), 0, b"one")
     (chunk,) = (tmp_path / "logs" / replica).iterdir()
     chunk.rename(tmp_path / "kept")
     os.mkfifo(chunk)
     for _ in range(2):
         with pytest.raises(Unavailable):
-            logs.read(replica, 0, 3)
+            logs.read(ReplicaId(replica), 0, 3)
     began = time.monotonic()
     with pytest.raises(Unavailable):
-        logs.read(replica, 0, 3)
+        logs.read(ReplicaId(replica), 0, 3)
     assert time.monotonic() - began < WAIT_S, "two hang already: nobody waits for a third"
     end = os.open(chunk, os.O_RDWR | os.O_NONBLOCK)
     chunk.unlink()
@@ -108,11 +109,11 @@ def test_once_the_storage_answers_logs_are_read_and_written_again(
     deadline = time.monotonic() + 5
     while True:
         try:
-            assert logs.read(replica, 0, 3) == b"one"
+            assert logs.read(ReplicaId(replica), 0, 3) == b"one"
             break
         except Unavailable:
             assert time.monotonic() < deadline
             time.sleep(0.02)
     os.close(end)
-    logs.write(replica, 3, b"two")
-    assert store.read(replica, 0, 9) == b"onetwo"
+    logs.write(ReplicaId(replica), 3, b"two")
+    assert store.read(ReplicaId(replica), 0, 9) == b"onetwo"

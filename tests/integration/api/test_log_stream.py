@@ -15,6 +15,7 @@ from control_plane.api import sse, streams
 from control_plane.clock import ManualClock
 from control_plane.services.deps import Deps
 from control_plane.store.log_store import CHUNK_BYTES
+from penstock.api.ids import ReplicaId
 from tests.integration.api.followers import Follower, Sent
 from tests.integration.api.world import Agent, headers, new_token, place, submit
 
@@ -141,7 +142,7 @@ def test_what_retention_took_is_said(
     (replica,) = place(deps, job, agent)
     agent.log(replica, 0, "gone\n")
     agent.end(replica, log_bytes=5)
-    deps.logs.delete(replica)
+    deps.logs.delete(ReplicaId(replica))
     assert _texts(follower.lines(job)) == ["[penstock] 5 bytes of this log are not kept any more"]
 
 
@@ -160,7 +161,7 @@ def test_a_reader_that_stops_reading_stops_the_reading(
 
     def counting(logs: Any, replica_id: str, offset: int, limit: int) -> bytes:
         nonlocal read
-        data: bytes = kept(logs, replica_id, offset, limit)
+        data: bytes = kept(logs, ReplicaId(replica_id), offset, limit)
         read += len(data)
         return data
 

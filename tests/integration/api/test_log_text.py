@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from control_plane.services.deps import Deps
 from control_plane.store.log_store import CHUNK_BYTES, LogStore
+from penstock.api.ids import ReplicaId
 from tests.integration.api.followers import Follower, Sent
 from tests.integration.api.world import Agent, headers, place, submit
 
@@ -141,7 +142,7 @@ def test_a_text_that_breaks_off_does_not_look_whole(
     def failing(logs: Any, replica_id: str, offset: int, limit: int) -> bytes:
         if offset > 2**19:
             raise OSError("the disk is gone")
-        data: bytes = kept(logs, replica_id, offset, limit)
+        data: bytes = kept(logs, ReplicaId(replica_id), offset, limit)
         return data
 
     monkeypatch.setattr(type(deps.logs), "read", failing)
@@ -159,7 +160,7 @@ def test_what_was_left_out_at_the_start_is_said_once(
     data = b"".join(b"%08d\n" % number for number in range(500_000))
     for start in range(0, len(data), 300_000):
         agent.log(replica, start, data[start : start + 300_000])
-        bounded.write(replica, start, data[start : start + 300_000])
+        bounded.write(ReplicaId(replica), start, data[start : start + 300_000])
     agent.end(replica, log_bytes=len(data))
     notice, *lines = api_client.get(f"/api/v1/jobs/{job}/logs").content.split(b"\n", 1)
     gone = int(notice.split()[1])

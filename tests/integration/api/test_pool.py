@@ -14,6 +14,7 @@ from control_plane.clock import ManualClock
 from control_plane.services.deps import Deps
 from control_plane.services.nodes.count import count_pool
 from penstock.api.assignments import SpeedReport
+from penstock.api.ids import NodeId
 from tests.integration.api.world import GIB, chip, join, place, submit
 
 pytestmark = pytest.mark.integration
@@ -139,7 +140,7 @@ def test_an_endpoint_lists_who_can_answer(api_client: TestClient, deps: Deps) ->
     assert (one["ready"], one["weight"], one["chip_type"]) == (True, 12.5, "emulated-a100")
     assert one["address"] == "127.0.0.1:5000"
     with deps.store.write() as tx:
-        node = tx.nodes.get(agent.node_id)
+        node = tx.nodes.get(NodeId(agent.node_id))
         assert node is not None
         node.health = "suspect"
     (one,) = api_client.get("/api/v1/endpoints").json()["items"][0]["replicas"]

@@ -13,7 +13,10 @@ from control_plane.services.deps import Deps
 from control_plane.services.gangs.settle import settle_job
 from control_plane.services.scheduling.place_gang import place_gang
 from control_plane.store.unit_of_work import Transaction
-from scheduler.model import ChipId, NodeId, Seat
+from penstock.api import ids
+from penstock.api.ids import JobId, NodeId
+from scheduler.model import ChipId, Seat
+from scheduler.model import NodeId as SeatNodeId
 
 GIB: Final = 2**30
 TASK: Final[dict[str, Any]] = {"type": "task", "task": {"command": ["true"]}}
@@ -108,16 +111,17 @@ def _place(
     deps: Deps, job_id: str, node_id: str, chip_ids: tuple[str, ...], ranks: int, milli: int,
     tx: Transaction,
 ) -> list[str]:  # fmt: skip
-    job = tx.jobs.get(job_id)
+    job = tx.jobs.get(JobId(job_id))
     assert job is not None
-    gang = tx.gangs.of_job(job_id)[0]
+    gang = tx.gangs.of_job(JobId(job_id))[0]
     held = [{ChipId(it): milli for it in chip_ids[rank::ranks]} for rank in range(ranks)]
-    seats = [Seat(rank, NodeId(node_id), held[rank], 500, GIB // 4) for rank in range(ranks)]
+    seats = [Seat(rank, SeatNodeId(node_id), held[rank], 500, GIB // 4) for rank in range(ranks)]
     now = deps.clock.now()
     replicas = place_gang(
-        tx, job, gang, seats, tx.chips.many(chip_ids), tx.nodes.many([NodeId(node_id)]), now
-    )
-    tx.nodes.bump_generation([node_id])
+        tx, job, gang, seats, tx.chips.many([ids.ChipId(it) for it in chip_ids]),
+        tx.nodes.many([NodeId(node_id)]), now,
+    )  # fmt: skip
+    tx.nodes.bump_generation([NodeId(node_id)])
     tx._session.flush()
     settle_job(tx, job, now)
     return [row.id for row in replicas]

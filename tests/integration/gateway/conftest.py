@@ -19,6 +19,7 @@ from control_plane.services.accounts.projects import create_project
 from control_plane.services.accounts.tokens import create_token
 from control_plane.services.deps import Deps
 from penstock.api.assignments import Observation, ReportRequest, SpeedReport
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ReplicaState, Role
 from penstock.api.tokens import ProjectRequest, TokenRequest
 from tests.fakes.cluster import ADMIN, Cluster, a_server
@@ -71,7 +72,7 @@ class Front:
         )
         agent = self.cluster.agent_of(row)
         seen = Observation(
-            replica_id=replica_id, epoch=row.attempt, state=ReplicaState.RUNNING,
+            replica_id=ReplicaId(replica_id), epoch=row.attempt, state=ReplicaState.RUNNING,
             observed_at=self.cluster.clock.now(),
             speed=SpeedReport(work_class="serve/tiny", value=speed),
         )  # fmt: skip
@@ -82,7 +83,7 @@ class Front:
 
     def under_way(self) -> int:
         """Requests that the balancer still counts."""
-        return sum(self.gateway.outstanding(key) for key in self.replicas)
+        return sum(self.gateway.outstanding(ReplicaId(key)) for key in self.replicas)
 
 
 @pytest.fixture

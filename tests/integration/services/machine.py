@@ -22,6 +22,7 @@ from control_plane.services.usage.roll_up import roll_up_usage
 from control_plane.store.models import Usage
 from control_plane.store.unit_of_work import Store
 from penstock.api.assignments import BeginRequest, HeldRun
+from penstock.api.ids import NodeId, ReplicaId
 from penstock.api.states import ChipHealth, ExitReason, JobState, NodeIntent
 from tests.fakes.cluster import BIG, SMALL, Cluster, a_gang, a_server, an_inventory
 from tests.fakes.failing_store import Crash, FailingStore
@@ -184,14 +185,14 @@ class CloudMachine(RuleBasedStateMachine):
         self.num_starts += 1
         own, before = f"{self.num_starts:032x}", agent.incarnation
         held = tuple(
-            HeldRun(replica_id=it.id, epoch=it.assignment.epoch, proven=True)
+            HeldRun(replica_id=ReplicaId(it.id), epoch=it.assignment.epoch, proven=True)
             for it in agent.processes.values()
             if same_folder
         )
         previous = (before,) if same_folder and before is not None else ()
         request = BeginRequest(incarnation=own, previous=previous, held=held)
         try:
-            begin_incarnation(self.cluster.deps, agent.node_id, request)
+            begin_incarnation(self.cluster.deps, NodeId(agent.node_id), request)
         except Conflict:
             assert not same_folder
             return
@@ -218,7 +219,7 @@ class CloudMachine(RuleBasedStateMachine):
             agent.send_again(agent.sent[which % len(agent.sent)])
         elif kind == "beat" and agent.beats:
             beat = agent.beats[which % len(agent.beats)]
-            record_heartbeat(self.cluster.deps, agent.node_id, beat, agent.incarnation)
+            record_heartbeat(self.cluster.deps, NodeId(agent.node_id), beat, agent.incarnation)
         elif kind == "list" and agent.lists:
             agent.take(*agent.lists[which % len(agent.lists)])
 

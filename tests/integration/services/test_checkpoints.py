@@ -11,6 +11,7 @@ from control_plane.services.accounts.projects import create_project
 from control_plane.services.checkpoints.commit import commit_checkpoint
 from control_plane.services.jobs.retry import retry_job
 from penstock.api.assignments import Assignment, CheckpointCommit
+from penstock.api.ids import NodeId
 from penstock.api.states import ExitReason, JobState
 from penstock.api.tokens import ProjectRequest
 from tests.fakes.cluster import ADMIN, Cluster, a_server
@@ -71,7 +72,7 @@ def test_a_checkpoint_that_lies_elsewhere_is_refused(cluster: Cluster, uri: str)
         uri=uri.format(folder=training.storage, other=other),
     )  # fmt: skip
     with pytest.raises(Invalid, match="not a place below the job's own folder"):
-        commit_checkpoint(cluster.deps, cluster.agents["a"].node_id, commit)
+        commit_checkpoint(cluster.deps, NodeId(cluster.agents["a"].node_id), commit)
     _commit(cluster, training, 100)
 
 
@@ -148,7 +149,7 @@ def _commit(cluster: Cluster, assignment: Assignment, step: int) -> str:
         replica_id=assignment.replica_id, epoch=assignment.epoch, step=step,
         uri=f"{assignment.storage}/step-{step}-e{assignment.epoch}", manifest_sha256=_sha(step),
     )  # fmt: skip
-    return commit_checkpoint(cluster.deps, agent.node_id, commit).checkpoint_id
+    return commit_checkpoint(cluster.deps, NodeId(agent.node_id), commit).checkpoint_id
 
 
 def _sha(step: int) -> str:

@@ -12,6 +12,7 @@ from control_plane.services.jobs.plan import plan_job
 from control_plane.services.jobs.read import get_job
 from control_plane.services.jobs.read_events import list_job_events
 from control_plane.services.jobs.submit import submit_job
+from penstock.api.ids import TokenId
 from penstock.api.plans import Explanation
 from penstock.api.specs import JobSpec
 from penstock.api.states import ExitReason, JobState, Role
@@ -186,7 +187,7 @@ def test_a_preempted_job_that_waits_says_who_took_its_place(cluster: Cluster) ->
 
 def test_names_of_other_projects_jobs_stay_theirs(cluster: Cluster) -> None:
     project = create_project(cluster.deps, ADMIN, ProjectRequest(name="mine"))
-    me = Caller("token_1", "me", Role.MEMBER, project.id, "mine")
+    me = Caller(TokenId("token_1"), "me", Role.MEMBER, project.id, "mine")
     cluster.node("a", {BIG: 1})
     for name in (SECRET, f"{SECRET}-2"):
         cluster.submit(a_task(name, priority=90))
@@ -204,7 +205,7 @@ def test_names_of_other_projects_jobs_stay_theirs(cluster: Cluster) -> None:
 
 def test_a_job_of_another_project_is_not_stopped_whatever_its_priority(cluster: Cluster) -> None:
     project = create_project(cluster.deps, ADMIN, ProjectRequest(name="mine"))
-    me = Caller("token_1", "me", Role.MEMBER, project.id, "mine")
+    me = Caller(TokenId("token_1"), "me", Role.MEMBER, project.id, "mine")
     cluster.node("a", {BIG: 1})
     submit_job(cluster.deps, me, JobSpec.model_validate(a_task("mine", priority=10)), None)
     cluster.steps(3)
@@ -215,7 +216,7 @@ def test_a_job_of_another_project_is_not_stopped_whatever_its_priority(cluster: 
 
 def test_a_dry_run_writes_nothing_and_a_members_priority_is_capped(cluster: Cluster) -> None:
     project = create_project(cluster.deps, ADMIN, ProjectRequest(name="mine"))
-    me = Caller("token_1", "me", Role.MEMBER, project.id, "mine")
+    me = Caller(TokenId("token_1"), "me", Role.MEMBER, project.id, "mine")
     cluster.node("a", {BIG: 1})
     spec = JobSpec.model_validate(a_server("next", 2, priority=80))
     assert plan_job(cluster.deps, me, spec).fits is False

@@ -14,6 +14,7 @@ from control_plane.services.nodes.enrol import authenticate_node, enrol_node
 from control_plane.services.nodes.incarnations import begin_incarnation
 from control_plane.services.nodes.read import get_node
 from penstock.api.assignments import BeginRequest, EnrolRequest, HeartbeatRequest, HeldRun
+from penstock.api.ids import NodeId, ReplicaId
 from penstock.api.states import JobState
 from penstock.api.tokens import JoinTokenRequest
 from tests.fakes.cluster import ADMIN, BIG, SERVER, Cluster, a_task, an_inventory
@@ -43,7 +44,7 @@ def begin(
     held: tuple[HeldRun, ...] = (),
 ) -> None:  # fmt: skip
     request = BeginRequest(incarnation=incarnation, previous=tuple(previous), held=held)
-    begin_incarnation(cluster.deps, agent.node_id, request)
+    begin_incarnation(cluster.deps, NodeId(agent.node_id), request)
 
 
 def enrol(cluster: Cluster, name: str) -> str:
@@ -93,10 +94,10 @@ def test_a_copied_folder_gets_nothing_while_the_original_lives(
 def test_what_another_incarnation_asks_is_refused(cluster: Cluster, node: FakeAgent) -> None:
     for other in (COPY, None):
         with pytest.raises(Conflict, match="another start of the agent"):
-            assignment_list(cluster.deps, node.node_id, other)
+            assignment_list(cluster.deps, NodeId(node.node_id), other)
         beat = HeartbeatRequest(instance="2", generation=0)
         with pytest.raises(Conflict, match="another start of the agent"):
-            record_heartbeat(cluster.deps, node.node_id, beat, other)
+            record_heartbeat(cluster.deps, NodeId(node.node_id), beat, other)
 
 
 def test_a_copy_takes_over_only_when_all_that_the_original_ran_is_over(
@@ -111,7 +112,7 @@ def test_a_copy_takes_over_only_when_all_that_the_original_ran_is_over(
     assert not list(node.live())
     begin(cluster, node, COPY)
     with pytest.raises(Conflict):
-        assignment_list(cluster.deps, node.node_id, ORIGINAL)
+        assignment_list(cluster.deps, NodeId(node.node_id), ORIGINAL)
     assert get_node(cluster.deps, "n").refused_incarnation is None
 
 
@@ -142,7 +143,7 @@ def test_a_name_is_not_taken_over_while_something_of_its_node_may_run(
     wait_out_the_lease(cluster)
     credential = enrol(cluster, "n")
     assert authenticate_node(cluster.deps, credential) == node.node_id
-    assert not assignment_list(cluster.deps, node.node_id).assignments
+    assert not assignment_list(cluster.deps, NodeId(node.node_id)).assignments
 
 
 def test_an_agent_of_an_older_version_names_none_and_is_served_on(cluster: Cluster) -> None:
@@ -151,7 +152,9 @@ def test_an_agent_of_an_older_version_names_none_and_is_served_on(cluster: Clust
     cluster.cycle()
     agent.tick()
     assert len(list(agent.live())) == 1
-    record_heartbeat(cluster.deps, agent.node_id, HeartbeatRequest(instance="2", generation=0))
+    record_heartbeat(
+        cluster.deps, NodeId(agent.node_id), HeartbeatRequest(instance="2", generation=0)
+    )
 
 
 def test_its_successor_is_the_folder_with_the_live_supervisors(cluster: Cluster) -> None:
@@ -162,7 +165,7 @@ def test_its_successor_is_the_folder_with_the_live_supervisors(cluster: Cluster)
     (process,) = agent.live()
     agent.run(process.id)
     agent.tick()
-    run = HeldRun(replica_id=process.id, epoch=1, proven=False)
+    run = HeldRun(replica_id=ReplicaId(process.id), epoch=1, proven=False)
     with pytest.raises(Conflict, match="held for"):
         begin(cluster, agent, COPY, held=(run,))
     begin(cluster, agent, ORIGINAL, held=(run.model_copy(update={"proven": True}),))

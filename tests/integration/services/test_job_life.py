@@ -8,6 +8,7 @@ from control_plane.hints.topics import CYCLE, node_topic
 from control_plane.services.checkpoints.commit import commit_checkpoint
 from control_plane.services.jobs.read import get_job
 from penstock.api.assignments import CheckpointCommit, Failure
+from penstock.api.ids import NodeId
 from penstock.api.states import ExitReason, JobState, ReplicaState
 from tests.fakes.cluster import ADMIN, Cluster, a_gang, a_server, a_task
 
@@ -37,7 +38,7 @@ def test_each_step_tells_whoever_waits_for_it(cluster: Cluster) -> None:
     cluster.submit(a_task("one"))
     assert CYCLE in cluster.hub.published
     cluster.cycle()
-    assert node_topic(agent.node_id) in cluster.hub.published
+    assert node_topic(NodeId(agent.node_id)) in cluster.hub.published
 
 
 def test_a_gang_is_placed_whole_or_not_at_all(cluster: Cluster) -> None:

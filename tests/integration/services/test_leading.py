@@ -22,6 +22,7 @@ from control_plane.store.database import sole_writer
 from control_plane.store.leader_watch import LeaderWatch
 from control_plane.store.models import Cycle
 from penstock.api.assignments import HeartbeatRequest
+from penstock.api.ids import NodeId
 from penstock.api.states import ExitReason, JobState, NodeIntent
 from tests.fakes.cluster import BIG, Cluster, a_gang, a_task, an_inventory
 
@@ -151,7 +152,7 @@ def test_a_node_that_changed_since_the_snapshot_gets_nothing(cluster: Cluster, c
     def beat(chips: int, cores: int) -> object:
         less = an_inventory({BIG: chips}, cores=cores)
         request = HeartbeatRequest(instance="1", generation=0, inventory=less)
-        return record_heartbeat(cluster.deps, agent.node_id, request)
+        return record_heartbeat(cluster.deps, NodeId(agent.node_id), request)
 
     def silence() -> None:
         cluster.clock.advance(16)

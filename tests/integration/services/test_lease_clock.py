@@ -16,6 +16,7 @@ from control_plane.services.leases.clock import IDLE_TICK_S, MAX_STEP_S, LeaseTi
 from control_plane.services.usage.roll_up import roll_up_usage
 from control_plane.store.models import Lease, Usage
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import NodeId
 from penstock.api.states import ExitReason, JobState, LeaseState
 from tests.fakes.cluster import Cluster, a_server, a_task
 from tests.fakes.lease_clock import CloudClock, lease_time
@@ -159,7 +160,7 @@ def test_no_grant_exceeds_its_ttl(cluster: Cluster, beyond_s: float) -> None:
     cluster.deps.run(stretch)
     (grant,) = [
         it.lease
-        for it in assignment_list(cluster.deps, cluster.agents["a"].node_id).assignments
+        for it in assignment_list(cluster.deps, NodeId(cluster.agents["a"].node_id)).assignments
         if it.lease is not None
     ]
     assert grant.ttl_s == 30

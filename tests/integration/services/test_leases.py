@@ -12,6 +12,7 @@ from control_plane.services.checkpoints.commit import commit_checkpoint
 from control_plane.services.leases.expire import expire_leases
 from control_plane.store.models import Replica
 from penstock.api.assignments import CheckpointCommit, HeartbeatRequest, HeldReplica
+from penstock.api.ids import NodeId, ReplicaId
 from penstock.api.states import ExitReason, JobState, ReplicaState
 from tests.fakes.cluster import Cluster, a_server, a_task
 
@@ -68,9 +69,9 @@ def test_the_late_report_of_an_old_epoch_is_refused(cluster: Cluster) -> None:
 
 def test_a_heartbeat_names_what_has_no_lease_so_that_it_stops(cluster: Cluster) -> None:
     agent = cluster.node("a")
-    held = HeldReplica(replica_id="replica_0", epoch=1, state=ReplicaState.RUNNING)
+    held = HeldReplica(replica_id=ReplicaId("replica_0"), epoch=1, state=ReplicaState.RUNNING)
     beat = HeartbeatRequest(instance="1", generation=0, replicas=(held,))
-    reply = record_heartbeat(cluster.deps, agent.node_id, beat)
+    reply = record_heartbeat(cluster.deps, NodeId(agent.node_id), beat)
     assert (reply.stop, reply.leases) == (("replica_0",), ())
 
 
@@ -84,7 +85,7 @@ def test_a_heartbeat_renews_nothing_for_another_epoch_or_another_node(cluster: C
     for node_id, epoch in ((owner.node_id, 2), (owner.node_id, 0), (thief.node_id, 1)):
         held = HeldReplica(replica_id=replica.id, epoch=epoch, state=ReplicaState.RUNNING)
         beat = HeartbeatRequest(instance="1", generation=0, replicas=(held,))
-        reply = record_heartbeat(cluster.deps, node_id, beat)
+        reply = record_heartbeat(cluster.deps, NodeId(node_id), beat)
         assert (reply.stop, reply.leases) == ((replica.id,), ())
 
 
@@ -94,8 +95,8 @@ def test_a_checkpoint_is_committed_once_however_often_it_is_told(cluster: Cluste
     cluster.steps(2)
     (replica,) = cluster.replicas("one")
     commit = _commit(cluster, replica, 1, 100)
-    first = commit_checkpoint(cluster.deps, agent.node_id, commit)
-    assert commit_checkpoint(cluster.deps, agent.node_id, commit) == first
+    first = commit_checkpoint(cluster.deps, NodeId(agent.node_id), commit)
+    assert commit_checkpoint(cluster.deps, NodeId(agent.node_id), commit) == first
     assert cluster.events(job_id).count("checkpoint.committed") == 1
 
 
@@ -109,9 +110,11 @@ def test_a_checkpoint_under_an_old_epoch_is_refused(cluster: Cluster) -> None:
     (second,) = cluster.replicas("one")
     for replica, epoch in ((first, 1), (first, 2), (second, 1), (second, 3)):
         with pytest.raises(Conflict) as caught:
-            commit_checkpoint(cluster.deps, agent.node_id, _commit(cluster, replica, epoch, 7))
+            commit_checkpoint(
+                cluster.deps, NodeId(agent.node_id), _commit(cluster, replica, epoch, 7)
+            )
         assert caught.value.code == "stale_epoch"
-    commit_checkpoint(cluster.deps, agent.node_id, _commit(cluster, second, 2, 7))
+    commit_checkpoint(cluster.deps, NodeId(agent.node_id), _commit(cluster, second, 2, 7))
 
 
 def test_an_abandoned_replica_commits_nothing_although_its_lease_still_runs(
@@ -126,7 +129,7 @@ def test_an_abandoned_replica_commits_nothing_although_its_lease_still_runs(
     cluster.steps(2, 16)
     assert cluster.lease(first.id).state == "held"
     with pytest.raises(Conflict, match="dead epoch"):
-        commit_checkpoint(cluster.deps, agent.node_id, _commit(cluster, first, 1, 7))
+        commit_checkpoint(cluster.deps, NodeId(agent.node_id), _commit(cluster, first, 1, 7))
 
 
 def test_another_nodes_replica_is_nobody_elses_to_speak_for(cluster: Cluster) -> None:
@@ -136,7 +139,7 @@ def test_another_nodes_replica_is_nobody_elses_to_speak_for(cluster: Cluster) ->
     (replica,) = cluster.replicas("one")
     thief = cluster.node("b", {})
     with pytest.raises(Conflict) as caught:
-        commit_checkpoint(cluster.deps, thief.node_id, _commit(cluster, replica, 1, 7))
+        commit_checkpoint(cluster.deps, NodeId(thief.node_id), _commit(cluster, replica, 1, 7))
     assert caught.value.code == "not_yours"
     (agent,) = [it for it in cluster.agents.values() if it.sent]
     refused = thief.send_again(agent.sent[-1]).refused
@@ -150,7 +153,7 @@ def test_a_heartbeat_that_comes_after_the_end_renews_nothing(cluster: Cluster) -
     (replica,) = cluster.replicas("one")
     cluster.clock.advance(36)
     expire_leases(cluster.deps)
-    reply = record_heartbeat(cluster.deps, agent.node_id, agent.beats[-1])
+    reply = record_heartbeat(cluster.deps, NodeId(agent.node_id), agent.beats[-1])
     assert (reply.stop, reply.leases) == ((replica.id,), ())
     assert cluster.leases() == []
 

@@ -12,6 +12,7 @@ from control_plane.errors import Invalid
 from control_plane.hints.topics import log_topic
 from control_plane.services.logs.record import record_logs
 from penstock.api.assignments import LogChunk, LogReply, LogRequest
+from penstock.api.ids import NodeId, ReplicaId
 from penstock.api.states import ExitReason
 from tests.fakes.cluster import Cluster, a_task
 from tests.fakes.node_agent import FakeAgent
@@ -86,7 +87,7 @@ def test_a_replica_lost_while_its_bytes_arrive_gets_no_more_of_them(
     monkeypatch.setattr(type(cluster.deps.logs), "write", lost_meanwhile)
     _send(cluster, agent, replica_id, (0, 4))
     with cluster.deps.store.read() as tx:
-        row = tx.replicas.get(replica_id)
+        row = tx.replicas.get(ReplicaId(replica_id))
     assert row is not None
     assert (row.state, row.log_bytes) == ("lost", 0)
 
@@ -102,9 +103,9 @@ def test_what_nobody_knows_or_another_node_runs_is_refused(cluster: Cluster) -> 
 
 def test_bytes_that_are_not_base64_are_refused(cluster: Cluster) -> None:
     agent, replica_id = _running(cluster)
-    chunk = LogChunk(replica_id=replica_id, epoch=1, offset=0, data="no base64!")
+    chunk = LogChunk(replica_id=ReplicaId(replica_id), epoch=1, offset=0, data="no base64!")
     with pytest.raises(Invalid, match="not base64"):
-        record_logs(cluster.deps, agent.node_id, LogRequest(chunks=(chunk,)))
+        record_logs(cluster.deps, NodeId(agent.node_id), LogRequest(chunks=(chunk,)))
 
 
 def test_a_storage_that_takes_nothing_asks_agents_to_wait(
@@ -129,8 +130,8 @@ def test_an_attempt_that_failed_does_not_speak_for_the_next_one(cluster: Cluster
     agent, replica_id = _running(cluster)
     cluster.finish("one", ExitReason.KILLED)
     cluster.steps(3)
-    chunk = LogChunk(replica_id=replica_id, epoch=2, offset=0, data="")
-    reply = record_logs(cluster.deps, agent.node_id, LogRequest(chunks=(chunk,)))
+    chunk = LogChunk(replica_id=ReplicaId(replica_id), epoch=2, offset=0, data="")
+    reply = record_logs(cluster.deps, NodeId(agent.node_id), LogRequest(chunks=(chunk,)))
     assert [it.code for it in reply.refused] == ["stale_epoch"]
 
 
@@ -146,17 +147,17 @@ def _send(
 ) -> LogReply:
     chunks = tuple(
         LogChunk(
-            replica_id=replica_id, epoch=1, offset=offset,
+            replica_id=ReplicaId(replica_id), epoch=1, offset=offset,
             data=base64.b64encode(TEXT[offset : offset + length]).decode(),
         )
         for offset, length in pieces
     )  # fmt: skip
-    return record_logs(cluster.deps, agent.node_id, LogRequest(chunks=chunks))
+    return record_logs(cluster.deps, NodeId(agent.node_id), LogRequest(chunks=chunks))
 
 
 def _log(cluster: Cluster, replica_id: str) -> bytes:
     """As far as the database says that it goes."""
     with cluster.deps.store.read() as tx:
-        row = tx.replicas.get(replica_id)
+        row = tx.replicas.get(ReplicaId(replica_id))
     assert row is not None
-    return cluster.deps.logs.read(replica_id, 0, row.log_bytes)
+    return cluster.deps.logs.read(ReplicaId(replica_id), 0, row.log_bytes)

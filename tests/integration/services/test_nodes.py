@@ -15,6 +15,7 @@ from control_plane.services.nodes.enrol import authenticate_node, enrol_node, ro
 from control_plane.services.nodes.read import list_chip_types, list_chips
 from penstock.api.assignments import EnrolRequest, HeartbeatReply, HeartbeatRequest, Inventory
 from penstock.api.chips import ChipSample
+from penstock.api.ids import NodeId
 from penstock.api.states import ChipHealth, JobState, NodeIntent
 from penstock.api.tokens import JoinTokenRequest
 from tests.fakes.cluster import ADMIN, BIG, SERVER, Cluster, a_task, an_inventory
@@ -109,8 +110,8 @@ def test_both_credentials_hold_until_the_new_one_is_first_used(cluster: Cluster)
     assert not _beat(cluster, agent.node_id).rotate_credential
     cluster.clock.advance(timedelta(days=31).total_seconds())
     assert _beat(cluster, agent.node_id).rotate_credential
-    lost = rotate_credential(cluster.deps, agent.node_id).credential
-    new = rotate_credential(cluster.deps, agent.node_id).credential
+    lost = rotate_credential(cluster.deps, NodeId(agent.node_id)).credential
+    new = rotate_credential(cluster.deps, NodeId(agent.node_id)).credential
     assert authenticate_node(cluster.deps, agent.credential) == agent.node_id
     assert authenticate_node(cluster.deps, new) == agent.node_id
     for secret in (agent.credential, lost):
@@ -121,11 +122,11 @@ def test_both_credentials_hold_until_the_new_one_is_first_used(cluster: Cluster)
 
 def test_an_older_assignment_list_never_takes_the_place_of_a_newer_one(cluster: Cluster) -> None:
     agent = cluster.node("a")
-    empty = assignment_list(cluster.deps, agent.node_id)
+    empty = assignment_list(cluster.deps, NodeId(agent.node_id))
     cluster.submit(a_task("one"))
     cluster.cycle()
     agent.tick()
-    late = assignment_list(cluster.deps, agent.node_id)
+    late = assignment_list(cluster.deps, NodeId(agent.node_id))
     cluster.cancel("one")
     agent.poll()
     assert empty.generation < late.generation < agent.desired.generation  # type: ignore[union-attr]
@@ -240,13 +241,13 @@ def _enrol(cluster: Cluster, token: str, name: str) -> str:
 
 def _beat(cluster: Cluster, node_id: str, inventory: Inventory | None = None) -> HeartbeatReply:
     request = HeartbeatRequest(instance="1", generation=0, inventory=inventory)
-    return record_heartbeat(cluster.deps, node_id, request)
+    return record_heartbeat(cluster.deps, NodeId(node_id), request)
 
 
 def _sample(cluster: Cluster, node_id: str, health: ChipHealth) -> None:
     sample = ChipSample(key=f"{BIG}-0", health=health)
     request = HeartbeatRequest(instance="1", generation=0, samples=(sample,))
-    record_heartbeat(cluster.deps, node_id, request)
+    record_heartbeat(cluster.deps, NodeId(node_id), request)
 
 
 def _chips(cluster: Cluster) -> list[str]:

@@ -27,6 +27,7 @@ from control_plane.services.nodes.read import get_node, list_chips
 from control_plane.store.models import Endpoint, Job, Node
 from control_plane.store.repositories.jobs import JobFilter
 from penstock.api.assignments import CheckpointCommit
+from penstock.api.ids import NodeId
 from penstock.api.queues import QueueLimits
 from penstock.api.specs import JobSpec
 from penstock.api.states import NodeIntent
@@ -197,7 +198,7 @@ def _trained(cluster: Cluster) -> dict[str, str]:
         replica_id=replica.id, epoch=1, step=1,
         uri=f"{cluster.deps.storage}/jobs/{job}/checkpoints/step-1-e1", manifest_sha256="a" * 64,
     )  # fmt: skip
-    made = commit_checkpoint(cluster.deps, agent.node_id, commit).checkpoint_id
+    made = commit_checkpoint(cluster.deps, NodeId(agent.node_id), commit).checkpoint_id
     return {"job": job, "checkpoint": made, "node": agent.node_id}
 
 

@@ -9,6 +9,7 @@ from control_plane.services.endpoints.read import get_endpoint
 from control_plane.services.endpoints.routes import read_routes
 from control_plane.services.jobs.explain import explain_job
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import GangId
 from penstock.api.states import ExitReason, JobState, ReplicaState
 from tests.fakes.cluster import ADMIN, BIG, Cluster, a_server
 
@@ -200,9 +201,9 @@ def test_one_replica_that_cannot_start_is_given_up_while_its_sibling_answers(
 
 def _forget_answer(tx: Transaction, gang_id: str) -> None:
     """As if the gang's replica had never answered."""
-    gang = tx.gangs.get(gang_id)
+    gang = tx.gangs.get(GangId(gang_id))
     assert gang is not None
-    for replica in tx.replicas.of_attempt(gang_id, gang.attempt):
+    for replica in tx.replicas.of_attempt(GangId(gang_id), gang.attempt):
         replica.ready_at = None
 
 

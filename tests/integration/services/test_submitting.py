@@ -14,6 +14,7 @@ from control_plane.services.accounts.projects import create_project
 from control_plane.services.deps import Caller
 from control_plane.services.jobs.retry import retry_job
 from control_plane.services.jobs.submit import submit_job
+from penstock.api.ids import TokenId
 from penstock.api.specs import JobSpec
 from penstock.api.states import JobState, Role
 from penstock.api.tokens import ProjectRequest
@@ -106,11 +107,11 @@ def test_of_many_retries_at_once_with_one_key_one_makes_the_job(cluster: Cluster
 def test_another_tenants_project_is_as_if_it_were_not(cluster: Cluster) -> None:
     create_project(cluster.deps, ADMIN, ProjectRequest(name="theirs"))
     mine = create_project(cluster.deps, ADMIN, ProjectRequest(name="mine"))
-    member = Caller("token_1", "me", Role.MEMBER, mine.id, "mine")
+    member = Caller(TokenId("token_1"), "me", Role.MEMBER, mine.id, "mine")
     spec = JobSpec.model_validate(a_task("one", project="theirs"))
     with pytest.raises(NotFound):
         submit_job(cluster.deps, member, spec, None)
-    viewer = Caller("token_2", "eye", Role.VIEWER, mine.id, "mine")
+    viewer = Caller(TokenId("token_2"), "eye", Role.VIEWER, mine.id, "mine")
     with pytest.raises(Denied):
         submit_job(cluster.deps, viewer, JobSpec.model_validate(a_task("one")), None)
 

@@ -13,6 +13,7 @@ from control_plane.store.models import Project
 from control_plane.store.repositories.leases import Leases
 from control_plane.store.unit_of_work import MAX_TRIES, LostRace, Transaction
 from penstock.api.assignments import HeartbeatRequest
+from penstock.api.ids import JobId, NodeId
 from penstock.api.messages import say
 from penstock.api.states import JobState
 from tests.fakes.cluster import Cluster, a_task
@@ -23,9 +24,9 @@ def test_a_read_is_as_of_one_moment(cluster: Cluster) -> None:
         assert list(tx.jobs.in_state([JobState.QUEUED])) == []
         with ThreadPoolExecutor(1) as other:
             job_id = other.submit(cluster.submit, a_task("one")).result(10)
-        assert list(tx.gangs.of_job(job_id)) == []
+        assert list(tx.gangs.of_job(JobId(job_id))) == []
     with cluster.deps.store.read() as tx:
-        assert len(tx.gangs.of_job(job_id)) == 1
+        assert len(tx.gangs.of_job(JobId(job_id))) == 1
 
 
 def test_deciding_transactions_follow_one_another(cluster: Cluster) -> None:
@@ -105,7 +106,7 @@ def test_a_lease_renewed_while_it_is_being_expired_lives_on(
     cluster.steps(3)
     cluster.clock.advance(36)
     empty = HeartbeatRequest(instance="1", generation=0)
-    record_heartbeat(cluster.deps, agent.node_id, empty)
+    record_heartbeat(cluster.deps, NodeId(agent.node_id), empty)
     end, late = Leases.end, [agent.beat]
 
     def renewed_meanwhile(self: Leases, *args: object) -> bool:

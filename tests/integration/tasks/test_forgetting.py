@@ -15,6 +15,7 @@ from control_plane.services.usage.retention import forget_old
 from control_plane.store.database.engine import Database
 from control_plane.store.models import Cycle, Delivery, Event, IdempotencyKey, Job
 from control_plane.store.unit_of_work import Store, Transaction
+from penstock.api.ids import ReplicaId
 from tests.fakes.cluster import Cluster, a_task
 
 RETENTION = timedelta(days=30)
@@ -38,8 +39,8 @@ def test_jobs_that_ended_long_ago_lose_their_events_and_logs_but_stay(
     assert [cluster.events(cluster.job(name).id) for name in names] == [[]] * 5
     assert cluster.events(cluster.job("young").id) != []
     assert cluster.events(cluster.job("waiting").id) != []
-    assert [cluster.deps.logs.read(it, 0, 10) for it in logs] == [b""] * 5
-    assert cluster.deps.logs.read(young, 0, 10) == b"hello"
+    assert [cluster.deps.logs.read(ReplicaId(it), 0, 10) for it in logs] == [b""] * 5
+    assert cluster.deps.logs.read(ReplicaId(young), 0, 10) == b"hello"
     assert forget_old(cluster.deps, RETENTION) == 0
 
 

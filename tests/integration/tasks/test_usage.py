@@ -16,6 +16,7 @@ from control_plane.services.usage.meter_tokens import Metered, meter_tokens
 from control_plane.services.usage.roll_up import hours, roll_up_usage
 from control_plane.store.models import Lease, TokenUsage, Usage
 from control_plane.store.unit_of_work import Transaction
+from penstock.api.ids import EndpointId, ProjectId, TokenId
 from penstock.api.states import LeaseState
 from tests.fakes.cluster import BIG, SMALL, Cluster, a_task
 from tests.integration.conftest import START
@@ -97,7 +98,14 @@ def test_roll_ups_at_the_same_time_count_once(cluster: Cluster) -> None:
 
 
 def test_tokens_counted_at_the_same_time_are_all_counted(cluster: Cluster) -> None:
-    used = Metered("project_0", "token_0", "endpoint_0", BIG, prompt_tokens=3, completion_tokens=5)
+    used = Metered(
+        ProjectId("project_0"),
+        TokenId("token_0"),
+        EndpointId("endpoint_0"),
+        BIG,
+        prompt_tokens=3,
+        completion_tokens=5,
+    )
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: meter_tokens(cluster.deps, used), range(40)))
     with cluster.deps.store.read() as tx:

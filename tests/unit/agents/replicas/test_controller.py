@@ -9,6 +9,7 @@ from agents.replicas.controller import ReplicaController
 from agents.runtimes.base import Launch, NoRoom
 from agents.runtimes.fake import FakeRuntime, Script, scripted
 from penstock.api.assignments import Observation, Refusal
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ExitReason, ReplicaState
 from tests.fakes.agent_parts import a_chip, a_keeper, a_lease, a_list, an_assignment, now
 
@@ -36,7 +37,7 @@ def test_a_replica_is_started_with_its_deadline_and_told_with_its_address() -> N
     controller = a_keeper(runtime)
     sent_ns = boottime_ns() - 5_000
     controller.take(a_list(1, an_assignment(lease=a_lease(remaining_s=60))), sent_ns)
-    launch = runtime.replicas["replica_1"].launch
+    launch = runtime.replicas[ReplicaId("replica_1")].launch
     assert launch.deadline_ns() == sent_ns + seconds_ns(60 - 11)
     assert {it.address for it in told(controller)} == {launch.address}
 
@@ -56,7 +57,7 @@ def test_each_step_of_a_life_is_told_once_and_in_order() -> None:
     controller.take(a_list(1, an_assignment()), boottime_ns())
     for _ in range(3):
         controller.sweep()
-    runtime.end("replica_1", 3)
+    runtime.end(ReplicaId("replica_1"), 3)
     controller.sweep()
     seen = told(controller)
     assert [it.state for it in seen] == [STARTING, RUNNING, EXITED]
@@ -82,11 +83,11 @@ def test_last_words_are_told_of_a_running_replica_and_the_end_only_with_its_reco
     controller = a_keeper(runtime)
     controller.take(a_list(1, an_assignment()), boottime_ns())
     controller.ended = _nothing_more
-    runtime.end("replica_1", 0)
+    runtime.end(ReplicaId("replica_1"), 0)
     controller.sweep()
     for held in controller.replicas:
         controller.tell(held, result={"loss": 1})
-    now(controller.report_end("replica_1"))
+    now(controller.report_end(ReplicaId("replica_1")))
     seen = told(controller)
     assert [(it.state, it.exit is not None) for it in seen if it.result or it.exit] == [
         (RUNNING, False), (EXITED, True),
@@ -134,7 +135,7 @@ def test_a_waiting_replica_starts_when_its_chip_comes_free() -> None:
     controller.take(a_list(2, second), boottime_ns())
     assert runtime.started == ["replica_1"]
     assert [it.state for it in controller.reported()] == [STOPPING, ReplicaState.ASSIGNED]
-    runtime.end("replica_1", 143)
+    runtime.end(ReplicaId("replica_1"), 143)
     assert runtime.started == ["replica_1", "replica_2"]
 
 
@@ -145,7 +146,7 @@ def test_renewals_count_from_the_moment_the_request_was_sent() -> None:
     sent_ns = boottime_ns()
     controller.renew([a_lease(remaining_s=400)], sent_ns)
     controller.renew([a_lease(epoch=2, remaining_s=900)], sent_ns)
-    assert runtime.renewals["replica_1"] == [sent_ns + seconds_ns(389)]
+    assert runtime.renewals[ReplicaId("replica_1")] == [sent_ns + seconds_ns(389)]
 
 
 def test_no_grant_moves_a_deadline_beyond_its_ttl() -> None:
@@ -156,18 +157,19 @@ def test_no_grant_moves_a_deadline_beyond_its_ttl() -> None:
     long = a_lease(remaining_s=7200).model_copy(update={"ttl_s": 60.0})
     sent_ns = boottime_ns()
     controller.renew([long], sent_ns)
-    launch = runtime.replicas.get("replica_1")
-    assert launch is None or runtime.renewals["replica_1"][-1] == sent_ns + seconds_ns(49)
+    launch = runtime.replicas.get(ReplicaId("replica_1"))
+    renewals = runtime.renewals[ReplicaId("replica_1")]
+    assert launch is None or renewals[-1] == sent_ns + seconds_ns(49)
     controller.take(a_list(2, an_assignment(lease=long)), sent_ns)
-    assert runtime.replicas["replica_1"].launch.deadline_ns() <= sent_ns + seconds_ns(49)
+    assert runtime.replicas[ReplicaId("replica_1")].launch.deadline_ns() <= sent_ns + seconds_ns(49)
 
 
 def test_a_replica_without_a_lease_at_the_server_is_stopped() -> None:
     runtime = FakeRuntime()
     controller = a_keeper(runtime)
     controller.take(a_list(1, an_assignment()), boottime_ns())
-    controller.stop_unleased(["replica_1", "replica_of_someone_else"])
-    order = runtime.replicas["replica_1"].order
+    controller.stop_unleased([ReplicaId("replica_1"), ReplicaId("replica_of_someone_else")])
+    order = runtime.replicas[ReplicaId("replica_1")].order
     assert order is not None
     assert (order.reason, order.grace_s) == (ExitReason.LEASE_EXPIRED, 2.0)
 
@@ -200,18 +202,18 @@ def test_an_order_that_did_not_get_through_is_given_again(monkeypatch: pytest.Mo
     with monkeypatch.context() as deaf:
         deaf.setattr(runtime, "stop", _deaf)
         controller.take(a_list(2, an_assignment(desired="stop", lease=None)), boottime_ns())
-    assert runtime.replicas["replica_1"].exit is None
+    assert runtime.replicas[ReplicaId("replica_1")].exit is None
     controller.sweep()
-    assert runtime.replicas["replica_1"].exit is not None
+    assert runtime.replicas[ReplicaId("replica_1")].exit is not None
 
 
 def test_a_restarted_agent_tells_what_happened_while_it_was_away() -> None:
     runtime = FakeRuntime(scripted(job=Script(output=b"hello")))
     before = a_keeper(runtime)
     before.take(a_list(1, an_assignment("replica_1"), an_assignment("replica_2")), boottime_ns())
-    runtime.note_result("replica_2", {"loss": 1.0})
+    runtime.note_result(ReplicaId("replica_2"), {"loss": 1.0})
     runtime.listen(lambda _: None)
-    runtime.end("replica_2", 0)
+    runtime.end(ReplicaId("replica_2"), 0)
     after = a_keeper(runtime)
     now(after.recover())
     seen = told(after)
@@ -220,7 +222,7 @@ def test_a_restarted_agent_tells_what_happened_while_it_was_away() -> None:
     assert [it.result for it in seen if it.result] == [{"loss": 1.0}]
     after.take(a_list(4, an_assignment("replica_1")), boottime_ns())
     assert runtime.started == ["replica_1", "replica_2"]
-    held = after.replicas.get("replica_1")
+    held = after.replicas.get(ReplicaId("replica_1"))
     assert held is not None
     assert held.adopted
 
@@ -231,7 +233,7 @@ def test_a_recovered_replica_that_is_no_longer_wanted_is_stopped() -> None:
     after = a_keeper(runtime)
     now(after.recover())
     after.take(a_list(9), boottime_ns())
-    assert runtime.replicas["replica_1"].order is not None
+    assert runtime.replicas[ReplicaId("replica_1")].order is not None
 
 
 class _FullDisk(FakeRuntime):

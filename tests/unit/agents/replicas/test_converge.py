@@ -22,11 +22,12 @@ from agents.replicas.converge import (
     newest,
 )
 from penstock.api.assignments import Assignment, AssignmentList
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ExitReason, ReplicaState
 from tests.fakes.agent_parts import a_chip, a_list, an_assignment
 
 FOREVER = 10**18
-RUNNING = Local("replica_1", 1, ReplicaState.RUNNING)
+RUNNING = Local(ReplicaId("replica_1"), 1, ReplicaState.RUNNING)
 
 
 def decide(
@@ -77,7 +78,7 @@ def test_an_ended_replica_is_never_run_again() -> None:
 
 def test_an_ended_replica_is_forgotten_once_nothing_is_left_to_tell() -> None:
     ended = replace(RUNNING, state=ReplicaState.EXITED, settled=True)
-    assert decide(a_list(1, an_assignment()), ended) == (Forget("replica_1"),)
+    assert decide(a_list(1, an_assignment()), ended) == (Forget(ReplicaId("replica_1")),)
 
 
 def test_a_stop_for_what_never_started_is_answered() -> None:
@@ -122,7 +123,7 @@ def test_nothing_starts_without_a_lease_that_lasts() -> None:
 
 def test_a_replica_of_an_earlier_run_is_adopted_if_still_wanted() -> None:
     kept = replace(RUNNING, adopted=False)
-    assert decide(a_list(1, an_assignment()), kept) == (Adopt("replica_1"),)
+    assert decide(a_list(1, an_assignment()), kept) == (Adopt(ReplicaId("replica_1")),)
     assert [type(it) for it in decide(a_list(1), kept)] == [Stop]
 
 

@@ -10,6 +10,7 @@ from agents.boottime import boottime_ns
 from agents.replicas.last_output import last_line
 from agents.runtimes.fake import FakeRuntime
 from penstock.api.assignments import ExitRecord, Failure
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ExitReason
 from tests.fakes.agent_parts import a_keeper, a_list, an_assignment
 
@@ -24,10 +25,10 @@ def _end(
     controller = a_keeper(runtime)
     controller.take(a_list(1, an_assignment(**assigned)), boottime_ns())
     controller.sweep()
-    runtime.write("replica_1", output)
+    runtime.write(ReplicaId("replica_1"), output)
     if failure is not None:
-        controller.replicas.change("replica_1", failure=failure)
-    runtime.end("replica_1", code, reason)
+        controller.replicas.change(ReplicaId("replica_1"), failure=failure)
+    runtime.end(ReplicaId("replica_1"), code, reason)
     controller.sweep()
     request = controller.outbox.take()
     assert request is not None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agents.replicas.outbox import Outbox
 from penstock.api.assignments import ExitRecord, Observation, ReportRequest
+from penstock.api.ids import ReplicaId
 from penstock.api.jobs import Progress
 from penstock.api.states import ExitReason, ReplicaState
 
@@ -17,7 +18,9 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def seen(replica: str, state: ReplicaState = ReplicaState.RUNNING, **fields: Any) -> Observation:
-    return Observation(replica_id=replica, epoch=1, state=state, observed_at=NOW, **fields)
+    return Observation(
+        replica_id=ReplicaId(replica), epoch=1, state=state, observed_at=NOW, **fields
+    )
 
 
 def taken(outbox: Outbox) -> tuple[Observation, ...]:
@@ -85,6 +88,6 @@ def test_failed_sending_changes_neither_order_nor_content(
 def test_what_is_dropped_is_not_told() -> None:
     outbox = Outbox()
     outbox.put(seen("a"))
-    outbox.drop("a")
-    assert not outbox.holds("a")
+    outbox.drop(ReplicaId("a"))
+    assert not outbox.holds(ReplicaId("a"))
     assert len(outbox) == 0

@@ -6,6 +6,7 @@ import asyncio
 
 from agents.boottime import boottime_ns
 from agents.replicas.readiness import ReadinessLoop
+from penstock.api.ids import ReplicaId
 from tests.fakes.agent_parts import Bench, a_list, an_assignment
 
 
@@ -22,7 +23,7 @@ def readiness_told(answers: list[bool]) -> list[bool]:
     async def ask_all() -> None:
         loop = ReadinessLoop(bench.controller, probe)
         while answers:
-            await loop.ask("replica_1")
+            await loop.ask(ReplicaId("replica_1"))
             request = bench.controller.outbox.take()
             seen = request.observations if request is not None else ()
             told.extend(it.ready for it in seen if it.ready is not None)
@@ -50,7 +51,7 @@ def test_a_slow_replica_does_not_delay_another() -> None:
         a_list(1, *(an_assignment(it, serves=True) for it in names)), boottime_ns()
     )
     bench.controller.sweep()
-    slow = bench.controller.replicas.get("slow")
+    slow = bench.controller.replicas.get(ReplicaId("slow"))
     assert slow is not None
 
     async def probe(address: str) -> bool:

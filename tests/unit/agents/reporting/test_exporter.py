@@ -9,6 +9,7 @@ import pytest
 from agents.node.chips.base import Dropped
 from agents.reporting.exporter import STALE_S, Exporter, ReplicaGauges
 from penstock.api.chips import ChipReport, ChipSample
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ChipHealth
 
 CHIP = ChipReport(
@@ -16,7 +17,9 @@ CHIP = ChipReport(
     emulated=True, stands_for="acme-a100",
 )  # fmt: skip
 LABELS = 'chip="k0",chip_type="emulated-a100",cluster="lab",node="n1",uuid="",vendor="emulated"'
-REPLICA = ReplicaGauges("r1", "tiny", "research", "default", 0, {"k0": 250}, cpu_s=1.5, step=7)
+REPLICA = ReplicaGauges(
+    ReplicaId("r1"), "tiny", "research", "default", 0, {"k0": 250}, cpu_s=1.5, step=7
+)
 
 
 @dataclass
@@ -126,7 +129,9 @@ def test_replicas_are_shown_while_they_live(exporter: Exporter) -> None:
 
 
 def test_parts_of_a_chip_add_up_per_job(exporter: Exporter) -> None:
-    other = ReplicaGauges("r2", "tiny", "research", "default", 1, {"k0": 500, "elsewhere": 1000})
+    other = ReplicaGauges(
+        ReplicaId("r2"), "tiny", "research", "default", 1, {"k0": 500, "elsewhere": 1000}
+    )
     exporter.set_replicas([REPLICA, other])
     held = {key: it for key, it in series(exporter).items() if key.startswith("penstock_chip_allo")}
     assert list(held.values()) == [0.75]

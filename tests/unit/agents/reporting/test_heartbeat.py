@@ -10,6 +10,7 @@ from agents.node.hardware.host import Capacity
 from agents.node.inventory import Host, NodeWatch
 from agents.reporting.heartbeat import HeartbeatLoop
 from penstock.api.chips import ChipReport
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ReplicaState
 from tests.fakes.agent_parts import Bench, a_lease, a_list, an_assignment
 
@@ -32,7 +33,7 @@ def test_leases_are_renewed_from_the_send_time() -> None:
     bench.controller.take(a_list(2, short), boottime_ns())
     before = boottime_ns()
     asyncio.run(a_loop(bench).beat())
-    (deadline,) = bench.runtime.renewals["replica_1"]
+    (deadline,) = bench.runtime.renewals[ReplicaId("replica_1")]
     kept = seconds_ns(bench.fake.ttl_s - bench.fake.margin_s)
     assert before + kept <= deadline <= boottime_ns() + kept
 
@@ -41,7 +42,7 @@ def test_what_the_server_does_not_know_is_stopped() -> None:
     bench = Bench()
     bench.controller.take(a_list(2, an_assignment()), boottime_ns())
     asyncio.run(a_loop(bench).beat())
-    assert bench.runtime.replicas["replica_1"].exit is not None
+    assert bench.runtime.replicas[ReplicaId("replica_1")].exit is not None
 
 
 def test_a_replica_that_waits_to_start_keeps_its_lease() -> None:

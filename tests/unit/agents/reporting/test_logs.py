@@ -11,6 +11,7 @@ from agents.client import Unreachable
 from agents.reporting.logs import CHUNK_BYTES, LogLoop
 from agents.reporting.reports import ReportLoop
 from agents.runtimes.fake import FakeRuntime, Script
+from penstock.api.ids import ReplicaId
 from penstock.api.states import ReplicaState
 from tests.fakes.agent_parts import Bench, a_list, an_assignment
 
@@ -27,7 +28,7 @@ def running(output: bytes, code: int | None = None) -> tuple[Bench, LogLoop]:
 def ship_all(loop: LogLoop) -> int:
     async def ship() -> int:
         rounds = 1
-        while await loop.ship(["replica_1"]):
+        while await loop.ship([ReplicaId("replica_1")]):
             rounds += 1
         return rounds
 
@@ -44,8 +45,8 @@ def test_a_lost_answer_leaves_no_repeat() -> None:
     bench, loop = running(b"one\n")
     bench.fake.lose_answers = 1
     with pytest.raises(Unreachable):
-        asyncio.run(loop.ship(["replica_1"]))
-    bench.runtime.write("replica_1", b"two\n")
+        asyncio.run(loop.ship([ReplicaId("replica_1")]))
+    bench.runtime.write(ReplicaId("replica_1"), b"two\n")
     ship_all(loop)
     assert bench.fake.logs["replica_1"] == b"one\ntwo\n"
 
@@ -54,7 +55,7 @@ def test_a_lost_answer_leaves_no_repeat() -> None:
 def test_the_servers_offset_wins(server_has: int) -> None:
     bench, loop = running(b"12345678")
     bench.fake.logs["replica_1"] = b"12345678"[:server_has]
-    bench.controller.replicas.change("replica_1", shipped=5)
+    bench.controller.replicas.change(ReplicaId("replica_1"), shipped=5)
     ship_all(loop)
     assert bench.fake.logs["replica_1"] == b"12345678"
 
@@ -75,7 +76,7 @@ def test_the_end_of_a_short_replica_follows_its_last_words() -> None:
     reports = ReportLoop(bench.client, bench.controller)
 
     async def end() -> None:
-        bench.runtime.end("replica_1")
+        bench.runtime.end(ReplicaId("replica_1"))
         await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
         await reports.send()
 
@@ -91,7 +92,7 @@ def test_the_end_is_told_even_when_the_last_words_cannot_be() -> None:
     bench.fake.away = True
 
     async def end() -> None:
-        bench.runtime.end("replica_1")
+        bench.runtime.end(ReplicaId("replica_1"))
         await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
     asyncio.run(end())
@@ -107,7 +108,7 @@ def test_the_end_is_told_even_when_the_last_words_cannot_be() -> None:
 def test_a_big_rest_of_a_log_does_not_hold_up_the_end() -> None:
     bench, loop = running(TEXT)
     bench.controller.ended = loop.ended
-    bench.runtime.end("replica_1")
+    bench.runtime.end(ReplicaId("replica_1"))
     asyncio.run(ReportLoop(bench.client, bench.controller).send())
     assert bench.fake.exit_of("replica_1") is not None
     assert "replica_1" not in bench.fake.logs
@@ -122,7 +123,7 @@ def test_what_is_shipped_is_noted_at_once_where_it_is_much_and_before_long_where
     loop.clock = lambda: 100.0
     ship_all(loop)
     assert noted == [CHUNK_BYTES * number for number in range(1, 5)]
-    bench.runtime.write("replica_1", b"little")
+    bench.runtime.write(ReplicaId("replica_1"), b"little")
     ship_all(loop)
     loop.note_rest()
     assert noted[4:] == [], "a replica that says a little often costs one note a second"

@@ -11,6 +11,7 @@ import pytest
 from agents.boottime import boottime_ns
 from agents.reporting.workload_socket import WorkloadSocket
 from penstock.api.assignments import Failure
+from penstock.api.ids import ReplicaId
 from tests.fakes.agent_parts import Bench, a_list, an_assignment
 
 SHA = "a" * 64
@@ -27,7 +28,7 @@ class Conversation:
         self.bench.controller.outbox.take()
 
     def say(self, *messages: dict[str, Any] | bytes, token: str | None = None) -> list[Any]:
-        held = self.bench.controller.replicas.get("replica_1")
+        held = self.bench.controller.replicas.get(ReplicaId("replica_1"))
         assert held is not None
         identity = {"replica_id": "replica_1", "token": token or held.token}
 
@@ -59,14 +60,14 @@ def test_a_flood_of_progress_is_thinned_and_its_last_word_kept() -> None:
     talk = Conversation()
     talk.say(*({"op": "progress", "progress": {"step": n}} for n in range(100)))
     assert [it.step for it in talk.told("progress")] == [0]
-    talk.socket.last_words("replica_1")
+    talk.socket.last_words(ReplicaId("replica_1"))
     assert [it.step for it in talk.told("progress")] == [99]
 
 
 def test_a_result_is_kept_before_it_is_acknowledged() -> None:
     talk = Conversation()
     talk.say({"op": "result", "result": {"loss": 1.5}}, {"op": "result", "result": {"sha": "x"}})
-    assert talk.bench.runtime.replicas["replica_1"].result == {"loss": 1.5, "sha": "x"}
+    assert talk.bench.runtime.replicas[ReplicaId("replica_1")].result == {"loss": 1.5, "sha": "x"}
     assert talk.told("result") == [{"loss": 1.5, "sha": "x"}]
 
 
@@ -74,10 +75,10 @@ def test_a_failure_is_kept_and_told_with_the_end() -> None:
     talk = Conversation()
     said = {"op": "failed", "code": "model_refused", "message": "no\x1b[31m such\nfolder"}
     assert talk.say(said) == [{"ok": True}]
-    kept = talk.bench.runtime.replicas["replica_1"].failure
+    kept = talk.bench.runtime.replicas[ReplicaId("replica_1")].failure
     assert kept == Failure(code="model_refused", message="no such folder")
     assert talk.bench.controller.outbox.take() is None
-    talk.bench.runtime.end("replica_1", 1)
+    talk.bench.runtime.end(ReplicaId("replica_1"), 1)
     talk.bench.controller.sweep()
     (record,) = talk.told("exit")
     assert record.failure == kept

@@ -18,7 +18,7 @@ from penstock.documents import Place
 TASK: dict[str, Any] = {"type": "task", "task": {"command": ["true"]}}
 
 
-def _misread(model: type[BaseModel], document: dict[str, Any]) -> list[tuple[str, tuple[Any, ...]]]:
+def _misread(model: type[BaseModel], document: dict[str, Any]) -> list[tuple[object, object]]:
     return [(one["type"], one["loc"]) for one in misread_values(model, document)]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from control_plane.domain.places import is_below, job_folder
+from penstock.api.ids import JobId
 
-FOLDER = job_folder("file:///srv/penstock", "job_1")
+FOLDER = job_folder("file:///srv/penstock", JobId("job_1"))
 
 
 @pytest.mark.parametrize("rest", ["/checkpoints/step-00000001-e1", "/a", "/a/b_c/d=1.bin", "/_x"])

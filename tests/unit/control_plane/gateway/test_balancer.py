@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from control_plane.gateway.balancer import Balancer
 from control_plane.services.endpoints.routes import Route
+from penstock.api.ids import EndpointId, ProjectId, ReplicaId
 
 
 def test_nobody_is_chosen_where_nobody_is() -> None:
@@ -51,8 +52,8 @@ def test_nobody_waits_for_a_replica_while_another_would_finish_it_sooner(
 def test_what_has_ended_counts_no_more() -> None:
     balancer, route = Balancer(), _route("a")
     with balancer.request(route), balancer.request(route):
-        assert balancer.outstanding("a") == 2
-    assert balancer.outstanding("a") == 0
+        assert balancer.outstanding(ReplicaId("a")) == 2
+    assert balancer.outstanding(ReplicaId("a")) == 0
 
 
 def _spread(routes: list[Route], num_requests: int) -> Counter[str]:
@@ -73,4 +74,12 @@ def _chosen(balancer: Balancer, routes: list[Route]) -> str | None:
 
 
 def _route(replica_id: str, weight: float | None = None) -> Route:
-    return Route("project_0", "endpoint_0", "chat", replica_id, "n:1", "emulated-a100", weight)
+    return Route(
+        ProjectId("project_0"),
+        EndpointId("endpoint_0"),
+        "chat",
+        ReplicaId(replica_id),
+        "n:1",
+        "emulated-a100",
+        weight,
+    )

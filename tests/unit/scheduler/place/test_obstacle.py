@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from scheduler.model import Closed, Code
 from scheduler.place.feasibility import Survey
 from scheduler.place.gang import empty_supply
@@ -23,7 +25,7 @@ def _host_code(pool: PoolBuilder, job: JobBuilder) -> Code:
 
 def test_memory_is_named_where_it_alone_keeps_a_gang_off() -> None:
     pool = a_pool().node("a", "nvidia-h200", 1, cores=2, memory=GIB)
-    memory = {"host_memory_bytes": 2 * GIB}
+    memory: dict[str, Any] = {"host_memory_bytes": 2 * GIB}
     assert _host_code(pool, a_job().asking(1, **memory)) is Code.HOST_MEMORY
     assert _host_code(pool, a_job().asking(1, cores_milli=3000)) is Code.HOST_CORES
     assert _host_code(pool, a_job().asking(1, cores_milli=3000, **memory)) is Code.HOST_CORES

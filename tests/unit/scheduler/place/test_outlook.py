@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 
@@ -57,7 +59,7 @@ def _rules_out(pool: PoolBuilder, job: JobBuilder) -> bool:
 @pytest.mark.parametrize("chips", [0, 1])
 def test_a_host_that_has_exactly_what_is_asked_for_is_not_ruled_out(chips: int) -> None:
     pool = a_pool().node("a", "nvidia-h200", 1, cores=2, memory=GIB)
-    asked = {"cores_milli": 2000, "host_memory_bytes": GIB}
+    asked: dict[str, Any] = {"cores_milli": 2000, "host_memory_bytes": GIB}
     assert not _rules_out(pool, a_job().asking(chips, **asked))
     for name, amount in asked.items():
         assert _rules_out(pool, a_job().asking(chips, **{**asked, name: amount + 1}))
@@ -69,7 +71,8 @@ def test_a_host_without_memory_or_cores_rules_out_only_those_who_want_some() -> 
         (a_pool().node("a", "nvidia-h200", 1, cores=0), "cores_milli", "host_memory_bytes"),
     ):
         for chips in (0, 1):
-            none_and_some = [a_job().asking(chips, **{other: 0, name: it}) for it in (0, 1)]
+            hosts: list[dict[str, Any]] = [{other: 0, name: it} for it in (0, 1)]
+            none_and_some = [a_job().asking(chips, **it) for it in hosts]
             assert [_rules_out(pool, it) for it in none_and_some] == [False, True]
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from penstock.api.assignments import AssignedChip
+from penstock.api.ids import ChipId
 from penstock.api.specs import ModelShape
 from penstock.api.work import Phase
 from workloads.checkpoints.model_files import ModelRefused
@@ -22,7 +23,7 @@ WORK = ServeWork(model_uri="x", model_name="m", kind="checkpoint")
 
 def a_chip(vendor: str = "emulated", memory_bytes: int | None = None) -> AssignedChip:
     return AssignedChip(
-        chip_id="c", key="k", vendor=vendor, type="t", index=0, milli=1000,
+        chip_id=ChipId("c"), key="k", vendor=vendor, type="t", index=0, milli=1000,
         memory_bytes=memory_bytes,
     )  # fmt: skip
 

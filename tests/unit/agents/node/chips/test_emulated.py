@@ -10,6 +10,7 @@ import pytest
 
 from agents.node.chips.base import ChipContext, HeldUse
 from agents.node.chips.emulated import EmulatedProvider, InvalidFleet, parse_fleet
+from penstock.api.ids import ReplicaId
 from penstock.api.vendors import vendor_table
 
 TYPES = vendor_table()["emulated"].types
@@ -83,11 +84,17 @@ def test_chips_carry_their_declared_limits_and_stable_keys() -> None:
 
 
 def test_use_is_the_holders_cpu_time_over_what_the_chip_grants() -> None:
-    node = Node(held={"emulated-a100-0": [HeldUse("r1", 4.0, 7), HeldUse("r2", 1.0, 3)]})
+    node = Node(
+        held={
+            "emulated-a100-0": [HeldUse(ReplicaId("r1"), 4.0, 7), HeldUse(ReplicaId("r2"), 1.0, 3)]
+        }
+    )
     provider = node.provider("emulated-a100:2")
     provider.sample()
     node.now_s += 10
-    node.held = {"emulated-a100-0": [HeldUse("r1", 5.5, 7), HeldUse("r2", 2.0, 3)]}
+    node.held = {
+        "emulated-a100-0": [HeldUse(ReplicaId("r1"), 5.5, 7), HeldUse(ReplicaId("r2"), 2.0, 3)]
+    }
     busy, idle = provider.sample()
     assert busy.utilization_ratio == pytest.approx(2.5 / (10 * 0.5))
     assert busy.memory_used_bytes == 10
@@ -99,14 +106,14 @@ def test_a_replica_that_came_between_two_readings_counts_from_its_start() -> Non
     provider = node.provider("emulated-a100:1")
     provider.sample()
     node.now_s += 10
-    node.held = {"emulated-a100-0": [HeldUse("new", 1.0, None)]}
+    node.held = {"emulated-a100-0": [HeldUse(ReplicaId("new"), 1.0, None)]}
     (sample,) = provider.sample()
     assert sample.utilization_ratio == pytest.approx(0.2)
     assert sample.memory_used_bytes is None
 
 
 def test_the_first_reading_and_unknown_use_are_null() -> None:
-    node = Node(held={"emulated-a100-0": [HeldUse("r1", None, 1)]})
+    node = Node(held={"emulated-a100-0": [HeldUse(ReplicaId("r1"), None, 1)]})
     provider = node.provider("emulated-a100:1")
     assert provider.sample()[0].utilization_ratio is None
     node.now_s += 10

@@ -20,10 +20,11 @@ from agents.runtimes.process.limits.demand import (
     processes,
     quota_us,
 )
+from penstock.api.ids import ReplicaId
 from tests.fakes.agent_parts import a_chip, an_assignment
 
-HALF = Demand("replica_1", cores_milli=500, memory_bytes=64 << 20, hard=True)
-SOFT = Demand("replica_1", cores_milli=2500, memory_bytes=0, hard=False)
+HALF = Demand(ReplicaId("replica_1"), cores_milli=500, memory_bytes=64 << 20, hard=True)
+SOFT = Demand(ReplicaId("replica_1"), cores_milli=2500, memory_bytes=0, hard=False)
 
 
 @given(st.integers(1, 1_000_000))
