@@ -125,7 +125,7 @@ def _host(settings: Settings, context: ChipContext, runtime: ProcessRuntime) -> 
 
 def _at_end(workloads: WorkloadSocket, logs: LogLoop) -> Callable[[ReplicaId], Awaitable[None]]:
     async def at_end(replica_id: ReplicaId) -> None:
-        workloads.last_words(replica_id)
+        workloads.pass_on_last(replica_id)
         await logs.ended(replica_id)
 
     return at_end

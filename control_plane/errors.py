@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from penstock.api.errors import Violation
+from penstock.api.ids import noun_of
 
 
 class PlatformError(Exception):
@@ -73,3 +74,23 @@ class Unavailable(PlatformError):
     """A part is away for now; trying again later helps."""
 
     code = "unavailable"
+
+
+def not_found(noun: str, ref: str, hint: str | None = None) -> NotFound:
+    """There is no such object, or none that the caller may see."""
+    other = noun_of(ref)
+    if other not in (None, noun):
+        message = f"there is no {noun} {ref!r}: that is the id of a {other}"
+    else:
+        message = f"there is no {noun} {ref!r}"
+    return NotFound(message, code=f"{noun}_not_found", hint=hint)
+
+
+def ambiguous(noun: str, ref: str, choices: Iterable[tuple[str, str]]) -> Conflict:
+    """An administrator's name that stands for an object in each of several projects."""
+    ids = ", ".join(f"{id_} (project {project})" for id_, project in choices)
+    return Conflict(
+        f"{ref} is the name of a {noun} in each of several projects",
+        code="ambiguous_name",
+        hint=f"give the id: {ids}",
+    )

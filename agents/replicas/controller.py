@@ -198,11 +198,11 @@ class ReplicaController:
         """
         if held.exit_accepted:
             return
-        last_words = held.state is ReplicaState.EXITED and fields.get("exit") is None
+        before_its_end = held.state is ReplicaState.EXITED and fields.get("exit") is None
         self.outbox.put(
             Observation(
                 replica_id=held.id, epoch=held.epoch, observed_at=datetime.now(UTC),
-                state=ReplicaState.RUNNING if last_words else held.state, **fields,
+                state=ReplicaState.RUNNING if before_its_end else held.state, **fields,
             )
         )  # fmt: skip
         if urgent:

@@ -85,8 +85,8 @@ class WorkloadSocket:
         except (ValueError, RecursionError) as error:
             return _no("invalid", f"not a JSON object a line: {error}")
 
-    def last_words(self, replica_id: ReplicaId) -> None:
-        """Passes on what an ended replica said last."""
+    def pass_on_last(self, replica_id: ReplicaId) -> None:
+        """Passes on what an ended replica reported last."""
         note = self.notes.end(replica_id)
         if note is not None:
             self._tell(replica_id, note)

@@ -6,8 +6,8 @@ from collections import Counter
 from datetime import datetime
 
 from control_plane.domain.job import PLACED
+from control_plane.errors import not_found
 from control_plane.services.deps import Deps
-from control_plane.services.references import not_found
 from control_plane.store.models import Queue as QueueRow
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page

@@ -10,10 +10,9 @@ from typing import Final
 
 import structlog
 
-from control_plane.errors import Conflict, Denied, Invalid, Unauthenticated
+from control_plane.errors import Conflict, Denied, Invalid, Unauthenticated, not_found
 from control_plane.ids import hash_secret, new_id, new_secret
 from control_plane.services.deps import Caller, Deps
-from control_plane.services.references import not_found
 from control_plane.store.database.faults import DatabaseFault
 from control_plane.store.models import Project, Token
 from control_plane.store.unit_of_work import Transaction

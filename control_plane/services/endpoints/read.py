@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from control_plane.errors import ambiguous, not_found
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.endpoints.views import endpoint_views
-from control_plane.services.references import ambiguous, not_found
 from control_plane.store.repositories.base import Ambiguous
 from penstock.api.base import Page
 from penstock.api.endpoints import Endpoint
@@ -18,7 +18,7 @@ def get_endpoint(deps: Deps, caller: Caller, ref: str) -> Endpoint:
         try:
             row = tx.endpoints.find(ref, caller.sees)
         except Ambiguous as found:
-            raise ambiguous("endpoint", ref, found) from found
+            raise ambiguous("endpoint", ref, found.choices) from found
         if row is None:
             raise not_found("endpoint", ref, hint="list them: penstock endpoint list")
         return endpoint_views(tx, [row])[0]

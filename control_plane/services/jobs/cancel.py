@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from control_plane.domain.job import TERMINAL
-from control_plane.errors import Conflict
+from control_plane.errors import Conflict, ambiguous, not_found
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.gangs.moves import move_gang
 from control_plane.services.gangs.settle import settle_job, stop_gang
-from control_plane.services.references import ambiguous, not_found
 from control_plane.store.models import Job
 from control_plane.store.repositories.base import Ambiguous
 from control_plane.store.unit_of_work import Transaction
@@ -46,7 +45,7 @@ def find_job(tx: Transaction, caller: Caller, ref: str) -> Job:
     try:
         job = tx.jobs.find(ref, caller.sees)
     except Ambiguous as found:
-        raise ambiguous("job", ref, found) from found
+        raise ambiguous("job", ref, found.choices) from found
     if job is None:
         raise not_found("job", ref, hint="list them: penstock job list")
     return job

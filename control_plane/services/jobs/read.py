@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from control_plane.errors import not_found
 from control_plane.services.accounts.read_queues import find_queue
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.jobs.cancel import find_job
 from control_plane.services.jobs.replica_views import replica_views
 from control_plane.services.jobs.views import checkpoint_view, job_views
 from control_plane.services.nodes.read import find_node
-from control_plane.services.references import not_found
 from control_plane.store.repositories.jobs import JobFilter
 from penstock.api.base import Page
 from penstock.api.ids import ProjectId, ReplicaId, noun_of

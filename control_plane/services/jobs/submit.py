@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from control_plane.errors import Conflict, Invalid, QuotaExceeded
+from control_plane.errors import Conflict, Invalid, QuotaExceeded, not_found
 from control_plane.hints.topics import CYCLE
 from control_plane.ids import new_id
 from control_plane.services.deps import Caller, Deps
@@ -15,7 +15,6 @@ from control_plane.services.gangs.moves import stated
 from control_plane.services.jobs.check_spec import check_spec
 from control_plane.services.jobs.idempotency import made_before, remember
 from control_plane.services.jobs.resolve_work import resolve_work
-from control_plane.services.references import not_found
 from control_plane.store.models import Endpoint, Gang, Job, Project
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from control_plane.errors import not_found
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.nodes.views import (
     chip_type_views,
@@ -9,7 +10,6 @@ from control_plane.services.nodes.views import (
     held_by_chip,
     node_views,
 )
-from control_plane.services.references import not_found
 from control_plane.services.usage.speeds import speeds_of
 from control_plane.store.models import Node as NodeRow
 from control_plane.store.unit_of_work import Transaction

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from control_plane.errors import not_found
 from control_plane.services.deps import Caller, Deps
-from control_plane.services.references import not_found
 from control_plane.store.models import Cycle as CycleRow
 from penstock.api.base import Page
 from penstock.api.ids import CycleId

@@ -60,7 +60,7 @@ def test_a_flood_of_progress_is_thinned_and_its_last_word_kept() -> None:
     talk = Conversation()
     talk.say(*({"op": "progress", "progress": {"step": n}} for n in range(100)))
     assert [it.step for it in talk.told("progress")] == [0]
-    talk.socket.last_words(ReplicaId("replica_1"))
+    talk.socket.pass_on_last(ReplicaId("replica_1"))
     assert [it.step for it in talk.told("progress")] == [99]
 
 
