@@ -26,7 +26,7 @@ VIEWERS_DO = {
     "list_checkpoints", "get_job_logs", "list_events", "list_job_events", "list_replicas",
     "get_replica", "list_nodes", "get_node", "list_chips", "get_chip", "list_chip_types",
     "list_queues", "get_queue", "list_speeds", "list_endpoints", "get_endpoint", "list_projects",
-    "revoke_token",
+    "revoke_token", "follow_changes",
 }  # fmt: skip
 MEMBERS_DO = {"submit_job", "cancel_job", "retry_job"}
 
