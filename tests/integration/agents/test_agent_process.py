@@ -83,7 +83,7 @@ def test_a_halted_init_of_a_replica_is_continued(joined: Node) -> None:
 
 
 def test_a_killed_agent_does_not_disturb_a_replica_and_adopts_it(joined: Node) -> None:
-    joined.run("replica_1", COUNT.format(to=300))
+    joined.run("replica_1", COUNT.format(to=900))
     pid = joined.started("replica_1")["pid"]
     joined.prints("replica_1", b"20\n")
     joined.send(signal.SIGKILL)
@@ -92,7 +92,7 @@ def test_a_killed_agent_does_not_disturb_a_replica_and_adopts_it(joined: Node) -
     joined.start()
     wait_for(lambda: "replica_adopted" in joined.said())
     assert joined.ended("replica_1").reason is ExitReason.COMPLETED
-    joined.logged("replica_1", counted(300))
+    joined.logged("replica_1", counted(900))
 
 
 def test_an_agent_killed_again_and_again_loses_nothing_and_runs_nothing_twice(
