@@ -164,11 +164,14 @@ def _chips(row: str, by: int) -> str:
 
 
 def _held(is_sqlite: bool, lease: str, sign: str, source: str = "", where: str = "true") -> str:
-    """Thousandths that a lease holds, by vendor, type and queue."""
+    """Thousandths that a lease holds, by vendor, type and queue. A lease begins and ends whatever
+    its document lacks.
+    """
     each, field = ("json_each", "json_extract(c.value, '$.{}')") if is_sqlite else (
         "json_array_elements", "(c.value ->> '{}')"
     )  # fmt: skip
-    vendor, type_, milli = (field.format(it) for it in ("vendor", "type", "milli"))
+    vendor, type_ = (f"coalesce({field.format(it)}, '')" for it in ("vendor", "type"))
+    milli = field.format("milli")
     return (
         f"SELECT 'held', {vendor}, {type_}, {lease}.queue, {sign}sum(CAST({milli} AS BIGINT))"
         f" FROM {source}{each}({lease}.chips) AS c WHERE {where}"

@@ -115,9 +115,7 @@ def test_tokens_counted_at_the_same_time_are_all_counted(cluster: Cluster) -> No
 
 def _add_leases(tx: Transaction, leases: list[Span]) -> None:
     for number, (job, granted, lasted, milli) in enumerate(leases):
-        chips = [{"vendor": "emulated", "type": BIG, "milli": min(1000, milli)}] * max(
-            1, milli // 1000
-        )
+        chips = [{"type": BIG, "milli": min(1000, milli)}] * max(1, milli // 1000)
         at = START + timedelta(seconds=granted)
         ended = None if lasted is None else at + timedelta(seconds=lasted)
         state = LeaseState.HELD if ended is None else LeaseState.RELEASED
