@@ -32,7 +32,7 @@ SHAPE = ModelShape(
     num_layers=4, hidden_size=128, num_heads=4, num_kv_heads=2, intermediate_size=256,
     vocab_size=320, max_seq_len=1024,
 )  # fmt: skip
-STREAM_TOKENS = 500
+STREAM_TOKENS = 200
 PROMPT = "def greet(name: str) -> str:"
 
 

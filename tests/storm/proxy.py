@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from random import Random
 
@@ -56,9 +56,10 @@ class Way:
         self._up, self._down = asyncio.Event(), asyncio.Event()
         self._up.set()
         self._down.set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._later: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._is_closed = False
 
     @property
     def url(self) -> str:
@@ -80,10 +81,10 @@ class Way:
 
     async def close(self) -> None:
         assert self._server is not None
+        self._is_closed = True
         self._server.close()
-        for task in self._later:
-            task.cancel()
         await self._drop()
+        await _cancel(self._later)
 
     async def _heal(self) -> None:
         await self._drop()
@@ -91,21 +92,21 @@ class Way:
         self._down.set()
 
     async def _drop(self) -> None:
-        ending = list(self._tasks)
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
+        await _cancel(self._tasks)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await self._serve(reader, writer)
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort()
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """No coroutine: one cancelled before its first step would leave its writer open."""
+        task = self._loop.create_task(self._serve(reader, writer))
+        self._tasks[task] = writer
+        task.add_done_callback(self._ended)
+        if self._is_closed:
+            task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task).transport.abort()
+        if not task.cancelled():
+            lost = task.exception()
+            assert lost is None or isinstance(lost, OSError | asyncio.IncompleteReadError), lost
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._up.wait()
@@ -115,9 +116,8 @@ class Way:
             while not back.done():
                 await self._pass_on(await _request(reader), to_server)
         finally:
-            back.cancel()
-            await asyncio.gather(back, return_exceptions=True)
             to_server.transport.abort()
+            await _cancel([back])
 
     async def _pass_on(self, request: bytes, to_server: asyncio.StreamWriter) -> None:
         is_post = request.startswith(b"POST ")
@@ -165,6 +165,13 @@ class Way:
             with suppress(OSError):
                 return await asyncio.open_connection("127.0.0.1", self._targets[-1])
         return await asyncio.open_connection("127.0.0.1", self._targets[0])
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
 
 
 async def _request(reader: asyncio.StreamReader) -> bytes:
