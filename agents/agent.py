@@ -167,9 +167,13 @@ class Agent:
     def _turns(self) -> Iterator[tuple[str, Turn]]:
         assert self.identity is not None
         heartbeat = HeartbeatLoop(
-            self.control_plane, self.controller, self.node, uuid.uuid4().hex,
-            self.identity.heartbeat_interval_s, self.rotate,
-        )  # fmt: skip
+            self.control_plane,
+            self.controller,
+            self.node,
+            uuid.uuid4().hex,
+            self.identity.heartbeat_interval_s,
+            self.rotate,
+        )
         yield "heartbeat", heartbeat.turn
         yield "assignments", AssignmentLoop(self.control_plane, self.controller, self.foreign).turn
         yield "reports", self.reports.turn

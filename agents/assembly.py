@@ -109,9 +109,13 @@ def _runtime(settings: Settings) -> ProcessRuntime:
     found = replace(found, users=users.opened(found.users, passed))
     log.info("replicas_are_kept_apart", **found.describe())
     return ProcessRuntime(
-        folders, limiter, recipe, log_cap_bytes=settings.log_cap_bytes,
-        adopts=kernel.adopt_orphans(), isolation=found,
-    )  # fmt: skip
+        folders,
+        limiter,
+        recipe,
+        log_cap_bytes=settings.log_cap_bytes,
+        adopts=kernel.adopt_orphans(),
+        isolation=found,
+    )
 
 
 def _host(settings: Settings, context: ChipContext, runtime: ProcessRuntime) -> Host:

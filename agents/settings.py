@@ -76,9 +76,11 @@ class Settings(BaseSettings):
         default=True, description="false: replicas of all projects run as the agent's own user"
     )
     first_uid: int = Field(
-        default=0x70000000, ge=1000, lt=0x7F000000,
+        default=0x70000000,
+        ge=1000,
+        lt=0x7F000000,
         description="a project's user is this and its number; the group of all of them",
-    )  # fmt: skip
+    )
     drain_on_exit: bool = Field(default=False, description="stop replicas when the agent ends")
     inherited: dict[str, str] = Field(default_factory=dict, description="passed on to replicas")
 
@@ -184,9 +186,12 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(option, help=text)
     parser.add_argument("--emulate", dest="emulated", help="TYPE:COUNT,TYPE:COUNT")
     parser.add_argument(
-        "--no-cpu-chip", dest="skip_chips", action="store_const", const=("cpu",),
+        "--no-cpu-chip",
+        dest="skip_chips",
+        action="store_const",
+        const=("cpu",),
         help="do not offer the host's processors as chips",
-    )  # fmt: skip
+    )
     for flag, text in (
         ("--insecure", "send the credential over plain http to another host"),
         ("--drain-on-exit", "stop replicas when the agent ends"),

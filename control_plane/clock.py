@@ -31,9 +31,11 @@ class SharedClock:
     """
 
     def __init__(
-        self, read: Callable[[], datetime | None], monotonic: Callable[[], float] = time.monotonic,
+        self,
+        read: Callable[[], datetime | None],
+        monotonic: Callable[[], float] = time.monotonic,
         every_s: float = 60.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._read = read
         self._monotonic = monotonic
         self._every_s = every_s

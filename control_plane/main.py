@@ -168,9 +168,12 @@ def build_app(parts: Parts) -> FastAPI:
     settings = parts.settings
     gateway = Gateway(parts.deps, parts.hub, auth=settings.auth)
     app = build_api(
-        parts.deps, parts.hub, auth=settings.auth, lifespan=_lifespan(parts, gateway),
+        parts.deps,
+        parts.hub,
+        auth=settings.auth,
+        lifespan=_lifespan(parts, gateway),
         listening=Listening(settings.host, settings.public_url),
-    )  # fmt: skip
+    )
     app.include_router(gateway.router())
     app.add_middleware(RequestMeter, observe=parts.metrics.request)
     exposition = partial(_exposition, parts.metrics)
@@ -190,10 +193,17 @@ def serve(settings: Settings, to_beat: int | None) -> None:
     listener = _listen(settings.host, settings.port)
     app = build_app(parts)
     config = uvicorn.Config(
-        app, log_level="warning", log_config=None, access_log=False, backlog=BACKLOG,
-        http=bounded_protocol(most_connections(raise_descriptors())), ws="none",
-        server_header=False, timeout_graceful_shutdown=3, timeout_keep_alive=30,
-    )  # fmt: skip
+        app,
+        log_level="warning",
+        log_config=None,
+        access_log=False,
+        backlog=BACKLOG,
+        http=bounded_protocol(most_connections(raise_descriptors())),
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=3,
+        timeout_keep_alive=30,
+    )
     sys.setswitchinterval(SWITCH_S)
     log.info("listening", host=settings.host, port=listener.getsockname()[1])
     _Server(config, app.state.streams.close, to_beat).run(sockets=[listener])

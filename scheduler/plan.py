@@ -93,9 +93,15 @@ class Draft:
     def decide(self, gang: Gang) -> Code | None:
         """What the gang waits for; None if it starts."""
         shape = (
-            gang.request, gang.least, gang.most, gang.mix, gang.type, gang.queue, gang.priority,
+            gang.request,
+            gang.least,
+            gang.most,
+            gang.mix,
+            gang.type,
+            gang.queue,
+            gang.priority,
             gang.project,
-        )  # fmt: skip
+        )
         code = self._known.get(shape)
         if self.backs_off(gang):
             code = Code.BACKING_OFF

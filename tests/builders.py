@@ -54,15 +54,27 @@ class PoolBuilder:
     snapshot: Snapshot = field(default_factory=lambda: Snapshot(vendors=VENDORS))
 
     def node(
-        self, name: str, chip_type: str = "", chips: int = 0, *, cores: float = 64,
-        memory: int = 256 * GIB, closed: Closed | None = None, **chip: Any,
-    ) -> PoolBuilder:  # fmt: skip
+        self,
+        name: str,
+        chip_type: str = "",
+        chips: int = 0,
+        *,
+        cores: float = 64,
+        memory: int = 256 * GIB,
+        closed: Closed | None = None,
+        **chip: Any,
+    ) -> PoolBuilder:
         """A node of that name with equal chips; more kinds of them with `chips`."""
         node_id = NodeId(f"node-{name}")
         node = Node(
-            id=node_id, name=name, cores_milli=int(cores * 1000), memory_bytes=memory,
-            free_cores_milli=int(cores * 1000), free_memory_bytes=memory, closed=closed,
-        )  # fmt: skip
+            id=node_id,
+            name=name,
+            cores_milli=int(cores * 1000),
+            memory_bytes=memory,
+            free_cores_milli=int(cores * 1000),
+            free_memory_bytes=memory,
+            closed=closed,
+        )
         built = replace(self, snapshot=replace(self.snapshot, nodes=(*self.snapshot.nodes, node)))
         return built.chips(chip_type, chips, **chip) if chips else built
 
@@ -78,11 +90,18 @@ class PoolBuilder:
     def laptop(self, name: str = "laptop", **node: Any) -> PoolBuilder:
         """Two cores that are one CPU chip, two `emulated-a100` and two `emulated-910b`."""
         return (
-            self.node(name, "cpu-x86", 1, **{"cores": 2, "memory": 16 * GIB, **node},
-                      vendor="cpu", memory_bytes=16 * GIB, cores_milli=2000)
+            self.node(
+                name,
+                "cpu-x86",
+                1,
+                **{"cores": 2, "memory": 16 * GIB, **node},
+                vendor="cpu",
+                memory_bytes=16 * GIB,
+                cores_milli=2000,
+            )
             .chips("emulated-a100", 2, cores_milli=500, **_emulated("nvidia-a100"))
             .chips("emulated-910b", 2, cores_milli=250, **_emulated("ascend-910b"))
-        )  # fmt: skip
+        )
 
     def queue(self, name: str, used: dict[str, int] | None = None, **limits: int) -> PoolBuilder:
         """A queue with limits in whole chips; `used` counts thousandths per type."""
@@ -99,11 +118,22 @@ class PoolBuilder:
         return replace(self, snapshot=replace(self.snapshot, speeds=Speeds(known)))
 
     def running(
-        self, name: str, chips: int, chip_type: str, *, priority: int = 50, milli: int = WHOLE,
-        releasing: bool = False, lost_work_s: float = 0.0, queue: str = "default",
-        preemptible: bool = True, node: str | None = None, cores_milli: int = 0,
-        project: str = "default", type: JobType = JobType.TASK,
-    ) -> PoolBuilder:  # fmt: skip
+        self,
+        name: str,
+        chips: int,
+        chip_type: str,
+        *,
+        priority: int = 50,
+        milli: int = WHOLE,
+        releasing: bool = False,
+        lost_work_s: float = 0.0,
+        queue: str = "default",
+        preemptible: bool = True,
+        node: str | None = None,
+        cores_milli: int = 0,
+        project: str = "default",
+        type: JobType = JobType.TASK,
+    ) -> PoolBuilder:
         """A job that holds so many free chips of a type, the first there are."""
         nodes, held, hosts = list(self.snapshot.nodes), dict[ChipId, int](), set[NodeId]()
         for number, it in enumerate(nodes):
@@ -114,11 +144,20 @@ class PoolBuilder:
                     nodes[number] = _hold_cores(nodes[number], cores_milli, releasing)
         assert len(held) == chips, f"only {len(held)} of {chips} {chip_type} are free"
         gang = RunningGang(
-            GangId(f"gang-{name}"), JobId(f"job-{name}"), name, queue, priority, NOON,
-            type=type, project=project, preemptible=preemptible, releasing=releasing, chips=held,
+            GangId(f"gang-{name}"),
+            JobId(f"job-{name}"),
+            name,
+            queue,
+            priority,
+            NOON,
+            type=type,
+            project=project,
+            preemptible=preemptible,
+            releasing=releasing,
+            chips=held,
             saved_at=NOON - timedelta(seconds=lost_work_s),
             hosts={it: HostShare(cores_milli, 0) for it in sorted(hosts)},
-        )  # fmt: skip
+        )
         queues = tuple(
             _charged(it, chip_type, chips * milli, releasing) if it.name == queue else it
             for it in self.snapshot.queues
@@ -244,10 +283,8 @@ def a_pool() -> PoolBuilder:
 
 def a_job(name: str = "job-1") -> JobBuilder:
     return JobBuilder(
-        Gang(
-            GangId(f"gang-{name}"), JobId(f"job-{name}"), name, "default", "default", 50, NOON
-        )
-    )  # fmt: skip
+        Gang(GangId(f"gang-{name}"), JobId(f"job-{name}"), name, "default", "default", 50, NOON)
+    )
 
 
 def a_chip(node: NodeId, chip_type: str, index: int, **chip: Any) -> Chip:

@@ -53,9 +53,14 @@ class SourceCopy:
     def run(self, code: str, *arguments: str) -> str:
         """Standard output of Python code run on the copy; raises CalledProcessError."""
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], cwd=self.root, env=self.environment,
-            check=True, text=True, stdout=subprocess.PIPE, timeout=60,
-        )  # fmt: skip
+            [sys.executable, "-c", code, *arguments],
+            cwd=self.root,
+            env=self.environment,
+            check=True,
+            text=True,
+            stdout=subprocess.PIPE,
+            timeout=60,
+        )
         return done.stdout
 
 

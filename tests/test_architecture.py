@@ -20,6 +20,7 @@ from tests.architecture import (
     purity,
     safety,
     sizes,
+    tables,
 )
 from tests.architecture.sources import PACKAGES, ROOT, Source, imported_modules, python_sources
 
@@ -91,6 +92,7 @@ def test_functions_are_short() -> None:
         (safety.unsafe_calls, EVERYTHING),
         (safety.missing_docstring, EVERYTHING),
         (codes.states_told_elsewhere, PACKAGES),
+        (tables.skips_outside_tables, EVERYTHING),
     ],
 )
 def test_no_file_breaks_a_rule_about_constructs(

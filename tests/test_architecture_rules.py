@@ -66,10 +66,7 @@ def test_forbidden_constructs_are_found(rule: Callable[[Source], Iterator[str]],
             "try:\n    f()\nexcept Exception:  # process loop: lives on\n    log.exception('x')",
         ),
         (safety.broad_handlers, "try:\n    f()\nexcept BaseException:\n    undo()\n    raise"),
-        (
-            safety.unsafe_calls,
-            "class Strict(yaml.SafeLoader): ...\nyaml.load(text, Loader=Strict)",
-        ),
+        (safety.unsafe_calls, "class Strict(yaml.SafeLoader): ...\nyaml.load(text, Loader=Strict)"),
     ],
 )
 def test_permitted_forms_pass(rule: Callable[[Source], Iterator[str]], text: str) -> None:

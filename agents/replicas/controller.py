@@ -96,9 +96,15 @@ class ReplicaController:
                 continue
             state = ReplicaState.STARTING if seen.exit else seen.state
             held = Held(
-                kept.assignment, kept.address, kept.token, state, adopted=False,
-                shipped=kept.shipped, result=kept.result, failure=kept.failure,
-            )  # fmt: skip
+                kept.assignment,
+                kept.address,
+                kept.token,
+                state,
+                adopted=False,
+                shipped=kept.shipped,
+                result=kept.result,
+                failure=kept.failure,
+            )
             self.replicas.add(held)
             log.info("replica_recovered", replica_id=held.id, state=seen.state)
             self.tell(held, address=held.address, result=dict(kept.result) or None)
@@ -201,10 +207,13 @@ class ReplicaController:
         before_its_end = held.state is ReplicaState.EXITED and fields.get("exit") is None
         self.outbox.put(
             Observation(
-                replica_id=held.id, epoch=held.epoch, observed_at=datetime.now(UTC),
-                state=ReplicaState.RUNNING if before_its_end else held.state, **fields,
+                replica_id=held.id,
+                epoch=held.epoch,
+                observed_at=datetime.now(UTC),
+                state=ReplicaState.RUNNING if before_its_end else held.state,
+                **fields,
             )
-        )  # fmt: skip
+        )
         if urgent:
             self.ring()
 

@@ -72,9 +72,14 @@ def build_api(
     `app.state.streams.close()` ends streams and long polls, so that a server can stop at once.
     """
     app = FastAPI(
-        title="Penstock", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
-        openapi_url="/openapi.json", redirect_slashes=False,
-    )  # fmt: skip
+        title="Penstock",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+    )
     app.state.deps = deps
     app.state.listening = listening
     app.state.gate = Gate(deps, auth=auth)

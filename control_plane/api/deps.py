@@ -126,10 +126,12 @@ IfMatch = Annotated[
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$",
+        min_length=1,
+        max_length=256,
+        pattern=r"^[\x21-\x7e]+$",
         description="the same key with the same body is the same job",
     ),
-]  # fmt: skip
+]
 LastEventId = Annotated[
     str | None, Header(max_length=16384, description="id of the last event seen; goes on after it")
 ]

@@ -46,9 +46,12 @@ async def _database_error(request: Request, error: Exception) -> Response:
 
 async def _internal(request: Request, error: Exception) -> Response:
     log.error(
-        "request_failed", request_id=_request_id(request), method=request.method,
-        path=request.url.path, exc_info=error,
-    )  # fmt: skip
+        "request_failed",
+        request_id=_request_id(request),
+        method=request.method,
+        path=request.url.path,
+        exc_info=error,
+    )
     hint = "this is a fault of Penstock; its log has more under this request id"
     return _answer(request, Internal("something went wrong here", hint=hint))
 

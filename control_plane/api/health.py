@@ -21,10 +21,14 @@ ABOUT: Final = About(
     version=__version__,
     docs="docs/guides in Penstock's source; `penstock --help` describes the command",
     links={
-        "api": "/api/v1", "openapi": "/openapi.json", "openai": "/v1/models", "metrics": "/metrics",
-        "health": "/healthz", "ready": "/readyz",
+        "api": "/api/v1",
+        "openapi": "/openapi.json",
+        "openai": "/v1/models",
+        "metrics": "/metrics",
+        "health": "/healthz",
+        "ready": "/readyz",
     },
-)  # fmt: skip
+)
 
 
 @router.get("/", operation_id="about", response_model=About, dependencies=[Depends(public)])

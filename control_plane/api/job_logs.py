@@ -39,8 +39,8 @@ _BOTH: Final[dict[int | str, Json]] = {
                 "schema": {"type": "string"},
                 "example": 'id: MTswLjEuMD02LA\nevent: line\ndata: {"text": "hello"}\n\n',
             },
-        },
-    },
+        }
+    }
 }
 
 
@@ -79,12 +79,15 @@ async def get_job_logs(
         text = TextFrames(reader)
         first = await in_streams(text.pull)  # what fails at once is answered as an error
         return StreamingResponse(_blocks(streams, text, first), media_type=TEXT)
-    return stream_response(streams, Stream(
-        owner=caller,
-        topics=(log_topic(reader.job_id), job_topic(reader.job_id)),
-        pull=LineFrames(reader).pull,
-        recheck=partial(gate.caller, request, Role.VIEWER),
-    ))  # fmt: skip
+    return stream_response(
+        streams,
+        Stream(
+            owner=caller,
+            topics=(log_topic(reader.job_id), job_topic(reader.job_id)),
+            pull=LineFrames(reader).pull,
+            recheck=partial(gate.caller, request, Role.VIEWER),
+        ),
+    )
 
 
 async def _blocks(
@@ -167,10 +170,12 @@ class LineFrames:
         others = entries(self._sent)
         known = json.dumps(
             {
-                "replica": piece.log.replica_id, "rank": number_of(piece.log),
-                "gang": spot.gang, "attempt": spot.attempt,
+                "replica": piece.log.replica_id,
+                "rank": number_of(piece.log),
+                "gang": spot.gang,
+                "attempt": spot.attempt,
             }
-        ).removesuffix("}")  # fmt: skip
+        ).removesuffix("}")
         for line in piece.lines:
             # What we say ourselves at a log's end has no place in it, and thus no id.
             id_ = seal(others + entries({spot: line.end})) if line.end > stood else None

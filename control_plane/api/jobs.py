@@ -52,8 +52,7 @@ MADE_BEFORE: Final[dict[int | str, Json]] = {
     200: {"model": Job, "description": "this Idempotency-Key made this job before"}
 }
 Because = Annotated[
-    str | None,
-    Query(min_length=1, max_length=200, description="why, for the message of the job"),
+    str | None, Query(min_length=1, max_length=200, description="why, for the message of the job")
 ]
 Labels = Annotated[
     list[str], Query(alias="label", max_length=MAX_LABELS, description="KEY=VALUE, repeatable")
@@ -61,11 +60,7 @@ Labels = Annotated[
 
 
 @router.post(
-    "/jobs",
-    operation_id="submit_job",
-    status_code=201,
-    response_model=Job,
-    responses=MADE_BEFORE,
+    "/jobs", operation_id="submit_job", status_code=201, response_model=Job, responses=MADE_BEFORE
 )
 def submit(
     spec: JobSpec, caller: Member, deps: DepsParam, idempotency_key: IdempotencyKey = None
@@ -99,10 +94,14 @@ def list_(
 ) -> Response:
     """Jobs, the newest first unless `sort` says otherwise."""
     wanted = JobFilter(
-        project_id=project_filter(deps, caller, project), states=tuple(state), type=type_,
-        queue=queue, labels=dict(sorted(_labels(label).items())), chip_vendor=_vendor(chip_vendor),
+        project_id=project_filter(deps, caller, project),
+        states=tuple(state),
+        type=type_,
+        queue=queue,
+        labels=dict(sorted(_labels(label).items())),
+        chip_vendor=_vendor(chip_vendor),
         oldest_first=sort == "created_at",
-    )  # fmt: skip
+    )
     return reply(list_jobs(deps, wanted, limit, cursor))
 
 
@@ -180,7 +179,10 @@ def _vendor(name: str | None) -> str | None:
     if name is None or name in known:
         return name
     violation = Violation(
-        pointer="?chip_vendor", message=f"unknown vendor `{name[:80]}`", received=name[:80],
-        allowed=known, did_you_mean=nearest(name, known),
-    )  # fmt: skip
+        pointer="?chip_vendor",
+        message=f"unknown vendor `{name[:80]}`",
+        received=name[:80],
+        allowed=known,
+        did_you_mean=nearest(name, known),
+    )
     raise Invalid(violation.message, code="unknown_chip", violations=[violation])

@@ -59,11 +59,17 @@ def problem_response(
     """The answer for an error that a caller can understand."""
     status, title, retryable = _kind(error)
     document = Problem(
-        type=f"urn:penstock:problem:{error.code}", title=title, status=status,
-        detail=_sentence(error), instance=path[:200], code=error.code,
-        errors=list(error.violations), hint=error.hint, request_id=request_id,
+        type=f"urn:penstock:problem:{error.code}",
+        title=title,
+        status=status,
+        detail=_sentence(error),
+        instance=path[:200],
+        code=error.code,
+        errors=list(error.violations),
+        hint=error.hint,
+        request_id=request_id,
         retryable=retryable,
-    )  # fmt: skip
+    )
     extra = {**common_headers(request_id), **(headers or {})}
     if status in _RETRY_AFTER_S:
         extra["Retry-After"] = _RETRY_AFTER_S[status]

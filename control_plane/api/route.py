@@ -16,15 +16,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from control_plane.api.bodies import (
-    LOGS,
-    NODES,
-    PEOPLE,
-    REPORTS,
-    STRANGERS,
-    Intake,
-    read_document,
-)
+from control_plane.api.bodies import LOGS, NODES, PEOPLE, REPORTS, STRANGERS, Intake, read_document
 from control_plane.api.deps import NODE, POLICIES, PUBLIC, joiner
 from control_plane.api.gate import Gate
 from control_plane.api.replies import not_modified

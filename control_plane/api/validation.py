@@ -54,11 +54,13 @@ def unknown_parameters(given: Iterable[str], known: Sequence[str]) -> list[Viola
     """A violation for each query parameter that the route does not have, up to the most told."""
     return [
         Violation(
-            pointer=f"?{name[:80]}", message=f"unknown query parameter `{name[:80]}`",
-            allowed=list(known), did_you_mean=nearest(name, known),
+            pointer=f"?{name[:80]}",
+            message=f"unknown query parameter `{name[:80]}`",
+            allowed=list(known),
+            did_you_mean=nearest(name, known),
         )
         for name in [one for one in given if one not in known][:MAX_VIOLATIONS]
-    ]  # fmt: skip
+    ]
 
 
 def parameter_error(found: Sequence[Violation], errors: Sequence[Details]) -> Invalid:

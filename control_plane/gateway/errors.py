@@ -20,9 +20,15 @@ class GatewayError(Exception):
     """What an OpenAI client is told. `param` is the field of the request that is wrong."""
 
     def __init__(
-        self, status: int, message: str, kind: str, code: str, *, param: str | None = None,
+        self,
+        status: int,
+        message: str,
+        kind: str,
+        code: str,
+        *,
+        param: str | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
@@ -38,61 +44,83 @@ class GatewayError(Exception):
 
 def no_token() -> GatewayError:
     return GatewayError(
-        401, "A valid API token is needed: Authorization: Bearer …", INVALID, "invalid_api_key",
+        401,
+        "A valid API token is needed: Authorization: Bearer …",
+        INVALID,
+        "invalid_api_key",
         headers={"WWW-Authenticate": 'Bearer realm="penstock"'},
-    )  # fmt: skip
+    )
 
 
 def not_local() -> GatewayError:
     return GatewayError(
-        403, "Authentication is off: only this machine may ask, as http://127.0.0.1.", INVALID,
+        403,
+        "Authentication is off: only this machine may ask, as http://127.0.0.1.",
+        INVALID,
         "not_local",
-    )  # fmt: skip
+    )
 
 
 def unknown_path(path: str, known: Collection[str]) -> GatewayError:
     return GatewayError(
-        404, f"There is no path {path[:200]}.{_guess(path, known)} Paths: {_names(known)}.",
-        INVALID, "unknown_url",
-    )  # fmt: skip
+        404,
+        f"There is no path {path[:200]}.{_guess(path, known)} Paths: {_names(known)}.",
+        INVALID,
+        "unknown_url",
+    )
 
 
 def wrong_method(method: str, path: str, allowed: str) -> GatewayError:
     return GatewayError(
-        405, f"{path[:200]} takes {allowed}, not {method[:40]}.", INVALID, "method_not_allowed",
+        405,
+        f"{path[:200]} takes {allowed}, not {method[:40]}.",
+        INVALID,
+        "method_not_allowed",
         headers={"Allow": allowed},
-    )  # fmt: skip
+    )
 
 
 def unknown_model(model: str, known: Collection[str]) -> GatewayError:
     there_are = f"There are: {_names(known)}." if known else "No endpoint is open."
     return GatewayError(
-        404, f"The model {model[:200]!r} does not exist.{_guess(model, known)} {there_are}",
-        INVALID, "model_not_found", param="model",
-    )  # fmt: skip
+        404,
+        f"The model {model[:200]!r} does not exist.{_guess(model, known)} {there_are}",
+        INVALID,
+        "model_not_found",
+        param="model",
+    )
 
 
 def ambiguous_model(model: str, choices: Mapping[str, str]) -> GatewayError:
     """`choices`: endpoint id to project."""
     ids = [f"{id_} (project {project})" for id_, project in choices.items()]
     return GatewayError(
-        400, f"{model[:200]!r} is open in several projects. Give the id: {_names(ids)}.",
-        INVALID, "ambiguous_model", param="model",
-    )  # fmt: skip
+        400,
+        f"{model[:200]!r} is open in several projects. Give the id: {_names(ids)}.",
+        INVALID,
+        "ambiguous_model",
+        param="model",
+    )
 
 
 def unknown_chip_type(chip_type: str, known: Collection[str]) -> GatewayError:
     return GatewayError(
-        404, f"There is no chip type {chip_type[:200]!r}.{_guess(chip_type, known)} "
-        "See `penstock chip types`.", INVALID, "chip_type_not_found",
-    )  # fmt: skip
+        404,
+        f"There is no chip type {chip_type[:200]!r}.{_guess(chip_type, known)} "
+        "See `penstock chip types`.",
+        INVALID,
+        "chip_type_not_found",
+    )
 
 
 def type_not_served(model: str, chip_type: str, wish: Collection[str]) -> GatewayError:
     return GatewayError(
-        404, f"No replica of {model!r} can ever be on {chip_type}: its job asks for "
-        f"{' or '.join(wish)}.", INVALID, "chip_type_not_served",
-    )  # fmt: skip
+        404,
+        f"No replica of {model!r} can ever be on {chip_type}: its job asks for "
+        f"{' or '.join(wish)}.",
+        INVALID,
+        "chip_type_not_served",
+    )
 
 
 def too_slow(path: str) -> GatewayError:
@@ -113,24 +141,33 @@ def unreadable(error: DocumentError) -> GatewayError:
 
 def too_many(error: QuotaExceeded) -> GatewayError:
     return GatewayError(
-        429, f"{error.message}; {error.hint}.", "rate_limit_error", "rate_limit_exceeded",
+        429,
+        f"{error.message}; {error.hint}.",
+        "rate_limit_error",
+        "rate_limit_exceeded",
         headers={"Retry-After": "5"},
-    )  # fmt: skip
+    )
 
 
 def not_ready(model: str, chip_type: str | None) -> GatewayError:
     where = f" on {chip_type}" if chip_type else ""
     return GatewayError(
-        503, f"No replica of {model!r}{where} is ready; see `penstock endpoint list`.",
-        SERVER, "model_not_ready", headers={"Retry-After": "2"},
-    )  # fmt: skip
+        503,
+        f"No replica of {model!r}{where} is ready; see `penstock endpoint list`.",
+        SERVER,
+        "model_not_ready",
+        headers={"Retry-After": "2"},
+    )
 
 
 def database_away() -> GatewayError:
     return GatewayError(
-        503, "The database does not answer; try again.", SERVER, "database_unavailable",
+        503,
+        "The database does not answer; try again.",
+        SERVER,
+        "database_unavailable",
         headers={"Retry-After": "2"},
-    )  # fmt: skip
+    )
 
 
 def _guess(word: str, known: Collection[str]) -> str:

@@ -109,9 +109,13 @@ class Proxy:
 
     def _meter(self, route: Route, ask: Ask, usage: UsageReader) -> None:
         used = Metered(
-            route.project_id, ask.token_id, route.endpoint_id, route.chip_type,
-            usage.prompt_tokens, usage.completion_tokens,
-        )  # fmt: skip
+            route.project_id,
+            ask.token_id,
+            route.endpoint_id,
+            route.chip_type,
+            usage.prompt_tokens,
+            usage.completion_tokens,
+        )
         task = asyncio.create_task(self._count(used))
         self._metering.add(task)
         task.add_done_callback(self._metering.discard)

@@ -45,9 +45,13 @@ class Relay(Response):
     """Closes the replica's answer (`stack`) however it ends, even if nothing of it was sent."""
 
     def __init__(
-        self, upstream: Upstream, stack: AsyncExitStack, usage: UsageReader, streamed: bool,
+        self,
+        upstream: Upstream,
+        stack: AsyncExitStack,
+        usage: UsageReader,
+        streamed: bool,
         meter: Callable[[UsageReader], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(status_code=upstream.status, headers=upstream.headers)
         del self.headers["content-length"]
         self._upstream = upstream

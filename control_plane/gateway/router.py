@@ -232,9 +232,11 @@ async def _body(request: Request) -> bytes:
         ) from error
     except TimeoutError as error:
         raise GatewayError(
-            408, f"The body did not arrive within {BODY_DEADLINE_S:.0f} s.",
-            INVALID, "body_too_slow",
-        ) from error  # fmt: skip
+            408,
+            f"The body did not arrive within {BODY_DEADLINE_S:.0f} s.",
+            INVALID,
+            "body_too_slow",
+        ) from error
 
 
 def _ask(path: str, body: bytes, document: Json, chip_type: str | None, caller: Caller) -> Ask:
@@ -255,7 +257,10 @@ def _document(body: bytes) -> Json:
         raise unreadable(error) from error
     if not isinstance(document.get("model"), str):
         raise GatewayError(
-            400, "The body must be an object with a string `model`.",
-            INVALID, "model_missing", param="model",
-        )  # fmt: skip
+            400,
+            "The body must be an object with a string `model`.",
+            INVALID,
+            "model_missing",
+            param="model",
+        )
     return document

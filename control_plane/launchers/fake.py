@@ -50,12 +50,15 @@ class FakeLauncher:
         self._reach()
         return [
             Observation(
-                replica_id=it.assignment.replica_id, epoch=it.assignment.epoch,
+                replica_id=it.assignment.replica_id,
+                epoch=it.assignment.epoch,
                 state=ReplicaState.RUNNING if it.exit is None else ReplicaState.EXITED,
-                observed_at=self.now(), address=f"{node_id}:{20_000 + number}", exit=it.exit,
+                observed_at=self.now(),
+                address=f"{node_id}:{20_000 + number}",
+                exit=it.exit,
             )
             for number, it in enumerate(self._nodes.get(node_id, {}).values())
-        ]  # fmt: skip
+        ]
 
     def end(self, replica_id: ReplicaId, reason: ExitReason) -> None:
         """A process ends, by itself or as it was told. One that has ended stays as it is."""

@@ -13,12 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from control_plane.store.database.engine import Database, Lane
-from control_plane.store.repositories.accounts import (
-    IdempotencyKeys,
-    JoinTokens,
-    Projects,
-    Tokens,
-)
+from control_plane.store.repositories.accounts import IdempotencyKeys, JoinTokens, Projects, Tokens
 from control_plane.store.repositories.changes import Changes, KeptCounts
 from control_plane.store.repositories.endpoints import Endpoints
 from control_plane.store.repositories.events import Events

@@ -32,12 +32,16 @@ def build_tasks(deps: Deps, post: Post, redis_url: str | None, retention: timede
     """
     app = Celery("penstock", broker=redis_url or EMBEDDED_BROKER, set_as_current=False)
     app.conf.update(
-        task_serializer="json", accept_content=["json"], task_ignore_result=True,
-        task_default_queue="penstock", worker_hijack_root_logger=False,
-        worker_send_task_events=False, broker_connection_retry_on_startup=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_default_queue="penstock",
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
         worker_cancel_long_running_tasks_on_connection_loss=True,
         broker_transport_options=_REDIS if redis_url else _IN_MEMORY,
-    )  # fmt: skip
+    )
 
     def deliver_webhook_task(delivery: str) -> None:
         deliver_webhook(deps, post, DeliveryId(delivery))

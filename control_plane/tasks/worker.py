@@ -66,9 +66,13 @@ class EmbeddedWorker:
 
     def _build(self) -> Any:
         return self._app.WorkController(
-            pool="threads", concurrency=self._concurrency, without_heartbeat=True,
-            without_mingle=True, without_gossip=True, quiet=True,
-        )  # fmt: skip
+            pool="threads",
+            concurrency=self._concurrency,
+            without_heartbeat=True,
+            without_mingle=True,
+            without_gossip=True,
+            quiet=True,
+        )
 
 
 class DueWork:

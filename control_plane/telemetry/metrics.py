@@ -69,21 +69,30 @@ class Metrics:
             {"version": __version__}
         )
         self._requests = Counter(
-            "penstock_http_requests_total", "Requests by route, method and status.",
-            ["route", "method", "code"], registry=registry,
-        )  # fmt: skip
+            "penstock_http_requests_total",
+            "Requests by route, method and status.",
+            ["route", "method", "code"],
+            registry=registry,
+        )
         self._request_seconds = Histogram(
-            "penstock_http_request_seconds", "Seconds until the response began, by route.",
-            ["route"], registry=registry, buckets=_FAST,
-        )  # fmt: skip
+            "penstock_http_request_seconds",
+            "Seconds until the response began, by route.",
+            ["route"],
+            registry=registry,
+            buckets=_FAST,
+        )
         self._cycle_seconds = Histogram(
-            "penstock_scheduler_cycle_seconds", "Duration of scheduling cycles.",
-            registry=registry, buckets=_FAST,
-        )  # fmt: skip
+            "penstock_scheduler_cycle_seconds",
+            "Duration of scheduling cycles.",
+            registry=registry,
+            buckets=_FAST,
+        )
         self._attempts = Counter(
-            "penstock_scheduler_attempts_total", "Gangs placed by scheduling cycles, and failures.",
-            ["result"], registry=registry,
-        )  # fmt: skip
+            "penstock_scheduler_attempts_total",
+            "Gangs placed by scheduling cycles, and failures.",
+            ["result"],
+            registry=registry,
+        )
 
     def request(self, route: str, method: str, code: int, seconds: float) -> None:
         """One HTTP request; `route` is the template, never the path."""
@@ -129,28 +138,38 @@ class _Pool(Collector):
         now = self._count()
         yield _gauge("penstock_jobs", "Jobs by state and queue.", ("state", "queue"), now.jobs)
         yield _gauge(
-            "penstock_queue_pending", "Waiting jobs by queue and reason.",
-            ("queue", "reason"), now.waiting,
-        )  # fmt: skip
+            "penstock_queue_pending",
+            "Waiting jobs by queue and reason.",
+            ("queue", "reason"),
+            now.waiting,
+        )
         yield _gauge(
-            "penstock_queue_oldest_wait_seconds", "How long the oldest waiting job waits.",
-            ("queue",), {(queue,): age for queue, age in now.oldest_wait_s.items()},
-        )  # fmt: skip
+            "penstock_queue_oldest_wait_seconds",
+            "How long the oldest waiting job waits.",
+            ("queue",),
+            {(queue,): age for queue, age in now.oldest_wait_s.items()},
+        )
         yield _gauge(
-            "penstock_queue_used_chips", "Chips held by a queue's jobs.",
-            ("queue", "chip_type"), now.queue_held,
-        )  # fmt: skip
+            "penstock_queue_used_chips",
+            "Chips held by a queue's jobs.",
+            ("queue", "chip_type"),
+            now.queue_held,
+        )
         yield _gauge(
-            "penstock_queue_quota_chips", "Most chips that a queue's jobs may hold.",
-            ("queue", "chip_type"), now.queue_limits,
-        )  # fmt: skip
+            "penstock_queue_quota_chips",
+            "Most chips that a queue's jobs may hold.",
+            ("queue", "chip_type"),
+            now.queue_limits,
+        )
         yield _gauge(
             "penstock_nodes", "Nodes by health and intent.", ("state", "intent"), now.nodes
         )
         yield _gauge(
-            "penstock_node_heartbeat_age_seconds", "Seconds since a node was heard of.",
-            ("node",), {(node,): age for node, age in now.heartbeat_age_s.items()},
-        )  # fmt: skip
+            "penstock_node_heartbeat_age_seconds",
+            "Seconds since a node was heard of.",
+            ("node",),
+            {(node,): age for node, age in now.heartbeat_age_s.items()},
+        )
         yield from _chips(now)
 
 

@@ -33,10 +33,7 @@ Label = Annotated[str, Field(max_length=256)]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 MAX_CHIPS = 100_000
 _WISH_SCHEMA = {
-    "anyOf": [
-        {"type": "string"},
-        {"type": "array", "items": {"type": "string"}, "minItems": 1},
-    ]
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
 }
 
 
@@ -62,9 +59,7 @@ class Resources(Strict):
     """What each job asks for. `chips` counts the whole job for train and one replica otherwise."""
 
     chips: Annotated[
-        ChipCount,
-        BeforeValidator(_count_document),
-        WithJsonSchema(COUNT_SCHEMA, mode="validation"),
+        ChipCount, BeforeValidator(_count_document), WithJsonSchema(COUNT_SCHEMA, mode="validation")
     ] = ChipCount(least=0, most=0)
     chip: Annotated[tuple[str, ...], WithJsonSchema(_WISH_SCHEMA, mode="validation")] = Field(
         default=("any",),

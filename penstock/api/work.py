@@ -59,9 +59,12 @@ class WorkClass:
         if self.dtype and other.dtype and self.dtype != other.dtype:
             return None
         return (
-            self.configuration != other.configuration, self.dtype != other.dtype,
-            _octaves(self.batch, other.batch), _octaves(self.members, other.members), str(other),
-        )  # fmt: skip
+            self.configuration != other.configuration,
+            self.dtype != other.dtype,
+            _octaves(self.batch, other.batch),
+            _octaves(self.members, other.members),
+            str(other),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,9 +100,7 @@ _STATUS: Final = {
 }
 
 
-def _document(
-    error: CliError | ClientError,
-) -> tuple[Document, str, Mapping[str, Place]]:
+def _document(error: CliError | ClientError) -> tuple[Document, str, Mapping[str, Place]]:
     if isinstance(error, CliError):
         return error.document, error.source, error.places
     if isinstance(error, ApiError):

@@ -9,14 +9,7 @@ from penstock.api.nodes import JoinToken, Node
 from penstock.api.plans import Cycle, Explanation, PlanAnswer
 from penstock.api.queues import Queue
 from penstock.api.specs import JobSpec
-from penstock.api.tokens import (
-    Identity,
-    JoinTokenRequest,
-    NewToken,
-    Project,
-    Token,
-    TokenRequest,
-)
+from penstock.api.tokens import Identity, JoinTokenRequest, NewToken, Project, Token, TokenRequest
 
 __all__ = [
     "Alive", "Changes", "Checkpoint", "Chip", "ChipType", "Cycle", "Endpoint", "Event",

@@ -55,9 +55,13 @@ def _impossible(gang: Gang, empty: Supply, usage: Usage, survey: Survey) -> Reas
 
 
 def _waiting(
-    gang: Gang, now: Supply, later: Supply, empty: Supply, holders: Sequence[RunningGang],
+    gang: Gang,
+    now: Supply,
+    later: Supply,
+    empty: Supply,
+    holders: Sequence[RunningGang],
     survey: Survey,
-) -> Reason:  # fmt: skip
+) -> Reason:
     """What keeps the gang from starting beside what runs and what was placed before it."""
     removed = {**survey.removed(), **removed_now(gang, now, later)}
     if seat_gang(gang, replace(empty, usage=later.usage)) is None:
@@ -84,9 +88,13 @@ def _waiting(
 
 
 def _held_up(
-    code: Code, gang: Gang, now: Supply, later: Supply, leaving: Sequence[RunningGang],
+    code: Code,
+    gang: Gang,
+    now: Supply,
+    later: Supply,
+    leaving: Sequence[RunningGang],
     survey: Survey,
-) -> Reason:  # fmt: skip
+) -> Reason:
     """The wait for what the leaving gangs hold; seats are kept meanwhile."""
     blockers = blockers_of(gang, now.layout, leaving)
     return Reason(

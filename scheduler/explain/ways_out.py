@@ -13,16 +13,7 @@ from scheduler.explain.facts import Facts
 from scheduler.explain.growth import more_chips, types_that_do
 from scheduler.explain.reason import Reason
 from scheduler.explain.wording import cores, listed, plural, size, thousandths
-from scheduler.model import (
-    WHOLE,
-    Chip,
-    Closed,
-    Code,
-    Gang,
-    JobType,
-    MemberRequest,
-    Node,
-)
+from scheduler.model import WHOLE, Chip, Closed, Code, Gang, JobType, MemberRequest, Node
 from scheduler.place.feasibility import matches
 from scheduler.place.gang import Supply, could_start
 
@@ -54,10 +45,15 @@ def _a_node(gang: Gang, reason: Reason, facts: Facts) -> Iterable[str]:
 def _other_request(gang: Gang, reason: Reason, facts: Facts) -> Iterable[str]:
     """Changes of the request, and more chips."""
     return chain(
-        _named(reason), _mix(gang, facts), _fewer(gang, reason), _fewer_each(gang, facts),
-        _less_memory(gang, facts), _other_dtype(gang, facts), _other_type(gang, facts),
+        _named(reason),
+        _mix(gang, facts),
+        _fewer(gang, reason),
+        _fewer_each(gang, facts),
+        _less_memory(gang, facts),
+        _other_dtype(gang, facts),
+        _other_type(gang, facts),
         more_chips(gang, reason, facts),
-    )  # fmt: skip
+    )
 
 
 def _named(reason: Reason) -> Iterator[str]:

@@ -10,15 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from scheduler.model import (
-    ChipId,
-    Gang,
-    HostShare,
-    NodeId,
-    RunningGang,
-    Seat,
-    Speeds,
-)
+from scheduler.model import ChipId, Gang, HostShare, NodeId, RunningGang, Seat, Speeds
 from scheduler.place.feasibility import eligible
 from scheduler.place.fits import takes
 from scheduler.place.scoring import Candidate, candidates, thriftiest, throughput
@@ -92,9 +84,17 @@ def as_running(gang: Gang, seats: Sequence[Seat]) -> RunningGang:
     for seat in seats:
         chips.update(seat.chips)
     return RunningGang(
-        gang.id, gang.job_id, gang.job_name, gang.queue, gang.priority, gang.created_at,
-        type=gang.type, project=gang.project, chips=chips, hosts=hosts,
-    )  # fmt: skip
+        gang.id,
+        gang.job_id,
+        gang.job_name,
+        gang.queue,
+        gang.priority,
+        gang.created_at,
+        type=gang.type,
+        project=gang.project,
+        chips=chips,
+        hosts=hosts,
+    )
 
 
 def best_seats(gang: Gang, supply: Supply, siblings: Mapping[str, int]) -> tuple[Seat, ...]:
@@ -168,10 +168,13 @@ def _gather(
     sites = supply.layout.sites
     return tuple(
         Seat(
-            rank, sites[it.site].node.id, dict.fromkeys(it.chips, request.milli),
-            it.cores_milli, it.memory_bytes,
+            rank,
+            sites[it.site].node.id,
+            dict.fromkeys(it.chips, request.milli),
+            it.cores_milli,
+            it.memory_bytes,
         )
         for rank, it in enumerate(
             takes(supply.overlay, candidate.places, request, gang.most, want), first_rank
         )
-    )  # fmt: skip
+    )

@@ -82,6 +82,11 @@ def _peak(overlay: Overlay, places: Places) -> Peak:
     whole = np.add.reduceat(free // WHOLE, places.starts)
     there = places.sites[np.maximum.reduceat(free, places.starts) > 0]
     return Peak(
-        int(whole.sum()), int(whole.max()), int(free.sum()), int(free.max()), int(free.min()),
-        int(overlay.cores[there].max(initial=-1)), int(overlay.memory[there].max(initial=-1)),
-    )  # fmt: skip
+        int(whole.sum()),
+        int(whole.max()),
+        int(free.sum()),
+        int(free.max()),
+        int(free.min()),
+        int(overlay.cores[there].max(initial=-1)),
+        int(overlay.memory[there].max(initial=-1)),
+    )

@@ -112,9 +112,15 @@ class Layout:
         numbers = []
         for it in self.chips:
             make = (
-                it.type, it.vendor, it.memory_bytes, it.dtypes, it.emulated, it.stands_for,
-                it.cores_milli, it.trainable,
-            )  # fmt: skip
+                it.type,
+                it.vendor,
+                it.memory_bytes,
+                it.dtypes,
+                it.emulated,
+                it.stands_for,
+                it.cores_milli,
+                it.trainable,
+            )
             if make not in known:
                 known[make] = len(known)
                 self.makes.append(it)
@@ -218,9 +224,11 @@ class Columns:
         self.chips[0, rows] = [it.free_milli if it.healthy else 0 for it in chips]
         self.chips[1, rows] = [it.releasing_milli if it.healthy else 0 for it in chips]
         self.hosts[:, self.layout.site_of[node.id]] = (
-            node.free_cores_milli, node.free_memory_bytes,
-            node.releasing_cores_milli, node.releasing_memory_bytes,
-        )  # fmt: skip
+            node.free_cores_milli,
+            node.free_memory_bytes,
+            node.releasing_cores_milli,
+            node.releasing_memory_bytes,
+        )
 
     def _later(self) -> Overlay:
         whole = self.layout.empty
@@ -258,9 +266,13 @@ def _same_but_for_what_is_free(old: Node, new: Node) -> bool:
     def as_if_free(node: Node) -> Node:
         chips = [replace(it, free_milli=0, releasing_milli=0) for it in node.chips]
         return replace(
-            node, free_cores_milli=0, free_memory_bytes=0, releasing_cores_milli=0,
-            releasing_memory_bytes=0, chips=tuple(chips),
-        )  # fmt: skip
+            node,
+            free_cores_milli=0,
+            free_memory_bytes=0,
+            releasing_cores_milli=0,
+            releasing_memory_bytes=0,
+            chips=tuple(chips),
+        )
 
     return as_if_free(old) == as_if_free(new)
 

@@ -33,8 +33,12 @@ def synchronous(source: str) -> str:
     for command in (["check", "--select", "I", "--fix", "-q"], ["format", "-q"]):
         text = subprocess.run(
             [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(SYNC), "-"],
-            input=text, capture_output=True, text=True, check=True, cwd=ROOT,
-        ).stdout  # fmt: skip
+            input=text,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+        ).stdout
     return text
 
 

@@ -76,9 +76,13 @@ def a_rig(folder: Path) -> Cluster:
     migrate(database)
     storage, hub = (folder / "storage").as_uri(), Hub()
     deps = Deps(
-        store=Store(database), hints=hub, clock=clock, logs=LogStore(storage), storage=storage,
+        store=Store(database),
+        hints=hub,
+        clock=clock,
+        logs=LogStore(storage),
+        storage=storage,
         policy=PRIORITY_AGE,
-    )  # fmt: skip
+    )
     clock.bind(deps.store)
     bootstrap(deps)
     return Cluster(deps, clock)

@@ -106,8 +106,16 @@ def main() -> int:
 def _up(laptop: Laptop) -> tuple[float, float]:
     """Seconds until the API was ready, and until the command had ended."""
     began = time.monotonic()
-    command = [PENSTOCK, "--home", str(laptop.home), "up", "--port", str(laptop.port),
-               "--emulate", FLEET]  # fmt: skip
+    command = [
+        PENSTOCK,
+        "--home",
+        str(laptop.home),
+        "up",
+        "--port",
+        str(laptop.port),
+        "--emulate",
+        FLEET,
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
         with Client(f"http://127.0.0.1:{laptop.port}") as probing:
             eventually(lambda: _is_ready(probing), "the API is ready", 60, every_s=0.02)

@@ -66,9 +66,17 @@ def main() -> None:
 
 def _start(laptop: Laptop) -> None:
     command = [
-        "prlimit", "--nofile=1024:1024", *PENSTOCK, "--home", str(laptop.home), "up",
-        "--emulate", "none", "--port", "0",
-    ]  # fmt: skip
+        "prlimit",
+        "--nofile=1024:1024",
+        *PENSTOCK,
+        "--home",
+        str(laptop.home),
+        "up",
+        "--emulate",
+        "none",
+        "--port",
+        "0",
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
@@ -118,15 +126,22 @@ def _first(keys: Mapping[str, int], number: int) -> dict[str, int]:
 
 
 def _request(
-    line: str, body: str | bytes = b"", token: str | None = None, kind: str = JSON,
+    line: str,
+    body: str | bytes = b"",
+    token: str | None = None,
+    kind: str = JSON,
     encoding: str = "identity",
-) -> bytes:  # fmt: skip
+) -> bytes:
     data = body.encode() if isinstance(body, str) else body
     head = [
-        f"{line} HTTP/1.1", "Host: 127.0.0.1", f"Content-Type: {kind}", "Connection: close",
-        f"Content-Encoding: {encoding}", f"Content-Length: {len(data)}",
+        f"{line} HTTP/1.1",
+        "Host: 127.0.0.1",
+        f"Content-Type: {kind}",
+        "Connection: close",
+        f"Content-Encoding: {encoding}",
+        f"Content-Length: {len(data)}",
         *([f"Authorization: Bearer {token}"] if token else []),
-    ]  # fmt: skip
+    ]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + data
 
 

@@ -51,37 +51,62 @@ def nodes(count: int, chips: int) -> tuple[Node, ...]:
     """Nodes of 96 cores; every third is of the same chip type."""
     return tuple(
         Node(
-            NodeId(f"node-{n:05}"), f"n{n}", 96_000, 512 * GIB, 96_000, 512 * GIB,
+            NodeId(f"node-{n:05}"),
+            f"n{n}",
+            96_000,
+            512 * GIB,
+            96_000,
+            512 * GIB,
             chips=tuple(
                 Chip(
-                    ChipId(f"chip-{n:05}-{index}"), NodeId(f"node-{n:05}"), index,
-                    TYPES[n % len(TYPES)], "maker", 80 * GIB, frozenset({"bf16"}),
+                    ChipId(f"chip-{n:05}-{index}"),
+                    NodeId(f"node-{n:05}"),
+                    index,
+                    TYPES[n % len(TYPES)],
+                    "maker",
+                    80 * GIB,
+                    frozenset({"bf16"}),
                 )
                 for index in range(chips)
             ),
         )
         for n in range(count)
-    )  # fmt: skip
+    )
 
 
 def gang(number: int, request: MemberRequest, members: int = 1, priority: int = 50) -> Gang:
     return Gang(
-        GangId(f"gang-{number:06}"), JobId(f"job-{number:06}"), f"job-{number}", "bench", "default",
-        priority, NOW - timedelta(seconds=number), JobType.TASK, members, members, request,
-    )  # fmt: skip
+        GangId(f"gang-{number:06}"),
+        JobId(f"job-{number:06}"),
+        f"job-{number}",
+        "bench",
+        "default",
+        priority,
+        NOW - timedelta(seconds=number),
+        JobType.TASK,
+        members,
+        members,
+        request,
+    )
 
 
 def full(pool: tuple[Node, ...], rng: Random) -> Snapshot:
     """Every chip held by a running one-chip gang of low priority."""
     running = tuple(
         RunningGang(
-            GangId(f"run-{chip.id}"), JobId(f"job-{chip.id}"), f"run-{chip.id}", "default", 10, NOW,
-            chips={chip.id: 1000}, hosts={node.id: HostShare(12_000, 64 * GIB)},
+            GangId(f"run-{chip.id}"),
+            JobId(f"job-{chip.id}"),
+            f"run-{chip.id}",
+            "default",
+            10,
+            NOW,
+            chips={chip.id: 1000},
+            hosts={node.id: HostShare(12_000, 64 * GIB)},
             saved_at=NOW - timedelta(seconds=rng.uniform(0, 3600)),
         )
         for node in pool
         for chip in node.chips
-    )  # fmt: skip
+    )
     taken = tuple(_full_node(node) for node in pool)
     return Snapshot(nodes=taken, running=running)
 
@@ -132,11 +157,17 @@ def cases(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Snapshot
         return Snapshot(busy.nodes, high, busy.running)
 
     yield from (
-        ("tasks", tasks), ("distinct-waiting", lambda: distinct(args.tasks)),
-        ("freed-chip", freed_chip), ("mixed-gangs", mixed_gangs),
-        ("silent", lambda: _silent(distinct(args.tasks))), ("deep-queue", deep_queue),
-        ("gangs", gangs), ("mixed", mixed), ("laptop", laptop), ("preempt", preempt),
-    )  # fmt: skip
+        ("tasks", tasks),
+        ("distinct-waiting", lambda: distinct(args.tasks)),
+        ("freed-chip", freed_chip),
+        ("mixed-gangs", mixed_gangs),
+        ("silent", lambda: _silent(distinct(args.tasks))),
+        ("deep-queue", deep_queue),
+        ("gangs", gangs),
+        ("mixed", mixed),
+        ("laptop", laptop),
+        ("preempt", preempt),
+    )
 
 
 def measure(name: str, snapshot: Snapshot, repeat: int) -> dict[str, object]:
@@ -189,9 +220,11 @@ def _asks(chips: int, milli: int = 1000) -> MemberRequest:
 def _different(number: int) -> MemberRequest:
     """Requests of one to four chips, no two of which are alike."""
     return MemberRequest(
-        chips=1 + number % 4, wish=("any",) if number % 2 else (TYPES[number % 3],),
-        memory_bytes=GIB + number, cores_milli=1000 + number % 7,
-    )  # fmt: skip
+        chips=1 + number % 4,
+        wish=("any",) if number % 2 else (TYPES[number % 3],),
+        memory_bytes=GIB + number,
+        cores_milli=1000 + number % 7,
+    )
 
 
 def _silent(snapshot: Snapshot) -> Snapshot:
@@ -202,24 +235,36 @@ def _silent(snapshot: Snapshot) -> Snapshot:
 def _with_a_free_chip(node: Node) -> Node:
     chips = (replace(node.chips[0], free_milli=1000), *node.chips[1:])
     return replace(
-        node, chips=chips, free_cores_milli=node.free_cores_milli + 12_000,
+        node,
+        chips=chips,
+        free_cores_milli=node.free_cores_milli + 12_000,
         free_memory_bytes=node.free_memory_bytes + 64 * GIB,
-    )  # fmt: skip
+    )
 
 
 def _full_node(node: Node) -> Node:
     held = len(node.chips)
     return Node(
-        node.id, node.name, node.cores_milli, node.memory_bytes,
-        node.cores_milli - held * 12_000, node.memory_bytes - held * 64 * GIB,
+        node.id,
+        node.name,
+        node.cores_milli,
+        node.memory_bytes,
+        node.cores_milli - held * 12_000,
+        node.memory_bytes - held * 64 * GIB,
         chips=tuple(
             Chip(
-                it.id, it.node_id, it.index, it.type, it.vendor, it.memory_bytes, it.dtypes,
+                it.id,
+                it.node_id,
+                it.index,
+                it.type,
+                it.vendor,
+                it.memory_bytes,
+                it.dtypes,
                 free_milli=0,
             )
             for it in node.chips
         ),
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

@@ -35,8 +35,10 @@ def test_a_plain_host_has_its_processor_its_limits_and_nothing_to_complain_of(
 ) -> None:
     found = examine(tree)
     assert [(it.level, it.where) for it in found] == [
-        ("ok", "cpu"), ("info", "limit on cpu"), ("ok", "state folder"),
-    ]  # fmt: skip
+        ("ok", "cpu"),
+        ("info", "limit on cpu"),
+        ("ok", "state folder"),
+    ]
     assert found[1].what == "cgroup v2"
 
 
@@ -64,9 +66,13 @@ def test_a_misspelt_fleet_is_a_warning_that_names_the_nearest_type(tree: HostTre
 
 def run_doctor(*options: str) -> tuple[int, list[dict[str, str]]]:
     done = subprocess.run(
-        [sys.executable, "-m", "agents", "doctor", "--json", *options], cwd=ROOT,
-        text=True, capture_output=True, check=False, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-m", "agents", "doctor", "--json", *options],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
     return done.returncode, json.loads(done.stdout)
 
 

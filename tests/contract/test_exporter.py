@@ -23,9 +23,17 @@ def exporter() -> Exporter:
         [ChipReport(key="k0", vendor="emulated", type="emulated-a100", index=0, memory_bytes=1)]
     )
     exporter.set_samples(
-        [ChipSample(key="k0", utilization_ratio=0.5, memory_used_bytes=1, temperature_celsius=4,
-                    power_watts=3, health=ChipHealth.HEALTHY)]
-    )  # fmt: skip
+        [
+            ChipSample(
+                key="k0",
+                utilization_ratio=0.5,
+                memory_used_bytes=1,
+                temperature_celsius=4,
+                power_watts=3,
+                health=ChipHealth.HEALTHY,
+            )
+        ]
+    )
     exporter.set_replicas(
         [
             ReplicaGauges(

@@ -30,9 +30,13 @@ class Laptop:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_")}
         return subprocess.run(
             [*PENSTOCK, "--home", str(self.home), *arguments],
-            env={**kept, "PYTHONPATH": str(ROOT)}, cwd=self.home, capture_output=True, text=True,
-            timeout=90, check=False,
-        )  # fmt: skip
+            env={**kept, "PYTHONPATH": str(ROOT)},
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
 
     def must(self, *arguments: str) -> str:
         done = self.penstock(*arguments)

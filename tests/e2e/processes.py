@@ -54,9 +54,14 @@ def start(command: Sequence[str], log: Path, env: Mapping[str, str], cwd: Path) 
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=dict(env),
-            cwd=cwd, start_new_session=True,
-        )  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=dict(env),
+            cwd=cwd,
+            start_new_session=True,
+        )
     return Daemon(child, log)
 
 
@@ -89,8 +94,12 @@ def supervisors(folder: Path) -> list[psutil.Process]:
 def cgroups_of(agent_ids: Sequence[str]) -> list[Path]:
     """Folders that these agents made in any hierarchy."""
     tops = (CGROUPS, *CGROUPS.glob("*")) if CGROUPS.is_dir() else ()
-    return [top / "penstock" / it for top in tops for it in agent_ids
-            if (top / "penstock" / it).is_dir()]  # fmt: skip
+    return [
+        top / "penstock" / it
+        for top in tops
+        for it in agent_ids
+        if (top / "penstock" / it).is_dir()
+    ]
 
 
 def remove_cgroups(agent_ids: Sequence[str]) -> None:

@@ -55,9 +55,18 @@ def a_redis(folder: Path) -> Iterator[RedisServer]:
 
 def _start(binary: str, folder: Path, port: int) -> Daemon:
     command = [
-        binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-        "--dir", str(folder),
-    ]  # fmt: skip
+        binary,
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        str(folder),
+    ]
     daemon = processes.start(command, folder / "redis.log", {}, folder)
     eventually(lambda: _answers(port), "Redis answers", 10)
     return daemon

@@ -95,9 +95,15 @@ class Cloud:
         """Starts a server process and waits until it is ready."""
         at = port or self.port
         command = [
-            sys.executable, "-m", "control_plane", "serve", "--home", str(self.home),
-            "--port", str(at),
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "control_plane",
+            "serve",
+            "--home",
+            str(self.home),
+            "--port",
+            str(at),
+        ]
         log = self.home / "logs" / f"{name}.log"
         settings = self._environment({**self.settings, **(env or {})})
         self.servers[name] = processes.start(command, log, settings, self.tree)
@@ -120,9 +126,18 @@ class Cloud:
         """Starts an agent and waits until its node is ready. `via`: another way to the server."""
         state_dir = self.home / name
         command = [
-            sys.executable, "-m", "agents", "--server", via or self.url, "--name", name,
-            "--state-dir", str(state_dir), *(["--emulate", emulate] if emulate else []), *options,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "agents",
+            "--server",
+            via or self.url,
+            "--name",
+            name,
+            "--state-dir",
+            str(state_dir),
+            *(["--emulate", emulate] if emulate else []),
+            *options,
+        ]
         env = self._environment({"PENSTOCK_AGENT_JOIN_TOKEN": self.client.nodes.join_token().token})
         log = self.home / "logs" / f"{name}.log"
         daemon = processes.start(command, log, env, self.tree)
@@ -175,9 +190,14 @@ class Cloud:
         """The command of the user, against this cloud."""
         env = self._environment({"PENSTOCK_SERVER": self.url, "PENSTOCK_TOKEN": self.token})
         return subprocess.run(
-            [*PENSTOCK, "--home", str(self.home / "client"), *arguments], env=env, cwd=self.home,
-            capture_output=True, text=True, timeout=timeout_s, check=False,
-        )  # fmt: skip
+            [*PENSTOCK, "--home", str(self.home / "client"), *arguments],
+            env=env,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
 
     def tails(self) -> str:
         """The ends of all logs, for a test that failed."""

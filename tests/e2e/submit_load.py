@@ -64,8 +64,9 @@ class Load:
         ):
             running = [
                 clients.submit(self._run, http, requests, server)
-                for server in self.urls for _ in range(CLIENTS)
-            ]  # fmt: skip
+                for server in self.urls
+                for _ in range(CLIENTS)
+            ]
             try:
                 yield
             finally:

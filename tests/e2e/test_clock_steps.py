@@ -41,9 +41,11 @@ def stepped(folder: Path) -> Iterator[tuple[Cloud, SteppedClock, Way]]:
 def _submit(cloud: Cloud, evidence: Path) -> None:
     evidence.mkdir()
     cloud.submit(
-        name="beats", command=[sys.executable, str(BEAT), str(evidence), "300", "plain"],
-        resources={"chips": 1, "chip": CHIP}, disconnect_grace=f"{GRACE_S}s",
-    )  # fmt: skip
+        name="beats",
+        command=[sys.executable, str(BEAT), str(evidence), "300", "plain"],
+        resources={"chips": 1, "chip": CHIP},
+        disconnect_grace=f"{GRACE_S}s",
+    )
     cloud.await_job("beats", "running")
 
 

@@ -36,9 +36,14 @@ def told(home: Path) -> str:
     command = [sys.executable, str(ROOT / "deploy/demo/run.py"), "--home", str(home)]
     began = time.monotonic()
     done = subprocess.run(
-        command, env={**kept, "PYTHONPATH": str(ROOT)}, cwd=ROOT, capture_output=True, text=True,
-        timeout=400, check=False,
-    )  # fmt: skip
+        command,
+        env={**kept, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
     print(f"the demo took {time.monotonic() - began:.0f} s")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout

@@ -33,9 +33,17 @@ def test_a_submitted_command_prints_its_output_and_its_exit_code_is_kept(cloud: 
 
 def test_the_jobs_own_exit_code_comes_back_to_the_shell(cloud: Cloud) -> None:
     done = cloud.cli(
-        "job", "submit", "--name", "seven", "--follow", "--exit-status",
-        "--", "sh", "-c", "echo out; echo err >&2; exit 7",
-    )  # fmt: skip
+        "job",
+        "submit",
+        "--name",
+        "seven",
+        "--follow",
+        "--exit-status",
+        "--",
+        "sh",
+        "-c",
+        "echo out; echo err >&2; exit 7",
+    )
     assert done.returncode == 7
     assert sorted(done.stdout.splitlines()) == ["err", "out"]
     job = cloud.client.jobs.get("seven")
@@ -58,9 +66,8 @@ def test_a_hundred_jobs_of_one_client_all_end_well_each_with_its_own_record(clou
 def test_a_job_on_an_emulated_chip_sees_its_rank_its_chip_and_its_limits(cloud: Cloud) -> None:
     script = 'echo "$RANK/$WORLD_SIZE $PENSTOCK_CHIPS"'
     job = cloud.submit(
-        name="ranks", command=["sh", "-c", script],
-        resources={"chips": 1, "chip": "emulated-910b"},
-    )  # fmt: skip
+        name="ranks", command=["sh", "-c", script], resources={"chips": 1, "chip": "emulated-910b"}
+    )
     cloud.await_job("ranks", "succeeded")
     text = cloud.whole_log("ranks")[0]
     replica = next(iter(cloud.client.jobs.replicas(job.id)))

@@ -26,10 +26,21 @@ def test_a_reader_is_answered_at_once_beside_1200_of_them(sent: bytes) -> None:
     with ExitStack() as stack:
         laptop = stack.enter_context(a_laptop())
         subprocess.run(
-            ["prlimit", "--nofile=1024:1024", *PENSTOCK, "--home", str(laptop.home), "up",
-             "--port", "0", "--no-agent"],
-            check=True, capture_output=True, timeout=60,
-        )  # fmt: skip
+            [
+                "prlimit",
+                "--nofile=1024:1024",
+                *PENSTOCK,
+                "--home",
+                str(laptop.home),
+                "up",
+                "--port",
+                "0",
+                "--no-agent",
+            ],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
         where = urlsplit(laptop.url)
         client = stack.enter_context(laptop.client)
         waits = []

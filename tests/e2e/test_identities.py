@@ -67,9 +67,11 @@ class Story:
         self.evidence.mkdir()
         self.cloud.add_node(self.name, f"{self.chip}:1", "--no-cpu-chip", via=self.way.url)
         self.cloud.submit(
-            name=self.name, command=[sys.executable, str(BEAT), str(self.evidence), "300", "plain"],
-            resources={"chips": 1, "chip": self.chip}, disconnect_grace=f"{GRACE_S}s",
-        )  # fmt: skip
+            name=self.name,
+            command=[sys.executable, str(BEAT), str(self.evidence), "300", "plain"],
+            resources={"chips": 1, "chip": self.chip},
+            disconnect_grace=f"{GRACE_S}s",
+        )
         self.cloud.await_job(self.name, "running")
         self.first = self.cloud.replicas(self.name)[0]
         eventually(lambda: read_runs(self.evidence), "the job has left evidence")

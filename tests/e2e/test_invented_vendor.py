@@ -39,17 +39,16 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
 def test_its_chips_are_in_the_pool_as_its_agent_reported_them(planted: Planted) -> None:
     chips = [it for it in planted.cloud.client.chips.list() if it.vendor == KEY]
     assert [(it.type, it.uuid, it.index) for it in chips] == [
-        (CHIP_TYPE, "TW-001", 0), (CHIP_TYPE, "TW-002", 1),
-    ]  # fmt: skip
+        (CHIP_TYPE, "TW-001", 0),
+        (CHIP_TYPE, "TW-002", 1),
+    ]
     assert {it.memory_bytes for it in chips} == {4 * 2**30}
     types = {it.type: it for it in planted.cloud.client.chips.types()}
     assert (types[CHIP_TYPE].total, types[CHIP_TYPE].verified) == (2, False)
     assert any("serial" in why for why in planted.cloud.client.nodes.get("tide").dropped)
 
 
-def test_a_job_that_asks_for_the_vendor_is_placed_on_its_chip_and_sees_it(
-    planted: Planted,
-) -> None:
+def test_a_job_that_asks_for_the_vendor_is_placed_on_its_chip_and_sees_it(planted: Planted) -> None:
     script = "echo visible $TIDEWATER_VISIBLE; sleep 3"
     job = planted.cloud.submit(
         name="wet", command=["sh", "-c", script], resources={"chips": 1, "chip": KEY}

@@ -75,9 +75,11 @@ def _begin(told: Story) -> None:
     told.cloud.add_node(ORPHANED, f"{CHIP[ORPHANED]}:1", "--no-cpu-chip")
     for name, chip in CHIP.items():
         told.cloud.submit(
-            name=name, command=["sh", "-c", STUBBORN], disconnect_grace=f"{GRACE_S}s",
+            name=name,
+            command=["sh", "-c", STUBBORN],
+            disconnect_grace=f"{GRACE_S}s",
             resources={"chips": 1, "chip": chip},
-        )  # fmt: skip
+        )
     for name in CHIP:
         told.cloud.await_job(name, "running")
         told.first[name] = told.cloud.replicas(name)[0]
@@ -123,9 +125,10 @@ def test_the_chips_are_leased_again_only_after_expiry_and_margin(story: Story, n
     assert ended >= story.expiry[name] + MARGIN_S - LAG_S
     assert ended < story.expiry[name] + MARGIN_S + 15
     second = next(
-        it for it in story.cloud.client.jobs.events(name)
+        it
+        for it in story.cloud.client.jobs.events(name)
         if it.type == "job.starting" and it.at > story.expired[name].at
-    )  # fmt: skip
+    )
     assert second.at.timestamp() >= ended
 
 
@@ -199,9 +202,11 @@ def test_a_server_away_for_longer_than_the_grace_finds_the_replica_stopped_and_r
 ) -> None:
     cloud = story.cloud
     cloud.submit(
-        name="outlasted", command=["sh", "-c", STUBBORN], disconnect_grace=f"{GRACE_S}s",
+        name="outlasted",
+        command=["sh", "-c", STUBBORN],
+        disconnect_grace=f"{GRACE_S}s",
         resources={"chips": 1, "chip": CHIP[CUT]},
-    )  # fmt: skip
+    )
     cloud.await_job("outlasted", "running")
     replica = cloud.replicas("outlasted")[0]
     began = time.monotonic()

@@ -145,10 +145,12 @@ def test_flushing_redis_all_the_time_loses_no_job_and_no_webhook(production: Pro
     with ThreadPoolExecutor(5) as pool:
         flushing = pool.submit(_flush_until, production.redis, stopping)
         try:
-            jobs = list(pool.map(
-                lambda number: submit(production, f"storm-{number}", "true", notify=notify),
-                range(STORM),
-            ))  # fmt: skip
+            jobs = list(
+                pool.map(
+                    lambda number: submit(production, f"storm-{number}", "true", notify=notify),
+                    range(STORM),
+                )
+            )
             ended = [production.cloud.client.jobs.wait(job.id, 90) for job in jobs]
         finally:
             stopping.set()

@@ -48,9 +48,12 @@ def test_a_job_reaches_its_own_project_and_no_other_and_no_secret(cloud: Cloud) 
     folder, user = printed(cloud, "keeps")
     state = cloud.nodes["first"].state_dir
     secrets = [
-        state / "credential", cloud.home / "admin-token", cloud.home / "penstock.db",
-        cloud.home / "penstock.db-wal", *(cloud.home / "logs").iterdir(),
-    ]  # fmt: skip
+        state / "credential",
+        cloud.home / "admin-token",
+        cloud.home / "penstock.db",
+        cloud.home / "penstock.db-wal",
+        *(cloud.home / "logs").iterdir(),
+    ]
     assert all(path.stat().st_size for path in secrets)
     spy = (
         f"cat {' '.join(map(str, secrets))} {folder}/kept {state}/replicas/*/* 2>/dev/null | wc -c"

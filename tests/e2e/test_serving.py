@@ -29,9 +29,14 @@ pytestmark = pytest.mark.slow
 
 FIRST, OTHER = "emulated-a100", "emulated-mi300x"
 SHAPE = ModelShape(
-    num_layers=4, hidden_size=128, num_heads=4, num_kv_heads=2, intermediate_size=256,
-    vocab_size=320, max_seq_len=1024,
-)  # fmt: skip
+    num_layers=4,
+    hidden_size=128,
+    num_heads=4,
+    num_kv_heads=2,
+    intermediate_size=256,
+    vocab_size=320,
+    max_seq_len=1024,
+)
 STREAM_TOKENS = 200
 PROMPT = "def greet(name: str) -> str:"
 
@@ -55,9 +60,11 @@ def cloud() -> Iterator[Cloud]:
         folder = made.home / "model"
         write_huggingface(folder, config_of_shape(SHAPE))
         made.submit(
-            "serve", name="chat", serve={"model": str(folder), "replicas": 2},
+            "serve",
+            name="chat",
+            serve={"model": str(folder), "replicas": 2},
             resources={"chip": [FIRST, OTHER], "mix": True},
-        )  # fmt: skip
+        )
         await_endpoint(made, "ready")
         made.add_node("spare", f"{OTHER}:1", "--no-cpu-chip")
         yield made
@@ -167,9 +174,7 @@ def test_tokens_are_metered_whole_and_streamed(cloud: Cloud) -> None:
     eventually(metered, f"{wanted} tokens are counted", 10)
 
 
-def test_a_killed_replica_takes_no_stream_but_its_own_with_it_and_is_replaced(
-    cloud: Cloud,
-) -> None:
+def test_a_killed_replica_takes_no_stream_but_its_own_with_it_and_is_replaced(cloud: Cloud) -> None:
     victim = ready(await_endpoint(cloud, "ready"))[FIRST]
     with streaming(cloud, OTHER) as (seen, reading), ThreadPoolExecutor(6) as pool:
         asked = [pool.submit(ask, cloud, max_tokens=48) for _ in range(12)]

@@ -113,11 +113,14 @@ def _told(cloud: Cloud, job: Job, plain: Job) -> Story:
     for replica in cloud.client.jobs.replicas(job.id):
         replicas.setdefault(replica.attempt, []).append(replica)
     return Story(
-        cloud=cloud, job=job, plain=plain, replicas=replicas,
+        cloud=cloud,
+        job=job,
+        plain=plain,
+        replicas=replicas,
         checkpoints=list(cloud.client.jobs.checkpoints(job.id)),
         curves=[_curve(cloud, job, attempt) for attempt in (1, 2, 3)],
         plain_curve=_curve(cloud, plain, 1),
-    )  # fmt: skip
+    )
 
 
 def _curve(cloud: Cloud, job: Job, attempt: int) -> list[Line]:

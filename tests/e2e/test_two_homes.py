@@ -53,9 +53,17 @@ def test_down_leaves_what_runs_on_another_node_alone_and_says_so(
 ) -> None:
     for name, chip, wait_s in (("near", FIRST, 1000), ("far", SECOND, 8)):
         cloud.must(
-            "job", "submit", "--name", name, "--chips", chip, "--", "sh", "-c",
+            "job",
+            "submit",
+            "--name",
+            name,
+            "--chips",
+            chip,
+            "--",
+            "sh",
+            "-c",
             f"sleep {wait_s}; echo done",
-        )  # fmt: skip
+        )
     with cloud.client as client:
         for name in ("near", "far"):
             eventually(lambda name=name: client.jobs.get(name).state == "running", f"{name} runs")  # type: ignore[misc]

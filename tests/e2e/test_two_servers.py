@@ -66,10 +66,11 @@ class Pair:
         (epoch,) = self.rows("SELECT epoch FROM leaders")[0]
         mark = f'"epoch": {epoch}'
         return next(
-            name for name in SERVERS
+            name
+            for name in SERVERS
             for line in self.cloud.servers[name].log.read_text(encoding="utf-8").splitlines()
             if '"leadership"' in line and mark in line
-        )  # fmt: skip
+        )
 
 
 @contextmanager
@@ -118,10 +119,14 @@ class Asking:
 
     def round(self, *paths: str) -> list[httpx.Response]:
         """What each server answers to each path, and to a submit."""
-        return [reply for name in SERVERS for reply in (
-            *(self._timed("GET", name, path) for path in paths),
-            self._timed("POST", name, "/api/v1/jobs", json=a_job("true", cores=64)),
-        )]  # fmt: skip
+        return [
+            reply
+            for name in SERVERS
+            for reply in (
+                *(self._timed("GET", name, path) for path in paths),
+                self._timed("POST", name, "/api/v1/jobs", json=a_job("true", cores=64)),
+            )
+        ]
 
     def is_well(self) -> bool:
         return all(it.status_code in (200, 201) for it in self.round("/readyz", "/api/v1/jobs"))
@@ -286,5 +291,7 @@ def test_servers_that_freeze_at_any_moment_hold_up_no_other() -> None:
     worst = sorted(it.worst_s for it in tries)
     print(f"{TRIES} tries: led after {led[0]:.1f} to {led[-1]:.1f} s, median {median(led):.1f} s")
     print(f"worst answers {worst[0]:.1f} to {worst[-1]:.1f} s, median {median(worst):.1f} s")
-    print(f"201: {sum(it.accepted for it in tries)}, 503: {sum(it.refused for it in tries)}, "
-          f"caught: {sum(it.caught for it in tries)}, lost 0, doubled 0")  # fmt: skip
+    print(
+        f"201: {sum(it.accepted for it in tries)}, 503: {sum(it.refused for it in tries)}, "
+        f"caught: {sum(it.caught for it in tries)}, lost 0, doubled 0"
+    )

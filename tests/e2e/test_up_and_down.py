@@ -42,9 +42,16 @@ def test_a_public_address_without_authentication_is_refused_and_nothing_is_start
     assert "refusing to listen on 0.0.0.0 without authentication" in done.stderr
     assert not laptop.everything()
     command = [
-        sys.executable, "-m", "control_plane", "serve", "--home", str(laptop.home),
-        "--host", "0.0.0.0", "--no-auth",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "control_plane",
+        "serve",
+        "--home",
+        str(laptop.home),
+        "--host",
+        "0.0.0.0",
+        "--no-auth",
+    ]
     served = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert served.returncode == 2
     assert "refusing to listen on 0.0.0.0 without authentication" in served.stderr
@@ -109,8 +116,7 @@ def back_s(laptop: Laptop, server: psutil.Process, within_s: float = BACK_S) -> 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "tries,within_s",
-    [(1, BUSY_BACK_S), pytest.param(20, BACK_S, marks=pytest.mark.slow_safety)],
+    "tries,within_s", [(1, BUSY_BACK_S), pytest.param(20, BACK_S, marks=pytest.mark.slow_safety)]
 )
 def test_a_frozen_server_is_replaced_and_its_job_goes_on(
     laptop: Laptop, tries: int, within_s: float
@@ -148,9 +154,7 @@ def test_a_killed_server_is_replaced_and_up_finds_it_running(laptop: Laptop) -> 
     assert told["memory_bytes"] > laptop.server().memory_info().rss
 
 
-def test_up_after_a_killed_parent_leaves_the_living_agent_and_its_job_alone(
-    laptop: Laptop,
-) -> None:
+def test_up_after_a_killed_parent_leaves_the_living_agent_and_its_job_alone(laptop: Laptop) -> None:
     laptop.must("job", "submit", "--name", "steady", "--", "sh", "-c", "sleep 4; echo done")
     with laptop.client as client:
         eventually(lambda: client.jobs.get("steady").state == "running", "it runs")

@@ -109,9 +109,11 @@ class Cloud:
         start, data = self._lengths.get(process.id, 0), text.encode()
         self._lengths[process.id] = start + len(data)
         chunk = LogChunk(
-            replica_id=ReplicaId(process.id), epoch=process.assignment.epoch, offset=start,
+            replica_id=ReplicaId(process.id),
+            epoch=process.assignment.epoch,
+            offset=start,
             data=base64.b64encode(data).decode(),
-        )  # fmt: skip
+        )
         record_logs(self.cluster.deps, NodeId(self._node.node_id), LogRequest(chunks=(chunk,)))
 
 
@@ -151,9 +153,13 @@ def _cluster(folder: Path, name: str) -> Cluster:
     migrate(database)
     clock, hub, storage = CloudClock(START), Hub(), (folder / f"{name}.storage").as_uri()
     deps = Deps(
-        store=Store(database), hints=hub, clock=clock, logs=LogStore(storage), storage=storage,
+        store=Store(database),
+        hints=hub,
+        clock=clock,
+        logs=LogStore(storage),
+        storage=storage,
         policy=PRIORITY_AGE,
-    )  # fmt: skip
+    )
     clock.bind(deps.store)
     return Cluster(deps, clock)
 

@@ -80,9 +80,12 @@ class Cluster:
     # -- what people do --
 
     def node(
-        self, name: str, chips: Mapping[str, int] | None = None, launcher: str = "agent",
+        self,
+        name: str,
+        chips: Mapping[str, int] | None = None,
+        launcher: str = "agent",
         **fields: Any,
-    ) -> FakeAgent:  # fmt: skip
+    ) -> FakeAgent:
         """Enrols a node and lets it be heard once. One that enrolled is only heard again."""
         if name in self.agents:
             self.agents[name].beat()
@@ -162,9 +165,13 @@ class Cluster:
     # -- what happens on nodes --
 
     def finish(
-        self, ref: str, reason: ExitReason = ExitReason.COMPLETED, rank: int = 0,
-        code: int | None = None, **said: Any,
-    ) -> None:  # fmt: skip
+        self,
+        ref: str,
+        reason: ExitReason = ExitReason.COMPLETED,
+        rank: int = 0,
+        code: int | None = None,
+        **said: Any,
+    ) -> None:
         """A rank of the job's present attempt ends by itself, and its agent tells; `said` are its
         last words, as fields of the exit record.
         """
@@ -246,13 +253,19 @@ def an_inventory(
     """A node that offers so many chips of each type."""
     reports = tuple(
         ChipReport(
-            key=f"{kind}-{number}", vendor="emulated", type=kind, index=number,
-            memory_bytes=4 * GIB, cores_milli=1000, dtypes=("fp32", "bf16"),
-            health=ChipHealth.HEALTHY, emulated=True,
+            key=f"{kind}-{number}",
+            vendor="emulated",
+            type=kind,
+            index=number,
+            memory_bytes=4 * GIB,
+            cores_milli=1000,
+            dtypes=("fp32", "bf16"),
+            health=ChipHealth.HEALTHY,
+            emulated=True,
         )
         for kind, count in chips.items()
         for number in range(count)
-    )  # fmt: skip
+    )
     return Inventory(
         cores_milli=cores * 1000, memory_bytes=memory_bytes, chips=reports, address=address
     )

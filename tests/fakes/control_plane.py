@@ -116,9 +116,12 @@ class FakeControlPlane:
 
         async def handle(request: httpx.Request) -> httpx.Response:
             status, body = await self.handle(
-                request.method, request.url.path, request.url.query.decode(),
-                request.content, request.headers.get("Authorization", ""),
-            )  # fmt: skip
+                request.method,
+                request.url.path,
+                request.url.query.decode(),
+                request.content,
+                request.headers.get("Authorization", ""),
+            )
             return httpx.Response(status, content=body)
 
         return httpx.MockTransport(handle)
@@ -183,17 +186,20 @@ class FakeControlPlane:
         if assignment.desired == "stop":
             return None
         return LeaseGrant(
-            replica_id=assignment.replica_id, epoch=assignment.epoch,
-            remaining_s=self.ttl_s, margin_s=self.margin_s,
-        )  # fmt: skip
+            replica_id=assignment.replica_id,
+            epoch=assignment.epoch,
+            remaining_s=self.ttl_s,
+            margin_s=self.margin_s,
+        )
 
     def _enrol(self, request: EnrolRequest) -> EnrolReply:
         self.join_token = ""
         self.inventory = request.inventory
         return EnrolReply(
-            node_id=NodeId("node_1"), credential=self.credential,
+            node_id=NodeId("node_1"),
+            credential=self.credential,
             heartbeat_interval_s=self.heartbeat_interval_s,
-        )  # fmt: skip
+        )
 
     def _begin(self, request: BeginRequest) -> BeginReply:
         if self.incarnation not in (None, request.incarnation, *request.previous):
@@ -287,9 +293,12 @@ def _asgi(fake: FakeControlPlane) -> Any:
                 break
         headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
         status, answer = await fake.handle(
-            scope["method"], scope["path"], scope["query_string"].decode(), body,
+            scope["method"],
+            scope["path"],
+            scope["query_string"].decode(),
+            body,
             headers.get("authorization", ""),
-        )  # fmt: skip
+        )
         start = {"type": "http.response.start", "status": status}
         start["headers"] = [(b"content-type", b"application/json")]
         await send(start)
@@ -301,7 +310,12 @@ def _asgi(fake: FakeControlPlane) -> Any:
 def _problem(problem: Problem, path: str) -> bytes:
     return json.dumps(
         {
-            "type": "about:blank", "title": problem.code, "status": problem.status,
-            "detail": problem.code, "instance": path, "code": problem.code, "request_id": "r",
+            "type": "about:blank",
+            "title": problem.code,
+            "status": problem.status,
+            "detail": problem.code,
+            "instance": path,
+            "code": problem.code,
+            "request_id": "r",
         }
-    ).encode()  # fmt: skip
+    ).encode()

@@ -255,16 +255,22 @@ class FakeAgent:
     ) -> None:
         process.state, process.ready = ReplicaState.EXITED, False
         process.exit = ExitRecord(
-            code=CODES.get(reason, 1) if code is None else code, reason=reason,
-            ended_at=self.clock.now(), **{"message": f"ended: {reason}", **said},
-        )  # fmt: skip
+            code=CODES.get(reason, 1) if code is None else code,
+            reason=reason,
+            ended_at=self.clock.now(),
+            **{"message": f"ended: {reason}", **said},
+        )
 
     def _observation(self, process: Process) -> Observation:
         return Observation(
-            replica_id=process.id, epoch=process.assignment.epoch, state=process.state,
-            observed_at=self.clock.now(), address=process.address, ready=process.ready,
+            replica_id=process.id,
+            epoch=process.assignment.epoch,
+            state=process.state,
+            observed_at=self.clock.now(),
+            address=process.address,
+            ready=process.ready,
             exit=process.exit,
-        )  # fmt: skip
+        )
 
     def _told(self, request: ReportRequest, reply: ReportReply) -> None:
         refused = {it.replica_id for it in reply.refused}

@@ -103,9 +103,13 @@ def deps(store: Store, clock: CloudClock, hub: Hub, tmp_path: Path) -> Deps:
     """With the default project and queue."""
     storage = (tmp_path / "storage").as_uri()
     made = Deps(
-        store=store, hints=hub, clock=clock, logs=LogStore(storage), storage=storage,
+        store=store,
+        hints=hub,
+        clock=clock,
+        logs=LogStore(storage),
+        storage=storage,
         policy=PRIORITY_AGE,
-    )  # fmt: skip
+    )
     clock.bind(store)
     bootstrap(made)
     return made
@@ -174,9 +178,12 @@ def serving(app: FastAPI | Network, port: int = 0) -> Iterator[str]:
     """Runs the application in a thread until the block ends; gives its address."""
     with socket.create_server(("127.0.0.1", port)) as listener:
         config = uvicorn.Config(
-            app, log_level="critical", access_log=False, server_header=False,
+            app,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
             lifespan="auto" if isinstance(app, FastAPI) else "off",
-        )  # fmt: skip
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

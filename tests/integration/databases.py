@@ -85,8 +85,20 @@ def _system(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
     as_owner: dict[str, Any] = {"cwd": "/", "env": {"PATH": os.defpath}, "stderr": DEVNULL}
     if owner is not None:
         as_owner |= {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-    init = (str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "penstock", "-E",
-            "UTF8", "--locale", "C.UTF-8", "--no-sync")  # fmt: skip
+    init = (
+        str(binaries / "initdb"),
+        "-D",
+        str(data),
+        "-A",
+        "trust",
+        "-U",
+        "penstock",
+        "-E",
+        "UTF8",
+        "--locale",
+        "C.UTF-8",
+        "--no-sync",
+    )
     start = [str(binaries / "postgres"), "-D", str(data), "-k", str(shared)]
     start += [part for one in ("listen_addresses=", *_FAST) for part in ("-c", one)]
     try:

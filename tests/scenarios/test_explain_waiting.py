@@ -124,8 +124,9 @@ def test_lower_priority_that_makes_room() -> None:
     )
     told = [it.reason for it in made.plan.preemptions]
     assert [(it.by_job, it.priority, it.victim_priority) for it in told] == [
-        ("high", 90, 10), ("high", 90, 20),
-    ]  # fmt: skip
+        ("high", 90, 10),
+        ("high", 90, 20),
+    ]
 
 
 def test_a_back_off() -> None:

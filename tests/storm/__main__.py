@@ -138,9 +138,15 @@ def _lane(
         so_far = progress.of(name)
         left = progress.each - so_far.num_faults
         order = Order(
-            seed, database, options.kinds, left, so_far.rounds, options.round_s, options.tree,
+            seed,
+            database,
+            options.kinds,
+            left,
+            so_far.rounds,
+            options.round_s,
+            options.tree,
             meters=options.hole is None,
-        )  # fmt: skip
+        )
         total = run_storm(order, stopping, _say, partial(progress.add, name))
         for line in total.findings[:20]:
             _say(f"  FOUND {line}")
@@ -156,9 +162,11 @@ def _tell(options: argparse.Namespace, progress: Progress, took_s: float) -> Non
             total.add(progress.of(f"{database}:{seed}"))
         lost, doubled = total.num_found(*LOST), total.num_found(*DOUBLED)
         others = len(total.findings) - lost - doubled
-        _say(f"{database}, seeds {','.join(map(str, options.seeds))}: {total.rounds} rounds, "
-             f"{total.num_faults} faults, {total.jobs} jobs: {lost} lost, {doubled} doubled, "
-             f"{others} other findings")  # fmt: skip
+        _say(
+            f"{database}, seeds {','.join(map(str, options.seeds))}: {total.rounds} rounds, "
+            f"{total.num_faults} faults, {total.jobs} jobs: {lost} lost, {doubled} doubled, "
+            f"{others} other findings"
+        )
         for kind in options.kinds:
             ours = [it.name for it in FAULTS if it.kind == kind]
             struck = {it: total.struck[it] for it in ours if total.struck[it]}

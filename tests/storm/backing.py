@@ -48,8 +48,20 @@ class Postgres:
             self._as_owner |= {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
         self._env = {"PATH": os.defpath, **env}
         data = str(self._shared / "d")
-        init = (str(folder / "initdb"), "-D", data, "-A", "trust", "-U", _NAME, "-E", "UTF8",
-                "--locale", "C.UTF-8", "--no-sync")  # fmt: skip
+        init = (
+            str(folder / "initdb"),
+            "-D",
+            data,
+            "-A",
+            "trust",
+            "-U",
+            _NAME,
+            "-E",
+            "UTF8",
+            "--locale",
+            "C.UTF-8",
+            "--no-sync",
+        )
         subprocess.run(init, check=True, env={"PATH": os.defpath}, timeout=120, **self._as_owner)
         self._command = [str(folder / "postgres"), "-D", data, "-k", str(self._shared)]
         self._command += [it for one in ("listen_addresses=", *_DURABLE) for it in ("-c", one)]

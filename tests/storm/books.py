@@ -86,13 +86,18 @@ class Books:
             leases = session.scalars(select(Lease)).all()
             events = session.scalars(select(Event).order_by(Event.object_id, Event.seq)).all()
             used = session.execute(
-                select(Usage.job_id, Usage.chip_type, func.sum(Usage.chip_seconds))
-                .group_by(Usage.job_id, Usage.chip_type)
-            ).all()  # fmt: skip
+                select(Usage.job_id, Usage.chip_type, func.sum(Usage.chip_seconds)).group_by(
+                    Usage.job_id, Usage.chip_type
+                )
+            ).all()
             return [
-                *lost(jobs, accepted), *ends(jobs, events), *gaps(events),
-                *overlaps(leases), *meetings(leases), *metered(leases, used),
-            ]  # fmt: skip
+                *lost(jobs, accepted),
+                *ends(jobs, events),
+                *gaps(events),
+                *overlaps(leases),
+                *meetings(leases),
+                *metered(leases, used),
+            ]
 
 
 class Observer:
@@ -129,8 +134,9 @@ def overlaps(leases: Sequence[Lease]) -> Iterator[str]:
         until = lease.ended_at or datetime.max.replace(tzinfo=lease.granted_at.tzinfo)
         for chip in lease.chips:
             changes[chip["chip_id"]] += [
-                (lease.granted_at, chip["milli"], lease.id), (until, -chip["milli"], lease.id)
-            ]  # fmt: skip
+                (lease.granted_at, chip["milli"], lease.id),
+                (until, -chip["milli"], lease.id),
+            ]
     for chip_id, steps in changes.items():
         used = 0
         for at, milli, lease_id in sorted(steps):

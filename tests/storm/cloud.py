@@ -222,9 +222,19 @@ class Cloud:
         first = 21000 + 1000 * NODES.index(node.name)
         emulated = f"{COMMON_CHIP}:2,{OWN_CHIP[node.name]}:1"
         command = [
-            sys.executable, "-m", "agents", "--server", node.way.url, "--name", node.name,
-            "--state-dir", str(state_dir), "--no-cpu-chip", "--emulate", emulated,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "agents",
+            "--server",
+            node.way.url,
+            "--name",
+            node.name,
+            "--state-dir",
+            str(state_dir),
+            "--no-cpu-chip",
+            "--emulate",
+            emulated,
+        ]
         env = {
             "PENSTOCK_AGENT_FIRST_PORT": str(first), "PENSTOCK_AGENT_LAST_PORT": str(first + 999),
             **({JOIN_TOKEN: token} if token else {}),
@@ -279,9 +289,15 @@ class Cloud:
 
     def _server(self, name: str, port: int) -> Process:
         command = [
-            sys.executable, "-m", "control_plane", "serve", "--home", str(self.home),
-            "--port", str(port),
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "control_plane",
+            "serve",
+            "--home",
+            str(self.home),
+            "--port",
+            str(port),
+        ]
         env = {**self._settings, **(self.server_clock.env if self.server_clock else {})}
         log = self.home / "logs" / f"{name}.log"
         return Process(f"server {name}", command, self._env(env), log, self._tree)
@@ -317,10 +333,11 @@ def _is_ready(port: int) -> bool:
 def _sockets(folder: str, names: list[str]) -> list[str]:
     """What cannot be copied."""
     return [
-        it for it in names
+        it
+        for it in names
         if not os.path.isdir(os.path.join(folder, it))
         and not os.path.isfile(os.path.join(folder, it))
-    ]  # fmt: skip
+    ]
 
 
 def copy_state(source: Path, to: Path) -> None:

@@ -21,9 +21,18 @@ class Redis:
         self._port = processes.free_port()
         self._folder = folder
         self._command = [
-            binary, "--port", str(self._port), "--bind", "127.0.0.1", "--save", "",
-            "--appendonly", "no", "--dir", str(folder),
-        ]  # fmt: skip
+            binary,
+            "--port",
+            str(self._port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(folder),
+        ]
         self.start()
 
     @property

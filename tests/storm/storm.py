@@ -81,9 +81,11 @@ class Tally:
 
 
 def run_storm(
-    order: Order, stopping: threading.Event, told: Callable[[str], None],
+    order: Order,
+    stopping: threading.Event,
+    told: Callable[[str], None],
     round_done: Callable[[Tally], None] = lambda one: None,
-) -> Tally:  # fmt: skip
+) -> Tally:
     """Ends early with its first findings. `round_done` gets each round as it is over."""
     total = Tally()
     cloud = Cloud(order.database, order.seed, order.kinds, order.tree)
@@ -213,9 +215,11 @@ class _Storm:
         found += evidence.doubled(runs)
         found += evidence.outlived(runs, dict(self.observer.seen_ended_ns))
         found += unanswered(
-            list(self.submitter.tries), self.striker.disturbed, SERVERS[self.order.database],
+            list(self.submitter.tries),
+            self.striker.disturbed,
+            SERVERS[self.order.database],
             UNANSWERED_S,
-        )  # fmt: skip
+        )
         try:
             found += evidence.shared_chips(runs, self.books.held_chips())
             node_of = self.books.node_of()
@@ -232,8 +236,9 @@ class _Storm:
         struck = {it.node for it in self.striker.silences}
         first = {
             run.job: node_of.get(run.replica)
-            for run in evidence.read_runs(self.cloud.evidence) if run.epoch == 1
-        }  # fmt: skip
+            for run in evidence.read_runs(self.cloud.evidence)
+            if run.epoch == 1
+        }
         return [
             f"needless: {job} took {attempts} attempts though only clocks were stepped"
             for job, attempts in self.books.attempts().items()

@@ -113,9 +113,14 @@ class Submitter:
             name = f"storm-{self._seed}-{self._number}"
         folder = self._cloud.folder
         command = [
-            sys.executable, "-I", "-S", str(folder / "beat.py"), str(folder / "evidence"),
-            str(seconds), manner,
-        ]  # fmt: skip
+            sys.executable,
+            "-I",
+            "-S",
+            str(folder / "beat.py"),
+            str(folder / "evidence"),
+            str(seconds),
+            manner,
+        ]
         return {
             "type": "task", "name": name, "task": {"command": command}, "resources": wish,
             "disconnect_grace": f"{TTL_S:g}s",

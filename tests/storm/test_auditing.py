@@ -132,9 +132,14 @@ def _lease(number: int, since_s: float, until_s: float, milli: int = 1000) -> Le
     """Of the attempt of that number, counted to its end."""
     since, until = (NOON + timedelta(seconds=it) for it in (since_s, until_s))
     return Lease(
-        id=f"lease_{number}", job_id="job_1", epoch=number, granted_at=since, ended_at=until,
-        rolled_up_to=until, chips=[{"chip_id": "chip_1", "type": "x", "milli": milli}],
-    )  # fmt: skip
+        id=f"lease_{number}",
+        job_id="job_1",
+        epoch=number,
+        granted_at=since,
+        ended_at=until,
+        rolled_up_to=until,
+        chips=[{"chip_id": "chip_1", "type": "x", "milli": milli}],
+    )
 
 
 def test_an_accepted_job_that_is_not_there_is_lost_and_a_key_of_two_jobs_is_found() -> None:

@@ -122,9 +122,12 @@ def test_a_stepped_clock_moves_the_wall_and_nothing_else(tmp_path: Path) -> None
         "time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)]), flush=True)"
     )
     with subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", code], env=stepped.env, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    ) as child:  # fmt: skip
+        [sys.executable, "-I", "-S", "-c", code],
+        env=stepped.env,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         for offset_s in (3600.0, -7200.0, 0.0):

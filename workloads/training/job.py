@@ -118,13 +118,7 @@ def _train(
 
 
 def _hooks(progress: TrainReport, stop: _StopFlag) -> Hooks:
-    return Hooks(
-        progress.begin,
-        progress.done,
-        progress.save,
-        progress.wants_save,
-        stop.is_up,
-    )
+    return Hooks(progress.begin, progress.done, progress.save, progress.wants_save, stop.is_up)
 
 
 def _finish(

@@ -137,9 +137,7 @@ def dtypes(flags: frozenset[str]) -> tuple[str, ...]:
 
 
 def utilization(
-    before: Mapping[int, tuple[int, int]],
-    after: Mapping[int, tuple[int, int]],
-    cpus: Sequence[int],
+    before: Mapping[int, tuple[int, int]], after: Mapping[int, tuple[int, int]], cpus: Sequence[int]
 ) -> float | None:
     """Busy share of the CPUs between two readings, 0 to 1; None when no time went by."""
     seen = [cpu for cpu in cpus if cpu in before and cpu in after]

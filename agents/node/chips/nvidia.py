@@ -240,8 +240,12 @@ def _silent(seen: Presence, reports: Sequence[ChipReport]) -> Iterator[Dropped]:
     answered = {it.pci_address for it in reports}
     for device in seen.pci:
         if device.address not in answered:
-            yield Dropped(VENDOR, device.address, "on the bus, but NVML does not report it: "
-                          "it is not given to this container, or its driver failed")  # fmt: skip
+            yield Dropped(
+                VENDOR,
+                device.address,
+                "on the bus, but NVML does not report it: "
+                "it is not given to this container, or its driver failed",
+            )
 
 
 def _must(nvml: Nvml, name: str, *arguments: object) -> Any:

@@ -81,9 +81,18 @@ class RateBook:
         log.info("cpu_measurement_started", chip=subject.name)
         cpus = ",".join(map(str, subject.cpus))
         return _run(
-            [sys.executable, "-m", "agents.node.hardware.measure", "--cpus", cpus,
-             "--identity", subject.identity, "--out", str(self._path(subject.name))]
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "agents.node.hardware.measure",
+                "--cpus",
+                cpus,
+                "--identity",
+                subject.identity,
+                "--out",
+                str(self._path(subject.name)),
+            ]
+        )
 
     def _reap(self, name: str) -> None:
         child = self._children.get(name)

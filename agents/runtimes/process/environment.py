@@ -34,9 +34,12 @@ def command_of(assignment: Assignment, recipe: Recipe) -> list[str]:
 
 
 def environment_of(
-    launch: Launch, recipe: Recipe, chips: Sequence[ChipReport], work: Path,
+    launch: Launch,
+    recipe: Recipe,
+    chips: Sequence[ChipReport],
+    work: Path,
     home: Mapping[str, str] | None = None,
-) -> dict[str, str]:  # fmt: skip
+) -> dict[str, str]:
     """Later parts win: what is inherited, our defaults, the user's, then what Penstock promises.
     `home` is what the user that the replica runs as has in place of the agent's own.
 

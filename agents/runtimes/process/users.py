@@ -94,9 +94,16 @@ async def storage_obstacle(jobs: str, users: Users) -> str | None:
     library = str(Path(__file__).parents[3])
     words = [jobs, str(users.first + 1), str(users.first)]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", "-E", "-c", _STORAGE, library, *words,
+        sys.executable,
+        "-I",
+        "-S",
+        "-E",
+        "-c",
+        _STORAGE,
+        library,
+        *words,
         stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    )
     try:
         said = (await asyncio.wait_for(process.communicate(), _STORAGE_S))[0]
     except TimeoutError:
@@ -158,10 +165,16 @@ def _run(recipe: Recipe, user: int | None) -> subprocess.CompletedProcess[str] |
     whose: Json = {} if user is None else {"user": user, "group": user}
     try:
         return subprocess.run(
-            [recipe.python, "-c", _ENGINE], env=inherited(recipe, engine=True), cwd="/",
-            capture_output=True, text=True, timeout=_TRY_S, check=False,
-            extra_groups=None if user is None else (), **whose,
-        )  # fmt: skip
+            [recipe.python, "-c", _ENGINE],
+            env=inherited(recipe, engine=True),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=_TRY_S,
+            check=False,
+            extra_groups=None if user is None else (),
+            **whose,
+        )
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
 

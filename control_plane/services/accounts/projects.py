@@ -28,9 +28,10 @@ def create_project(deps: Deps, caller: Caller, request: ProjectRequest) -> Proje
     def work(tx: Transaction) -> ProjectView:
         if tx.projects.find(request.name) is not None:
             raise Conflict(
-                f"there is a project {request.name} already", code="project_name_taken",
+                f"there is a project {request.name} already",
+                code="project_name_taken",
                 hint="choose another name",
-            )  # fmt: skip
+            )
         row = Project(id=new_id(ProjectId), name=request.name, created_at=now)
         tx.projects.add(row)
         by = say("project_created", by=caller.name)
@@ -61,18 +62,24 @@ def create_join_token(
 
     def work(tx: Transaction) -> None:
         row = JoinToken(
-            id=new_id(JoinId), secret_hash=hash_secret(secret), node_name=request.node_name,
-            created_at=now, expires_at=expires_at, used_at=None,
-        )  # fmt: skip
+            id=new_id(JoinId),
+            secret_hash=hash_secret(secret),
+            node_name=request.node_name,
+            created_at=now,
+            expires_at=expires_at,
+            used_at=None,
+        )
         tx.join_tokens.add(row)
         message = say("join_token_created", by=caller.name)
         tx.events.append("join", row.id, None, "join_token.created", message, now)
 
     deps.run(work)
     return JoinTokenView(
-        token=secret, expires_at=expires_at, command=_command(server, secret, request.node_name),
+        token=secret,
+        expires_at=expires_at,
+        command=_command(server, secret, request.node_name),
         note=_note(server),
-    )  # fmt: skip
+    )
 
 
 def _command(server: str, secret: str, name: str | None) -> str:

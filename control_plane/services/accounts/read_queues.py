@@ -50,12 +50,15 @@ class _Loads:
         waits = [it for it in self._waits if it.queue == row.name]
         waited_s = [(self._now - it.oldest).total_seconds() for it in waits]
         return Queue(
-            id=row.id, name=row.name, limits=row.limits, used=self._used(row.name),
+            id=row.id,
+            name=row.name,
+            limits=row.limits,
+            used=self._used(row.name),
             waiting=sum(it.number for it in waits),
             running=self._num_running(row.name),
             oldest_wait_s=max(0.0, round(max(waited_s), 3)) if waited_s else None,
             etag=str(row.version),
-        )  # fmt: skip
+        )
 
     def _num_running(self, queue: str) -> int:
         jobs = self._counts["job"].items()

@@ -52,9 +52,12 @@ def authenticate(deps: Deps, secret: str) -> Authenticated:
     if row.last_used_at is None or now - row.last_used_at > TOUCH_AFTER:
         _touch(deps, row.id, now)
     caller = Caller(
-        token_id=row.id, name=row.name, role=Role(row.role), project_id=row.project_id,
+        token_id=row.id,
+        name=row.name,
+        role=Role(row.role),
+        project_id=row.project_id,
         project=project.name if project else None,
-    )  # fmt: skip
+    )
     return Authenticated(caller, row.expires_at)
 
 
@@ -96,9 +99,13 @@ def create_token(deps: Deps, caller: Caller, request: TokenRequest) -> NewToken:
         row = _row(request.name, request.role, project, secret, now, now + lasts if lasts else None)
         tx.tokens.add(row)
         tx.events.append(
-            "token", row.id, row.project_id, "token.created",
-            say("token_created", token=row.name, role=row.role, by=caller.name), now,
-        )  # fmt: skip
+            "token",
+            row.id,
+            row.project_id,
+            "token.created",
+            say("token_created", token=row.name, role=row.role, by=caller.name),
+            now,
+        )
         names = {project.id: project.name} if project else {}
         return NewToken(**_view(row, names).model_dump(), secret=secret)
 
@@ -128,9 +135,13 @@ def revoke_token(deps: Deps, caller: Caller, ref: str) -> TokenId:
             _keep_an_admin(tx, row, now)
             row.revoked_at = now
             tx.events.append(
-                "token", row.id, row.project_id, "token.revoked",
-                say("token_revoked", token=row.name, by=caller.name), now,
-            )  # fmt: skip
+                "token",
+                row.id,
+                row.project_id,
+                "token.revoked",
+                say("token_revoked", token=row.name, by=caller.name),
+                now,
+            )
         return row.id
 
     return deps.run(work)
@@ -154,21 +165,32 @@ def _project(tx: Transaction, name: str | None) -> Project | None:
     project = tx.projects.find(name)
     if project is None:
         raise not_found(
-            "project", name,
+            "project",
+            name,
             hint=f"make it first: penstock project create {name}, or POST /api/v1/projects",
-        )  # fmt: skip
+        )
     return project
 
 
 def _row(
-    name: str, role: Role, project: Project | None, secret: str, now: datetime,
+    name: str,
+    role: Role,
+    project: Project | None,
+    secret: str,
+    now: datetime,
     expires_at: datetime | None,
-) -> Token:  # fmt: skip
+) -> Token:
     return Token(
-        id=new_id(TokenId), name=name, role=role, project_id=project.id if project else None,
-        secret_hash=hash_secret(secret), created_at=now, expires_at=expires_at, revoked_at=None,
+        id=new_id(TokenId),
+        name=name,
+        role=role,
+        project_id=project.id if project else None,
+        secret_hash=hash_secret(secret),
+        created_at=now,
+        expires_at=expires_at,
+        revoked_at=None,
         last_used_at=None,
-    )  # fmt: skip
+    )
 
 
 def _find(tx: Transaction, caller: Caller, ref: str) -> Token:
@@ -183,9 +205,10 @@ def _find(tx: Transaction, caller: Caller, ref: str) -> Token:
         raise not_found("token", ref)
     if len(alive) > 1 and alive[0].revoked_at is None:
         raise Conflict(
-            f"{len(alive)} tokens are named {ref}", code="ambiguous_name",
+            f"{len(alive)} tokens are named {ref}",
+            code="ambiguous_name",
             hint="give the id: GET /api/v1/tokens lists them",
-        )  # fmt: skip
+        )
     return alive[0]
 
 
@@ -193,9 +216,10 @@ def _keep_an_admin(tx: Transaction, row: Token, now: datetime) -> None:
     """Nobody could make the next token if the last administrator's were gone."""
     if row.role == Role.ADMIN and not tx.tokens.has_admin(now, but=row.id):
         raise Conflict(
-            f"{row.name} is the last administrator's token", code="last_admin",
+            f"{row.name} is the last administrator's token",
+            code="last_admin",
             hint="make another administrator's token first",
-        )  # fmt: skip
+        )
 
 
 def _touch(deps: Deps, token_id: TokenId, now: datetime) -> None:
@@ -208,8 +232,12 @@ def _touch(deps: Deps, token_id: TokenId, now: datetime) -> None:
 
 def _view(row: Token, projects: dict[ProjectId, str]) -> TokenView:
     return TokenView(
-        id=row.id, name=row.name, role=Role(row.role),
+        id=row.id,
+        name=row.name,
+        role=Role(row.role),
         project=projects.get(row.project_id) if row.project_id else None,
-        created_at=row.created_at, expires_at=row.expires_at, revoked_at=row.revoked_at,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
-    )  # fmt: skip
+    )

@@ -58,30 +58,41 @@ def owned_list(deps: Deps, node_id: NodeId) -> AssignmentList:
 
 
 def _assignment(
-    tx: Transaction, replica: Replica, lease: Lease | None, chips: dict[ChipId, Chip],
-    storage: str,
-) -> Assignment:  # fmt: skip
+    tx: Transaction, replica: Replica, lease: Lease | None, chips: dict[ChipId, Chip], storage: str
+) -> Assignment:
     job = tx.jobs.get(replica.job_id)
     gang = tx.gangs.get(replica.gang_id)
     assert job is not None, "replicas are never deleted before their job"
     assert gang is not None, "nor before their gang"
     spec = JobSpec.model_validate(job.spec)
     return Assignment(
-        replica_id=replica.id, job_id=job.id, job_name=job.name, project=job.project,
+        replica_id=replica.id,
+        job_id=job.id,
+        job_name=job.name,
+        project=job.project,
         project_number=tx.projects.number(job.project_id),
-        queue=job.queue, epoch=replica.attempt, gang=replica.gang_index, rank=replica.rank,
+        queue=job.queue,
+        epoch=replica.attempt,
+        gang=replica.gang_index,
+        rank=replica.rank,
         world_size=replica.world_size,
         desired="run" if replica.desired == "run" and lease is not None else "stop",
-        max_duration_s=spec.max_duration, stop_grace_s=STOP_GRACE_S,
+        max_duration_s=spec.max_duration,
+        stop_grace_s=STOP_GRACE_S,
         stop_reason=ExitReason(replica.stop_reason) if replica.stop_reason else None,
         chips=tuple(_chip(held, chips) for held in replica.chips),
-        cores_milli=replica.cores_milli, memory_bytes=replica.memory_bytes,
-        command=_command(spec), workdir=spec.task.workdir if spec.task else None,
-        engine=_engine(spec), work=_work(tx, job, replica, spec), env=dict(spec.env),
-        master=_master(gang, replica), serves=spec.type is JobType.SERVE,
+        cores_milli=replica.cores_milli,
+        memory_bytes=replica.memory_bytes,
+        command=_command(spec),
+        workdir=spec.task.workdir if spec.task else None,
+        engine=_engine(spec),
+        work=_work(tx, job, replica, spec),
+        env=dict(spec.env),
+        master=_master(gang, replica),
+        serves=spec.type is JobType.SERVE,
         storage=job_folder(storage, job.id),
         lease=None if lease is None else grant_of(lease, tx.lease_time),
-    )  # fmt: skip
+    )
 
 
 def _chip(held: Json, chips: dict[ChipId, Chip]) -> AssignedChip:
@@ -89,13 +100,18 @@ def _chip(held: Json, chips: dict[ChipId, Chip]) -> AssignedChip:
     report = row.report if row is not None else {}
     memory, milli = report.get("memory_bytes"), held["milli"]
     return AssignedChip(
-        chip_id=held["chip_id"], key=held["key"], vendor=held["vendor"], type=held["type"],
-        index=held["index"], milli=milli, emulated=held["emulated"],
+        chip_id=held["chip_id"],
+        key=held["key"],
+        vendor=held["vendor"],
+        type=held["type"],
+        index=held["index"],
+        milli=milli,
+        emulated=held["emulated"],
         stands_for=report.get("stands_for"),
         memory_bytes=None if memory is None else memory * milli // 1000,
         cores_milli=report.get("cores_milli", 0) * milli // 1000,
         link_bytes_per_s=report.get("link_bytes_per_s"),
-    )  # fmt: skip
+    )
 
 
 def _command(spec: JobSpec) -> tuple[str, ...] | None:

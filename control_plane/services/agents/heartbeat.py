@@ -78,13 +78,19 @@ def _record(tx: Transaction, beat: _Beat) -> HeartbeatReply | None:
         chip.sample = sample.model_dump(mode="json")
     grants, stop = _renew(tx, node.id, request)
     tx.nodes.beat(
-        node.id, now, tx.lease_time, instance=request.instance,
+        node.id,
+        now,
+        tx.lease_time,
+        instance=request.instance,
         converged_generation=request.generation,
-    )  # fmt: skip
+    )
     return HeartbeatReply(
-        generation=node.generation, leases=grants, stop=stop, server_time=now,
+        generation=node.generation,
+        leases=grants,
+        stop=stop,
+        server_time=now,
         rotate_credential=now - node.credential_at > ROTATE_AFTER,
-    )  # fmt: skip
+    )
 
 
 def _was_away(tx: Transaction, node: Node, beat: _Beat) -> bool:

@@ -14,13 +14,7 @@ from control_plane.services.gangs.settle import settle
 from control_plane.services.usage.learn_speed import learn_speed
 from control_plane.store.models import Job, Replica
 from control_plane.store.unit_of_work import Transaction
-from penstock.api.assignments import (
-    Observation,
-    Refusal,
-    ReportReply,
-    ReportRequest,
-    SpeedReport,
-)
+from penstock.api.assignments import Observation, Refusal, ReportReply, ReportRequest, SpeedReport
 from penstock.api.ids import GangId, NodeId, ReplicaId
 from penstock.api.messages import Message, said, say
 from penstock.api.states import ExitReason, JobState, JobType, LeaseState, ReplicaState

@@ -34,11 +34,14 @@ def count_views(caller: Caller, counts: Counts) -> CountsView:
         held[vendor, type_] = held.get((vendor, type_), 0) + milli
     chips = [
         ChipCount(
-            vendor=vendor, type=type_, total=total, held=held.get((vendor, type_), 0) / 1000,
+            vendor=vendor,
+            type=type_,
+            total=total,
+            held=held.get((vendor, type_), 0) / 1000,
             unhealthy=counts["unhealthy"].get((vendor, type_, ""), 0),
         )
         for (vendor, type_, _), total in sorted(counts["chip"].items())
-    ]  # fmt: skip
+    ]
     return CountsView(jobs=jobs, nodes=nodes, chips=chips)
 
 

@@ -28,16 +28,25 @@ def commit_checkpoint(deps: Deps, node_id: NodeId, commit: CheckpointCommit) -> 
             if (known.epoch, known.step) == (commit.epoch, commit.step):
                 return known.id
         row = Checkpoint(
-            id=new_id(CheckpointId), project_id=replica.project_id, job_id=replica.job_id,
-            epoch=commit.epoch, step=commit.step, uri=commit.uri,
-            manifest_sha256=commit.manifest_sha256, committed_at=now,
-        )  # fmt: skip
+            id=new_id(CheckpointId),
+            project_id=replica.project_id,
+            job_id=replica.job_id,
+            epoch=commit.epoch,
+            step=commit.step,
+            uri=commit.uri,
+            manifest_sha256=commit.manifest_sha256,
+            committed_at=now,
+        )
         tx.checkpoints.add(row)
         tx.events.append(
-            "job", replica.job_id, replica.project_id, "checkpoint.committed",
-            say("checkpoint", step=commit.step), now,
+            "job",
+            replica.job_id,
+            replica.project_id,
+            "checkpoint.committed",
+            say("checkpoint", step=commit.step),
+            now,
             {"checkpoint": row.id, "step": commit.step, "sha256": commit.manifest_sha256},
-        )  # fmt: skip
+        )
         return row.id
 
     return CheckpointReply(checkpoint_id=deps.run(work))
@@ -48,9 +57,10 @@ def _check_place(uri: str, folder: str) -> None:
         return
     message = f"is not a place below the job's own folder {folder}"
     raise Invalid(
-        f"the checkpoint's address {message}", code="bad_place",
+        f"the checkpoint's address {message}",
+        code="bad_place",
         violations=[Violation(pointer="/uri", message=message, received=uri[:200])],
-    )  # fmt: skip
+    )
 
 
 def _current(tx: Transaction, node_id: NodeId, commit: CheckpointCommit) -> Replica:

@@ -46,12 +46,15 @@ def read_routes(deps: Deps) -> tuple[OpenModel, ...]:
     ready = [replica for replica in replicas if _answers(replica) and replica.node_id in heard]
     return tuple(
         OpenModel(
-            endpoint.project_id, endpoint.id, endpoint.name, int(endpoint.created_at.timestamp()),
+            endpoint.project_id,
+            endpoint.id,
+            endpoint.name,
+            int(endpoint.created_at.timestamp()),
             tuple(_route(endpoint, row) for row in ready if row.job_id == endpoint.job_id),
             endpoint.project,
         )
         for endpoint in endpoints
-    )  # fmt: skip
+    )
 
 
 def known_types(deps: Deps) -> list[str]:
@@ -90,8 +93,11 @@ def _answers(replica: Replica) -> bool:
 def _route(endpoint: Endpoint, replica: Replica) -> Route:
     speed = replica.speed or {}
     return Route(
-        project_id=endpoint.project_id, endpoint_id=endpoint.id, model=endpoint.name,
-        replica_id=replica.id, address=replica.address or "",
+        project_id=endpoint.project_id,
+        endpoint_id=endpoint.id,
+        model=endpoint.name,
+        replica_id=replica.id,
+        address=replica.address or "",
         chip_type=replica.chips[0]["type"] if replica.chips else "none",
         weight=speed.get("value") or None,
-    )  # fmt: skip
+    )

@@ -37,13 +37,25 @@ def _view(
 ) -> Endpoint:
     message = _message(row, replicas)
     return Endpoint(
-        id=row.id, name=row.name, project=row.project, job=job, model=row.model,
-        manifest_sha256=row.manifest_sha256, url=GATEWAY,
-        state=EndpointState(row.state), reason=row.reason, message=render(message),
-        code=message.code, params=message.params, since=row.since,
-        num_replicas=row.num_replicas, replicas=replicas,
-        prompt_tokens=tokens[0], completion_tokens=tokens[1], created_at=row.created_at,
-    )  # fmt: skip
+        id=row.id,
+        name=row.name,
+        project=row.project,
+        job=job,
+        model=row.model,
+        manifest_sha256=row.manifest_sha256,
+        url=GATEWAY,
+        state=EndpointState(row.state),
+        reason=row.reason,
+        message=render(message),
+        code=message.code,
+        params=message.params,
+        since=row.since,
+        num_replicas=row.num_replicas,
+        replicas=replicas,
+        prompt_tokens=tokens[0],
+        completion_tokens=tokens[1],
+        created_at=row.created_at,
+    )
 
 
 def _message(row: EndpointRow, replicas: list[EndpointReplica]) -> Message:
@@ -59,8 +71,11 @@ def _replica(row: Replica, nodes: Mapping[NodeId, Node]) -> EndpointReplica:
     heard_of = node is not None and node.health == NodeHealth.READY
     types = sorted({chip["type"] for chip in row.chips})
     return EndpointReplica(
-        id=row.id, node=node.name if node else row.node_id, chip_type=",".join(types),
+        id=row.id,
+        node=node.name if node else row.node_id,
+        chip_type=",".join(types),
         state=row.state,
         ready=row.ready and heard_of and row.state == ReplicaState.RUNNING and row.desired == "run",
-        address=row.address, weight=row.speed["value"] if row.speed else None,
-    )  # fmt: skip
+        address=row.address,
+        weight=row.speed["value"] if row.speed else None,
+    )

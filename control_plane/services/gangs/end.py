@@ -32,6 +32,14 @@ def _delivery(job: Job, url: str, now: datetime) -> Delivery:
         **job.coded_message.document, "exit_code": job.exit_code, "ended_at": now.isoformat(),
     }  # fmt: skip
     return Delivery(
-        id=new_id(DeliveryId), project_id=job.project_id, job_id=job.id, url=url, body=body,
-        state="pending", num_tries=0, next_at=now, last_error="", created_at=now,
-    )  # fmt: skip
+        id=new_id(DeliveryId),
+        project_id=job.project_id,
+        job_id=job.id,
+        url=url,
+        body=body,
+        state="pending",
+        num_tries=0,
+        next_at=now,
+        last_error="",
+        created_at=now,
+    )

@@ -37,9 +37,12 @@ _INTENT: Final = ("intent", *(f"intent_{name}" for name in _STATE[1:]))
 
 
 def stated(
-    state: str, message: Message, now: datetime, reason: str | None = None,
+    state: str,
+    message: Message,
+    now: datetime,
+    reason: str | None = None,
     names: tuple[str, ...] = _STATE,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """The fields of a state, by their columns."""
     text, document = message_columns(message)
     return dict(zip(names, (state, reason or message.code, text, document, now), strict=True))
@@ -61,9 +64,13 @@ def change_message(row: Stated, message: Message, reason: str | None = None) -> 
 
 
 def move_job(
-    tx: Transaction, job: Job, to: JobState, message: Message, now: datetime,
+    tx: Transaction,
+    job: Job,
+    to: JobState,
+    message: Message,
+    now: datetime,
     reason: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Moves a job, by way of the states between, each with its event."""
     for state in _way(job_domain.ALLOWED, JobState(job.state), to):
         _write(job, stated(state, message, now, reason))
@@ -72,9 +79,14 @@ def move_job(
 
 
 def move_gang(
-    tx: Transaction, job: Job, gang: Gang, to: JobState, message: Message, now: datetime,
+    tx: Transaction,
+    job: Job,
+    gang: Gang,
+    to: JobState,
+    message: Message,
+    now: datetime,
     reason: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Moves a gang. Only serving jobs have several; for them the job's events tell of each."""
     for state in _way(job_domain.ALLOWED, JobState(gang.state), to):
         _write(gang, stated(state, message, now, reason))
@@ -85,9 +97,13 @@ def move_gang(
 
 
 def move_replica(
-    tx: Transaction, replica: Replica, to: ReplicaState, message: Message, now: datetime,
+    tx: Transaction,
+    replica: Replica,
+    to: ReplicaState,
+    message: Message,
+    now: datetime,
     reason: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Moves a replica; told in its job's events, with where it is and on what it runs."""
     told = say("of_replica", whose=whose_chips(tx, replica), message=message)
     for state in _way(replica_domain.ALLOWED, ReplicaState(replica.state), to):
@@ -104,9 +120,13 @@ def move_replica(
 
 
 def move_health(
-    tx: Transaction, node: Node, to: NodeHealth, message: Message, now: datetime,
+    tx: Transaction,
+    node: Node,
+    to: NodeHealth,
+    message: Message,
+    now: datetime,
     reason: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Moves a node's observed health. Capacity may have shrunk, so the version goes up."""
     for health in _way(node_domain.HEALTH_ALLOWED, NodeHealth(node.health), to):
         _write(node, stated(health, message, now, reason, _HEALTH))
@@ -127,9 +147,13 @@ def move_chip_health(
 
 
 def move_intent(
-    tx: Transaction, node: Node, to: NodeIntent, message: Message, now: datetime,
+    tx: Transaction,
+    node: Node,
+    to: NodeIntent,
+    message: Message,
+    now: datetime,
     reason: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Moves what the operator wants of a node."""
     for intent in _way(node_domain.INTENT_ALLOWED, NodeIntent(node.intent), to):
         _write(node, stated(intent, message, now, reason, _INTENT))
@@ -152,16 +176,24 @@ def end_lease(tx: Transaction, lease: Lease, to: LeaseState, now: datetime) -> N
     replica = tx.replicas.get(lease.replica_id)
     whose = None if replica is None else whose_chips(tx, replica)
     tx.events.append(
-        "job", lease.job_id, lease.project_id, f"lease.{to}",
-        say("lease_ended", whose=whose, state=to), now,
+        "job",
+        lease.job_id,
+        lease.project_id,
+        f"lease.{to}",
+        say("lease_ended", whose=whose, state=to),
+        now,
         {"replica": lease.replica_id, "epoch": lease.epoch, "node": lease.node_id},
-    )  # fmt: skip
+    )
 
 
 def move_endpoint(
-    tx: Transaction, endpoint: Endpoint, to: EndpointState, message: Message, now: datetime,
+    tx: Transaction,
+    endpoint: Endpoint,
+    to: EndpointState,
+    message: Message,
+    now: datetime,
     reason: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Moves an endpoint."""
     for state in _way(endpoint_domain.ALLOWED, EndpointState(endpoint.state), to):
         _write(endpoint, stated(state, message, now, reason))

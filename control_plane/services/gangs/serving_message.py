@@ -24,9 +24,11 @@ def serving_message(gangs: Sequence[Gang], num_ready: int | None = None) -> Mess
 
 
 def how_many_run(
-    gangs: Sequence[Gang], num_ready: int | None, ended: Sequence[Message] = (),
+    gangs: Sequence[Gang],
+    num_ready: int | None,
+    ended: Sequence[Message] = (),
     more: int | None = None,
-) -> Message:  # fmt: skip
+) -> Message:
     """The same; of those that do not run only what is given."""
     running = num_running(gangs)
     ready = num_ready if num_ready is not None and num_ready < running else None

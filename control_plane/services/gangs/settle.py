@@ -53,9 +53,14 @@ def is_settled(job: Job, gang: Gang, replicas: Sequence[Replica], siblings: Sequ
 
 
 def stop_gang(
-    tx: Transaction, job: Job, gang: Gang, outcome: Outcome, message: Message, now: datetime,
+    tx: Transaction,
+    job: Job,
+    gang: Gang,
+    outcome: Outcome,
+    message: Message,
+    now: datetime,
     reason: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Stops a placed gang; `outcome` says where it goes once its last replica has ended."""
     gang.outcome = outcome
     if gang.state != JobState.STOPPING:

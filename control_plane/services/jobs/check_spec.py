@@ -59,6 +59,9 @@ def _new_names(spec: JobSpec) -> Iterable[Violation]:
 def _no_queue(tx: Transaction, name: str) -> Violation:
     names = [queue.name for queue in tx.queues.all()]
     return Violation(
-        pointer="/queue", message=f"there is no queue `{name}`", received=name,
-        allowed=names, did_you_mean=nearest(name, names),
-    )  # fmt: skip
+        pointer="/queue",
+        message=f"there is no queue `{name}`",
+        received=name,
+        allowed=names,
+        did_you_mean=nearest(name, names),
+    )

@@ -15,11 +15,18 @@ def event_views(tx: Transaction, rows: Sequence[EventRow]) -> list[Event]:
     names = tx.projects.names({row.project_id for row in rows if row.project_id})
     return [
         Event(
-            id=row.id, seq=row.seq, object_type=row.object_type, object_id=row.object_id,
-            project=names.get(row.project_id) if row.project_id else None, type=row.type,
-            message=render(message), code=message.code, params=message.params,
-            data=row.data, at=row.at,
+            id=row.id,
+            seq=row.seq,
+            object_type=row.object_type,
+            object_id=row.object_id,
+            project=names.get(row.project_id) if row.project_id else None,
+            type=row.type,
+            message=render(message),
+            code=message.code,
+            params=message.params,
+            data=row.data,
+            at=row.at,
         )
         for row in rows
         for message in (row.coded_message,)
-    ]  # fmt: skip
+    ]

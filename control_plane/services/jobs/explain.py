@@ -56,9 +56,13 @@ def _state_message(
     message = serving_message(gangs, num_ready) if serves else job.coded_message
     attempts = [told for gang in gangs if (told := _attempts(job, gang)) is not None]
     return say(
-        "job_is", job=job.name, state=job.state, message=message, held=held,
+        "job_is",
+        job=job.name,
+        state=job.state,
+        message=message,
+        held=held,
         attempts=attempts[:_MOST_GANGS],
-    )  # fmt: skip
+    )
 
 
 def _attempts(job: Job, gang: Gang) -> Message | None:
@@ -80,9 +84,13 @@ def _waits(job: Job, gangs: Sequence[Gang]) -> bool:
 
 
 def _waiting(
-    job: Job, gangs: Sequence[Gang], serving: Message | None,
-    pasts: Mapping[GangId, Message | None], wait: Wait | None, now: datetime,
-) -> Explanation:  # fmt: skip
+    job: Job,
+    gangs: Sequence[Gang],
+    serving: Message | None,
+    pasts: Mapping[GangId, Message | None],
+    wait: Wait | None,
+    now: datetime,
+) -> Explanation:
     """The answer for the first gang that waits. `serving`: what goes on meanwhile; `pasts`: how
     each gang's last attempt ended.
     """
@@ -111,6 +119,10 @@ def _still_serving(job: Job, gangs: Sequence[Gang], num_ready: int) -> Message |
 
 def _answer(job: Job, code: str, message: Message, now: datetime) -> Explanation:
     return Explanation(
-        job=job.name, state=job.state, code=code, sentence=render(message), params=message.params,
+        job=job.name,
+        state=job.state,
+        code=code,
+        sentence=render(message),
+        params=message.params,
         as_of=now,
-    )  # fmt: skip
+    )

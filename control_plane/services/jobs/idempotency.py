@@ -34,10 +34,14 @@ def remember(tx: Transaction, key: str | None, body: str, job: Job, now: datetim
     if key is not None:
         tx.idempotency_keys.add(
             IdempotencyKey(
-                id=new_id(KeyId), project_id=job.project_id, key=key, body_hash=_hash(body),
-                job_id=job.id, created_at=now,
+                id=new_id(KeyId),
+                project_id=job.project_id,
+                key=key,
+                body_hash=_hash(body),
+                job_id=job.id,
+                created_at=now,
             )
-        )  # fmt: skip
+        )
 
 
 def _hash(body: str) -> str:

@@ -65,14 +65,24 @@ def get_replica(deps: Deps, caller: Caller, replica_id: ReplicaId) -> Replica:
 
 
 def list_replicas(
-    deps: Deps, caller: Caller, limit: int, cursor: str | None, *,
-    job: str | None = None, node: str | None = None, state: str | None = None,
-) -> Page[Replica]:  # fmt: skip
+    deps: Deps,
+    caller: Caller,
+    limit: int,
+    cursor: str | None,
+    *,
+    job: str | None = None,
+    node: str | None = None,
+    state: str | None = None,
+) -> Page[Replica]:
     """The newest first; of one job, on one node, in one state."""
     with deps.store.read() as tx:
         found = tx.replicas.page(
-            limit, cursor, newest_first=True, project_id=caller.sees, state=state,
+            limit,
+            cursor,
+            newest_first=True,
+            project_id=caller.sees,
+            state=state,
             job_id=find_job(tx, caller, job).id if job is not None else None,
             node_id=find_node(tx, node).id if node is not None else None,
-        )  # fmt: skip
+        )
         return Page[Replica](items=replica_views(tx, found.rows), next=found.next)

@@ -59,9 +59,14 @@ class BuiltJob:
 
 
 def make_job(
-    tx: Transaction, deps: Deps, caller: Caller, project: Project, spec: JobSpec, now: datetime,
+    tx: Transaction,
+    deps: Deps,
+    caller: Caller,
+    project: Project,
+    spec: JobSpec,
+    now: datetime,
     retry_of: JobId | None = None,
-) -> Job:  # fmt: skip
+) -> Job:
     """Adds the job with its gangs, its endpoint and its first event."""
     built = build_job(tx, deps, caller, project, spec, now, retry_of)
     job, endpoint = built.job, built.endpoint
@@ -80,9 +85,14 @@ def make_job(
 
 
 def build_job(
-    tx: Transaction, deps: Deps, caller: Caller, project: Project, spec: JobSpec, now: datetime,
+    tx: Transaction,
+    deps: Deps,
+    caller: Caller,
+    project: Project,
+    spec: JobSpec,
+    now: datetime,
     retry_of: JobId | None = None,
-) -> BuiltJob:  # fmt: skip
+) -> BuiltJob:
     """Checks and resolves the spec. Reads only; raises as `submit_job` does."""
     spec = check_spec(tx, spec)
     _check_room(tx, deps)
@@ -130,9 +140,13 @@ def _check_priority(deps: Deps, caller: Caller, spec: JobSpec) -> None:
 
 
 def _job(
-    tx: Transaction, caller: Caller, project: Project, spec: JobSpec, now: datetime,
+    tx: Transaction,
+    caller: Caller,
+    project: Project,
+    spec: JobSpec,
+    now: datetime,
     retry_of: JobId | None,
-) -> Job:  # fmt: skip
+) -> Job:
     job_id = new_id(JobId)
     name = spec.name or f"{spec.type}-{job_id[-8:]}"
     live = tx.jobs.live_named(project.id, name)
@@ -143,12 +157,29 @@ def _job(
             hint=f"choose another name, or cancel it: penstock job cancel {name}",
         )
     return Job(
-        id=job_id, project_id=project.id, project=project.name, name=name, queue=spec.queue,
-        type=spec.type, priority=spec.priority, spec=_document(spec, name, project), resolved={},
-        labels=dict(spec.labels), **stated(JobState.QUEUED, say("submitted"), now), outcome=None,
-        cancel_requested=False, progress=None, result={}, exit_code=None, exit_reason=None,
-        retry_of=retry_of, created_by=caller.name, created_at=now, started_at=None, ended_at=None,
-    )  # fmt: skip
+        id=job_id,
+        project_id=project.id,
+        project=project.name,
+        name=name,
+        queue=spec.queue,
+        type=spec.type,
+        priority=spec.priority,
+        spec=_document(spec, name, project),
+        resolved={},
+        labels=dict(spec.labels),
+        **stated(JobState.QUEUED, say("submitted"), now),
+        outcome=None,
+        cancel_requested=False,
+        progress=None,
+        result={},
+        exit_code=None,
+        exit_reason=None,
+        retry_of=retry_of,
+        created_by=caller.name,
+        created_at=now,
+        started_at=None,
+        ended_at=None,
+    )
 
 
 def _document(spec: JobSpec, name: str, project: Project) -> dict[str, Any]:
@@ -158,12 +189,22 @@ def _document(spec: JobSpec, name: str, project: Project) -> dict[str, Any]:
 
 def _gang(job: Job, index: int, now: datetime) -> Gang:
     return Gang(
-        id=new_id(GangId), job_id=job.id, index=index, attempt=0,
-        **stated(JobState.QUEUED, job.coded_message, now), outcome=None, exit_code=None,
-        exit_reason=None, own_failures=0, infrastructure_failures=0, failures_in_a_row=0,
-        not_before=None, wait=None, last_end=None,
+        id=new_id(GangId),
+        job_id=job.id,
+        index=index,
+        attempt=0,
+        **stated(JobState.QUEUED, job.coded_message, now),
+        outcome=None,
+        exit_code=None,
+        exit_reason=None,
+        own_failures=0,
+        infrastructure_failures=0,
+        failures_in_a_row=0,
+        not_before=None,
+        wait=None,
+        last_end=None,
         master=None,
-    )  # fmt: skip
+    )
 
 
 def _endpoint(tx: Transaction, job: Job, spec: JobSpec, now: datetime) -> Endpoint | None:
@@ -178,8 +219,14 @@ def _endpoint(tx: Transaction, job: Job, spec: JobSpec, now: datetime) -> Endpoi
             hint="choose another `serve.endpoint`, or cancel that job first",
         )
     return Endpoint(
-        id=new_id(EndpointId), project_id=job.project_id, project=job.project, name=name,
-        job_id=job.id, model=spec.serve.model,
-        manifest_sha256=job.resolved.get("manifest_sha256"), num_replicas=spec.serve.replicas,
-        **stated(EndpointState.PENDING, say("none_ready"), now, "submitted"), created_at=now,
-    )  # fmt: skip
+        id=new_id(EndpointId),
+        project_id=job.project_id,
+        project=job.project,
+        name=name,
+        job_id=job.id,
+        model=spec.serve.model,
+        manifest_sha256=job.resolved.get("manifest_sha256"),
+        num_replicas=spec.serve.replicas,
+        **stated(EndpointState.PENDING, say("none_ready"), now, "submitted"),
+        created_at=now,
+    )

@@ -33,11 +33,15 @@ def held_chips(chips: Iterable[Mapping[str, Any]], node: str) -> list[HeldChip]:
     """The chips of a lease or replica, with the node's name."""
     return [
         HeldChip(
-            chip_id=chip["chip_id"], node=node, type=chip["type"], index=chip["index"],
-            milli=chip["milli"], emulated=chip["emulated"],
+            chip_id=chip["chip_id"],
+            node=node,
+            type=chip["type"],
+            index=chip["index"],
+            milli=chip["milli"],
+            emulated=chip["emulated"],
         )
         for chip in chips
-    ]  # fmt: skip
+    ]
 
 
 def asked(spec: JobSpec) -> dict[str, float]:
@@ -55,18 +59,28 @@ def job_end(row: JobRow) -> JobEnd:
     """The last word of a job's streams."""
     message = row.coded_message
     return JobEnd(
-        job=row.id, name=row.name, state=JobState(row.state), reason=row.reason,
-        message=render(message), code=message.code, params=message.params,
+        job=row.id,
+        name=row.name,
+        state=JobState(row.state),
+        reason=row.reason,
+        message=render(message),
+        code=message.code,
+        params=message.params,
         exit_code=row.exit_code,
         exit_reason=ExitReason(row.exit_reason) if row.exit_reason else None,
-    )  # fmt: skip
+    )
 
 
 def checkpoint_view(row: CheckpointRow, job: JobRow) -> Checkpoint:
     return Checkpoint(
-        id=row.id, job=job.name, epoch=row.epoch, step=row.step, uri=row.uri,
-        manifest_sha256=row.manifest_sha256, committed_at=row.committed_at,
-    )  # fmt: skip
+        id=row.id,
+        job=job.name,
+        epoch=row.epoch,
+        step=row.step,
+        uri=row.uri,
+        manifest_sha256=row.manifest_sha256,
+        committed_at=row.committed_at,
+    )
 
 
 def _view(
@@ -75,20 +89,36 @@ def _view(
     spec = JobSpec.model_validate(row.spec)
     message, waited_until = row.coded_message, row.started_at or row.ended_at or now
     return Job(
-        id=row.id, name=row.name, project=row.project, queue=row.queue, type=JobType(row.type),
-        priority=row.priority, attempt=attempt,
-        state=JobState(row.state), reason=row.reason, message=render(message), code=message.code,
-        params=message.params, since=row.since,
-        outcome=Outcome(row.outcome) if row.outcome else None, exit_code=row.exit_code,
+        id=row.id,
+        name=row.name,
+        project=row.project,
+        queue=row.queue,
+        type=JobType(row.type),
+        priority=row.priority,
+        attempt=attempt,
+        state=JobState(row.state),
+        reason=row.reason,
+        message=render(message),
+        code=message.code,
+        params=message.params,
+        since=row.since,
+        outcome=Outcome(row.outcome) if row.outcome else None,
+        exit_code=row.exit_code,
         exit_reason=ExitReason(row.exit_reason) if row.exit_reason else None,
-        created_at=row.created_at, started_at=row.started_at, ended_at=row.ended_at,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
         waited_s=_seconds(row.created_at, waited_until),
         ran_s=None if ran_s is None else round(ran_s, 3),
-        asked=asked(spec), chips=chips,
+        asked=asked(spec),
+        chips=chips,
         progress=Progress.model_validate(row.progress) if row.progress else None,
-        result=row.result, retry_of=row.retry_of, labels=row.labels, spec=spec,
+        result=row.result,
+        retry_of=row.retry_of,
+        labels=row.labels,
+        spec=spec,
         etag=str(row.version),
-    )  # fmt: skip
+    )
 
 
 def _seconds(start: datetime, end: datetime) -> float:

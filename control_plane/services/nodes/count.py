@@ -36,11 +36,13 @@ def count_pool(deps: Deps) -> PoolCounts:
         oldest[it.queue] = max(oldest.get(it.queue, 0.0), (now - it.oldest).total_seconds())
     return PoolCounts(
         jobs=_sums((state, queue, number) for (_, queue, state), number in counts["job"].items()),
-        waiting={(it.queue, it.reason): it.number for it in waits}, oldest_wait_s=oldest,
+        waiting={(it.queue, it.reason): it.number for it in waits},
+        oldest_wait_s=oldest,
         nodes=_sums((*key[:2], number) for key, number in counts["node"].items()),
         heartbeat_age_s={
             node.name: (lease_time - node.heard_at).total_seconds()
-            for node in hosts if node.heard_at is not None
+            for node in hosts
+            if node.heard_at is not None
         },
         chips=_sums((*key[:2], number) for key, number in counts["chip"].items()),
         chips_unhealthy=_sums((*key[:2], number) for key, number in counts["unhealthy"].items()),
@@ -51,7 +53,7 @@ def count_pool(deps: Deps) -> PoolCounts:
         queue_limits={
             (queue.name, kind): limit for queue in queues for kind, limit in queue.limits.items()
         },
-    )  # fmt: skip
+    )
 
 
 def _sums(rows: Iterable[tuple[str, str, float]]) -> dict[tuple[str, str], float]:

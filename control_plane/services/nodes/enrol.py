@@ -154,10 +154,23 @@ def _free_name(tx: Transaction, node: Node) -> None:
 
 def _new_node(name: str, credential: str, now: datetime, heard_at: datetime) -> Node:
     return Node(
-        id=new_id(NodeId), name=name,
-        **new_node(say("enrolled"), now), labels={}, cores_milli=0, memory_bytes=0, info={},
-        instance="", generation=1, converged_generation=0,
-        credential_hash=hash_secret(credential), next_credential_hash=None, credential_at=now,
-        last_heartbeat_at=None, heard_at=heard_at, incarnation=None, refused_incarnation=None,
-        created_at=now, version=1,
-    )  # fmt: skip
+        id=new_id(NodeId),
+        name=name,
+        **new_node(say("enrolled"), now),
+        labels={},
+        cores_milli=0,
+        memory_bytes=0,
+        info={},
+        instance="",
+        generation=1,
+        converged_generation=0,
+        credential_hash=hash_secret(credential),
+        next_credential_hash=None,
+        credential_at=now,
+        last_heartbeat_at=None,
+        heard_at=heard_at,
+        incarnation=None,
+        refused_incarnation=None,
+        created_at=now,
+        version=1,
+    )

@@ -6,13 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
-from control_plane.domain.incarnation import (
-    Claim,
-    Hold,
-    Obstacle,
-    obstacle,
-    takeover_obstacle,
-)
+from control_plane.domain.incarnation import Claim, Hold, Obstacle, obstacle, takeover_obstacle
 from control_plane.domain.lease import Proof, over_at
 from control_plane.errors import Conflict
 from control_plane.services.deps import Deps

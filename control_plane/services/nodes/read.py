@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from control_plane.errors import not_found
 from control_plane.services.deps import Caller, Deps
-from control_plane.services.nodes.views import (
-    chip_type_views,
-    chip_views,
-    held_by_chip,
-    node_views,
-)
+from control_plane.services.nodes.views import chip_type_views, chip_views, held_by_chip, node_views
 from control_plane.services.usage.speeds import speeds_of
 from control_plane.store.models import Node as NodeRow
 from control_plane.store.unit_of_work import Transaction
@@ -45,19 +40,29 @@ def get_chip(deps: Deps, caller: Caller, chip_id: ChipId) -> Chip:
 
 
 def list_chips(
-    deps: Deps, caller: Caller, limit: int, cursor: str | None, *,
-    node: str | None = None, chip_type: str | None = None, vendor: str | None = None,
+    deps: Deps,
+    caller: Caller,
+    limit: int,
+    cursor: str | None,
+    *,
+    node: str | None = None,
+    chip_type: str | None = None,
+    vendor: str | None = None,
     retired: bool = False,
-) -> Page[Chip]:  # fmt: skip
+) -> Page[Chip]:
     """Chips present now, in the order in which their nodes reported them. Those of retired nodes
     only if asked for, by `retired` or by naming the node.
     """
     with deps.store.read() as tx:
         node_id = find_node(tx, node).id if node is not None else None
         found = tx.chips.page_of(
-            limit, cursor, retired or node_id is not None,
-            node_id=node_id, type=chip_type, vendor=vendor,
-        )  # fmt: skip
+            limit,
+            cursor,
+            retired or node_id is not None,
+            node_id=node_id,
+            type=chip_type,
+            vendor=vendor,
+        )
         return Page[Chip](items=chip_views(tx, found.rows, caller.sees), next=found.next)
 
 

@@ -83,41 +83,69 @@ def _node(row: NodeRow, types: Counter[str], cores_milli: int, memory_bytes: int
     health = read_message(row.health_message, row.health_message_document)
     intent = read_message(row.intent_message, row.intent_message_document)
     return Node(
-        id=row.id, name=row.name,
+        id=row.id,
+        name=row.name,
         health=Health(
-            state=NodeHealth(row.health), reason=row.health_reason, message=render(health),
-            code=health.code, params=health.params, since=row.health_since,
+            state=NodeHealth(row.health),
+            reason=row.health_reason,
+            message=render(health),
+            code=health.code,
+            params=health.params,
+            since=row.health_since,
         ),
         intent=Intent(
-            state=NodeIntent(row.intent), reason=row.intent_reason, message=render(intent),
-            code=intent.code, params=intent.params, since=row.intent_since,
+            state=NodeIntent(row.intent),
+            reason=row.intent_reason,
+            message=render(intent),
+            code=intent.code,
+            params=intent.params,
+            since=row.intent_since,
         ),
-        labels=row.labels, cores_milli=row.cores_milli,
+        labels=row.labels,
+        cores_milli=row.cores_milli,
         free_cores_milli=max(0, row.cores_milli - cores_milli),
-        memory_bytes=row.memory_bytes, free_memory_bytes=max(0, row.memory_bytes - memory_bytes),
-        num_chips=types.total(), chips=dict(sorted(types.items())),
-        platform=info.get("platform", ""), agent_version=info.get("agent_version", ""),
-        address=info.get("address", ""), limits=info.get("limits", {}),
+        memory_bytes=row.memory_bytes,
+        free_memory_bytes=max(0, row.memory_bytes - memory_bytes),
+        num_chips=types.total(),
+        chips=dict(sorted(types.items())),
+        platform=info.get("platform", ""),
+        agent_version=info.get("agent_version", ""),
+        address=info.get("address", ""),
+        limits=info.get("limits", {}),
         dropped=info.get("dropped", []),
-        refused_incarnation=row.refused_incarnation, last_heartbeat_at=row.last_heartbeat_at,
-        created_at=row.created_at, etag=str(row.version),
-    )  # fmt: skip
+        refused_incarnation=row.refused_incarnation,
+        last_heartbeat_at=row.last_heartbeat_at,
+        created_at=row.created_at,
+        etag=str(row.version),
+    )
 
 
 def _chip(row: ChipRow, node: NodeRow, held: Held, names: Mapping[JobId, str]) -> Chip:
     report = ChipReport.model_validate(row.report)
     return Chip(
-        id=row.id, node=node.name, vendor=row.vendor, type=row.type, index=row.index,
-        physical_id=report.physical_id, minor=report.minor, pci_address=report.pci_address,
-        uuid=report.uuid, memory_bytes=row.memory_bytes, cores_milli=row.cores_milli,
-        dtypes=list(report.dtypes), health=ChipHealth(row.health),
-        health_message=report.health_message, driver_version=report.driver_version,
-        emulated=row.emulated, stands_for=report.stands_for,
-        link_bytes_per_s=report.link_bytes_per_s, rates=report.rates,
+        id=row.id,
+        node=node.name,
+        vendor=row.vendor,
+        type=row.type,
+        index=row.index,
+        physical_id=report.physical_id,
+        minor=report.minor,
+        pci_address=report.pci_address,
+        uuid=report.uuid,
+        memory_bytes=row.memory_bytes,
+        cores_milli=row.cores_milli,
+        dtypes=list(report.dtypes),
+        health=ChipHealth(row.health),
+        health_message=report.health_message,
+        driver_version=report.driver_version,
+        emulated=row.emulated,
+        stands_for=report.stands_for,
+        link_bytes_per_s=report.link_bytes_per_s,
+        rates=report.rates,
         free_milli=_free_milli(row, node, held),
         held_by=sorted(names[job] for job in held.jobs if job in names),
         sample=ChipSample.model_validate(row.sample) if row.sample else None,
-    )  # fmt: skip
+    )
 
 
 def _chip_type(
@@ -128,7 +156,10 @@ def _chip_type(
     vendor = vendor_table().get(first.vendor)
     memory = [row.memory_bytes for row in rows if row.memory_bytes is not None]
     return ChipType(
-        type=name, vendor=first.vendor, emulated=first.emulated, stands_for=first.stands_for,
+        type=name,
+        vendor=first.vendor,
+        emulated=first.emulated,
+        stands_for=first.stands_for,
         total=len(rows),
         free_milli=sum(
             _free_milli(row, nodes[row.node_id], held.get(row.id, Held())) for row in rows
@@ -136,8 +167,9 @@ def _chip_type(
         healthy=sum(_is_healthy(row, nodes[row.node_id]) for row in rows),
         memory_bytes=min(memory, default=None),
         dtypes=sorted(set.intersection(*(set(report.dtypes) for report in reports))),
-        rates=_slowest_rates(reports), verified=vendor.verified if vendor else False,
-    )  # fmt: skip
+        rates=_slowest_rates(reports),
+        verified=vendor.verified if vendor else False,
+    )
 
 
 def _slowest_rates(reports: Iterable[ChipReport]) -> dict[str, Rate]:

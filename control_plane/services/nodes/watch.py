@@ -34,9 +34,11 @@ def watch_nodes(deps: Deps, listening_since: datetime) -> int:
 def _judged(deps: Deps, node: Node, listening_since: datetime, now: datetime) -> NodeHealth:
     heard = max(node.heard_at or listening_since, listening_since)
     return health_after_silence(
-        NodeHealth(node.health), (now - heard).total_seconds(),
-        deps.rules.suspect_after_s, deps.rules.lost_after_s,
-    )  # fmt: skip
+        NodeHealth(node.health),
+        (now - heard).total_seconds(),
+        deps.rules.suspect_after_s,
+        deps.rules.lost_after_s,
+    )
 
 
 def _watch(tx: Transaction, deps: Deps, node_id: NodeId, listening_since: datetime) -> None:
@@ -61,8 +63,9 @@ def substitute_servers(tx: Transaction, node: Node, now: datetime) -> None:
         if gang is None or job is None or job.type != JobType.SERVE:
             continue
         if gang.attempt != replica.attempt or gang.state not in (
-            JobState.STARTING, JobState.RUNNING,
-        ):  # fmt: skip
+            JobState.STARTING,
+            JobState.RUNNING,
+        ):
             continue
         gang.infrastructure_failures += 1
         gang.failures_in_a_row += 1

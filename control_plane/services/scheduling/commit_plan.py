@@ -50,9 +50,11 @@ class Committed:
 
     def __add__(self, more: Committed) -> Committed:
         return Committed(
-            self.placed + more.placed, self.preempted + more.preempted,
-            self.taken + more.taken, self.skipped + more.skipped,
-        )  # fmt: skip
+            self.placed + more.placed,
+            self.preempted + more.preempted,
+            self.taken + more.taken,
+            self.skipped + more.skipped,
+        )
 
 
 def slices(pool: PoolReading, plan: Plan) -> Iterator[Sequence[Decision]]:
@@ -119,9 +121,12 @@ def _size(decision: Decision, ranks: Mapping[model.GangId, int]) -> int:
 
 
 def _place(
-    tx: Transaction, pool: PoolReading, placements: Sequence[Place], taken: Counter[NodeId],
+    tx: Transaction,
+    pool: PoolReading,
+    placements: Sequence[Place],
+    taken: Counter[NodeId],
     now: datetime,
-) -> Committed:  # fmt: skip
+) -> Committed:
     if not placements:
         return Committed()
     nodes = {node for placement in placements for node in _nodes_of(placement)}

@@ -43,11 +43,18 @@ class _Cycle:
         if made.skipped:
             message = f"{made.skipped} decisions were overtaken and left to the next cycle"
         return Cycle(
-            id=self.id, epoch=self.epoch, trigger=self.trigger, started_at=self.started,
-            duration_s=time.perf_counter() - self.clock, saw=self.saw, placed=made.placed,
-            preempted=made.preempted, deferred=self.deferred, committed=outcome is not None,
+            id=self.id,
+            epoch=self.epoch,
+            trigger=self.trigger,
+            started_at=self.started,
+            duration_s=time.perf_counter() - self.clock,
+            saw=self.saw,
+            placed=made.placed,
+            preempted=made.preempted,
+            deferred=self.deferred,
+            committed=outcome is not None,
             message=message,
-        )  # fmt: skip
+        )
 
 
 def run_cycle(deps: Deps, epoch: int, trigger: str) -> int:
@@ -76,9 +83,13 @@ def run_cycle(deps: Deps, epoch: int, trigger: str) -> int:
 
 
 def _commit(
-    tx: Transaction, deps: Deps, pool: PoolReading, some: Sequence[Decision], cycle: _Cycle,
+    tx: Transaction,
+    deps: Deps,
+    pool: PoolReading,
+    some: Sequence[Decision],
+    cycle: _Cycle,
     done: Committed,
-) -> Committed:  # fmt: skip
+) -> Committed:
     """What of a slice is not overtaken, and the cycle's record so far, in one transaction. `done`
     is what the slices before it came to.
     """

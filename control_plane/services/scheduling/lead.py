@@ -84,9 +84,12 @@ def _write(tx: Transaction, deps: Deps, me: Candidate, seen: Seen | None) -> See
     mark = max(mark, seen.mark + _STEP)
     written = Seen(me.holder, seen.epoch + (seen.holder != me.holder), mark)
     changed = tx.leaders.move(
-        SCHEDULER, (seen.epoch, seen.mark), holder=written.holder, epoch=written.epoch,
+        SCHEDULER,
+        (seen.epoch, seen.mark),
+        holder=written.holder,
+        epoch=written.epoch,
         expires_at=mark,
-    )  # fmt: skip
+    )
     return written if changed else None
 
 

@@ -18,9 +18,14 @@ from scheduler.model import Seat
 
 
 def place_gang(
-    tx: Transaction, job: Job, gang: Gang, seats: Sequence[Seat], chips: Mapping[ChipId, Chip],
-    nodes: Mapping[NodeId, Node], now: datetime,
-) -> list[Replica]:  # fmt: skip
+    tx: Transaction,
+    job: Job,
+    gang: Gang,
+    seats: Sequence[Seat],
+    chips: Mapping[ChipId, Chip],
+    nodes: Mapping[NodeId, Node],
+    now: datetime,
+) -> list[Replica]:
     """Starts the gang's next attempt on the seats. The caller guards the versions of the gang and
     of its nodes, tells the nodes, and settles the job. `chips` and `nodes` are by id.
     """
@@ -43,15 +48,32 @@ def _replica(
     job: Job, gang: Gang, seat: Seat, world_size: int, chips: Mapping[ChipId, Chip], now: datetime
 ) -> Replica:
     return Replica(
-        id=new_id(ReplicaId), project_id=job.project_id, job_id=job.id, gang_id=gang.id,
-        gang_index=gang.index, attempt=gang.attempt, rank=seat.rank, world_size=world_size,
-        node_id=NodeId(seat.node_id), desired="run", stop_reason=None,
+        id=new_id(ReplicaId),
+        project_id=job.project_id,
+        job_id=job.id,
+        gang_id=gang.id,
+        gang_index=gang.index,
+        attempt=gang.attempt,
+        rank=seat.rank,
+        world_size=world_size,
+        node_id=NodeId(seat.node_id),
+        desired="run",
+        stop_reason=None,
         chips=[_held(chips[ChipId(it)], milli) for it, milli in sorted(seat.chips.items())],
-        cores_milli=seat.cores_milli, memory_bytes=seat.memory_bytes, address=None, ready=False,
-        progress=None, speed=None, exit=None, log_bytes=0, created_at=now, started_at=None,
-        ready_at=None, ended_at=None,
+        cores_milli=seat.cores_milli,
+        memory_bytes=seat.memory_bytes,
+        address=None,
+        ready=False,
+        progress=None,
+        speed=None,
+        exit=None,
+        log_bytes=0,
+        created_at=now,
+        started_at=None,
+        ready_at=None,
+        ended_at=None,
         **stated(ReplicaState.ASSIGNED, say("assigned"), now, "placed"),
-    )  # fmt: skip
+    )
 
 
 def _held(chip: Chip, milli: int) -> dict[str, object]:
@@ -64,10 +86,22 @@ def _held(chip: Chip, milli: int) -> dict[str, object]:
 def _lease(job: Job, replica: Replica, proof: Proof, now: datetime) -> Lease:
     ttl_s = float(job.spec["disconnect_grace"])
     return Lease(
-        id=new_id(LeaseId), replica_id=replica.id, project_id=job.project_id, job_id=job.id,
-        node_id=replica.node_id, queue=job.queue, epoch=replica.attempt, state=LeaseState.HELD,
+        id=new_id(LeaseId),
+        replica_id=replica.id,
+        project_id=job.project_id,
+        job_id=job.id,
+        node_id=replica.node_id,
+        queue=job.queue,
+        epoch=replica.attempt,
+        state=LeaseState.HELD,
         proof=proof,
-        chips=replica.chips, cores_milli=replica.cores_milli, memory_bytes=replica.memory_bytes,
-        ttl_s=ttl_s, granted_at=now, began_at=None, expires_at=expires_at(now, ttl_s),
-        ended_at=None, rolled_up_to=None,
-    )  # fmt: skip
+        chips=replica.chips,
+        cores_milli=replica.cores_milli,
+        memory_bytes=replica.memory_bytes,
+        ttl_s=ttl_s,
+        granted_at=now,
+        began_at=None,
+        expires_at=expires_at(now, ttl_s),
+        ended_at=None,
+        rolled_up_to=None,
+    )

@@ -32,7 +32,15 @@ def list_cycles(deps: Deps, caller: Caller, limit: int, cursor: str | None) -> P
 
 def _view(row: CycleRow) -> Cycle:
     return Cycle(
-        id=row.id, epoch=row.epoch, trigger=row.trigger, started_at=row.started_at,
-        duration_s=row.duration_s, saw=row.saw, placed=row.placed, preempted=row.preempted,
-        deferred=row.deferred, committed=row.committed, message=row.message,
-    )  # fmt: skip
+        id=row.id,
+        epoch=row.epoch,
+        trigger=row.trigger,
+        started_at=row.started_at,
+        duration_s=row.duration_s,
+        saw=row.saw,
+        placed=row.placed,
+        preempted=row.preempted,
+        deferred=row.deferred,
+        committed=row.committed,
+        message=row.message,
+    )

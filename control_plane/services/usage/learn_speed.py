@@ -33,11 +33,17 @@ def learn_speed(tx: Transaction, replica: Replica, report: SpeedReport, now: dat
     if row is None:
         tx.speeds.add(
             Speed(
-                id=new_id(SpeedId), work_class=report.work_class, chip_type=chip_type,
-                configuration=configuration, value=value, unit=report.unit, origin=report.origin,
-                num_samples=1, updated_at=now,
+                id=new_id(SpeedId),
+                work_class=report.work_class,
+                chip_type=chip_type,
+                configuration=configuration,
+                value=value,
+                unit=report.unit,
+                origin=report.origin,
+                num_samples=1,
+                updated_at=now,
             )
-        )  # fmt: skip
+        )
         return
     row.value += NEWEST_WEIGHT * (value - row.value)
     row.num_samples += 1

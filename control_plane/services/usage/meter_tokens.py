@@ -32,13 +32,23 @@ def meter_tokens(deps: Deps, used: Metered) -> None:
 def _meter(tx: Transaction, deps: Deps, used: Metered) -> None:
     hour = deps.clock.now().replace(minute=0, second=0, microsecond=0)
     if tx.token_usages.count(
-        used.token_id, used.endpoint_id, used.chip_type, hour, used.prompt_tokens,
+        used.token_id,
+        used.endpoint_id,
+        used.chip_type,
+        hour,
+        used.prompt_tokens,
         used.completion_tokens,
-    ):  # fmt: skip
+    ):
         return
     row = TokenUsage(
-        id=new_id(UseId), project_id=used.project_id, token_id=used.token_id,
-        endpoint_id=used.endpoint_id, chip_type=used.chip_type, hour=hour, num_requests=1,
-        prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens,
-    )  # fmt: skip
+        id=new_id(UseId),
+        project_id=used.project_id,
+        token_id=used.token_id,
+        endpoint_id=used.endpoint_id,
+        chip_type=used.chip_type,
+        hour=hour,
+        num_requests=1,
+        prompt_tokens=used.prompt_tokens,
+        completion_tokens=used.completion_tokens,
+    )
     tx.token_usages.add(row)

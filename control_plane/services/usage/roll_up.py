@@ -63,8 +63,12 @@ def _roll_up(tx: Transaction, now: datetime) -> int:
 def _new_row(tx: Transaction, project_id: ProjectId, key: _Key) -> Usage:
     job_id, chip_type, hour = key
     row = Usage(
-        id=new_id(UsageId), project_id=project_id, job_id=job_id, chip_type=chip_type, hour=hour,
+        id=new_id(UsageId),
+        project_id=project_id,
+        job_id=job_id,
+        chip_type=chip_type,
+        hour=hour,
         chip_seconds=0.0,
-    )  # fmt: skip
+    )
     tx.usages.add(row)
     return row

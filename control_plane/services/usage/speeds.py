@@ -29,8 +29,15 @@ def speeds_of(tx: Transaction, chip_type: str) -> list[Speed]:
 def _view(row: SpeedRow) -> Speed:
     work = parse_work_class(row.work_class)
     return Speed(
-        id=row.id, chip_type=row.chip_type, work_class=row.work_class,
-        phase=work.phase if work else None, model=work.model if work else "",
-        configuration=row.configuration, value=row.value, unit=row.unit,
-        origin=cast(Origin, row.origin), num_samples=row.num_samples, updated_at=row.updated_at,
-    )  # fmt: skip
+        id=row.id,
+        chip_type=row.chip_type,
+        work_class=row.work_class,
+        phase=work.phase if work else None,
+        model=work.model if work else "",
+        configuration=row.configuration,
+        value=row.value,
+        unit=row.unit,
+        origin=cast(Origin, row.origin),
+        num_samples=row.num_samples,
+        updated_at=row.updated_at,
+    )

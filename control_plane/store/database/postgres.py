@@ -66,9 +66,13 @@ def postgres_engine(url: str, num: int, idle_s: float | None = None) -> Engine:
     limits = LIMITS if idle_s is None else {**LIMITS, _IDLE: idle_s}
     given = make_url(url).query
     engine = create_engine(
-        url, pool_pre_ping=True, pool_size=KEPT_OPEN, max_overflow=num - KEPT_OPEN,
-        pool_timeout=SEAT_S, connect_args={k: v for k, v in NETWORK.items() if k not in given},
-    )  # fmt: skip
+        url,
+        pool_pre_ping=True,
+        pool_size=KEPT_OPEN,
+        max_overflow=num - KEPT_OPEN,
+        pool_timeout=SEAT_S,
+        connect_args={k: v for k, v in NETWORK.items() if k not in given},
+    )
     event.listen(engine, "do_connect", partial(_connect, limits))
     event.listen(engine, "checkout", _on_checkout)
     event.listen(engine, "checkin", _on_checkin)
@@ -83,9 +87,8 @@ def lift_limits(connection: psycopg.Connection[TupleRow], seconds: float) -> Non
 
 
 def _connect(
-    limits: dict[str, float], _dialect: object, _record: object, args: list[Any],
-    options: Json,
-) -> Bounded:  # fmt: skip
+    limits: dict[str, float], _dialect: object, _record: object, args: list[Any], options: Json
+) -> Bounded:
     connection = Bounded.connect(*args, **options, autocommit=True)
     connection.reply_s = REPLY_S
     _set_limits(connection, limits, is_local=False)

@@ -112,11 +112,15 @@ def _feed(is_sqlite: bool) -> Iterator[_Trigger]:
 def _note(is_sqlite: bool, noun: str, column: str) -> str:
     shown, table = _OF[noun]
     verb = "INSERT OR REPLACE" if is_sqlite else "INSERT"
-    again = "" if is_sqlite else (
-        " ON CONFLICT (object_id) DO UPDATE SET id = excluded.id, xid = excluded.xid,"
-        " version = excluded.version"
-        " WHERE (changes.xid, changes.version) <> (excluded.xid, excluded.version)"
-    )  # fmt: skip
+    again = (
+        ""
+        if is_sqlite
+        else (
+            " ON CONFLICT (object_id) DO UPDATE SET id = excluded.id, xid = excluded.xid,"
+            " version = excluded.version"
+            " WHERE (changes.xid, changes.version) <> (excluded.xid, excluded.version)"
+        )
+    )
     return (
         f"{verb} INTO changes (noun, object_id, version, project_id) "
         f"SELECT '{noun}', id, {shown} FROM {table} WHERE id = NEW.{column}{again};"
@@ -167,9 +171,11 @@ def _held(is_sqlite: bool, lease: str, sign: str, source: str = "", where: str =
     """Thousandths that a lease holds, by vendor, type and queue. A lease begins and ends whatever
     its document lacks.
     """
-    each, field = ("json_each", "json_extract(c.value, '$.{}')") if is_sqlite else (
-        "json_array_elements", "(c.value ->> '{}')"
-    )  # fmt: skip
+    each, field = (
+        ("json_each", "json_extract(c.value, '$.{}')")
+        if is_sqlite
+        else ("json_array_elements", "(c.value ->> '{}')")
+    )
     vendor, type_ = (f"coalesce({field.format(it)}, '')" for it in ("vendor", "type"))
     milli = field.format("milli")
     return (

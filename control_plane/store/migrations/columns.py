@@ -30,9 +30,13 @@ def ref(name: str, *, null: bool = False, index: bool = True) -> Column:
 
 
 def word(
-    name: str, length: int = WORD_LENGTH, *, null: bool = False, unique: bool = False,
+    name: str,
+    length: int = WORD_LENGTH,
+    *,
+    null: bool = False,
+    unique: bool = False,
     index: bool = False,
-) -> Column:  # fmt: skip
+) -> Column:
     """Text of bounded length."""
     # None, not False: a column that says anything of an index of its own gets one.
     return sa.Column(

@@ -25,9 +25,13 @@ from penstock.json_types import Json
 def _one_of_a_name(index: str, where: str) -> Index:
     """Names are unique per project among what is alive."""
     return Index(
-        index, "project_id", "name", unique=True,
-        sqlite_where=text(where), postgresql_where=text(where),
-    )  # fmt: skip
+        index,
+        "project_id",
+        "name",
+        unique=True,
+        sqlite_where=text(where),
+        postgresql_where=text(where),
+    )
 
 
 class Stated(HasMessage):

@@ -55,14 +55,24 @@ class Repository(Generic[RowT, IdT]):
         return select(self.model).filter_by(**given)
 
     def _page(
-        self, query: Select[RowT], limit: int, cursor: str | None, *of: object, key: str = "",
+        self,
+        query: Select[RowT],
+        limit: int,
+        cursor: str | None,
+        *of: object,
+        key: str = "",
         newest_first: bool = False,
-    ) -> Slice[RowT]:  # fmt: skip
+    ) -> Slice[RowT]:
         """`of`: every filter of the query (`page_of`)."""
         return page_of(
-            self._session, query, getattr(self.model, key or self.key), limit, cursor,
-            of=(self.model.__tablename__, *of), newest_first=newest_first,
-        )  # fmt: skip
+            self._session,
+            query,
+            getattr(self.model, key or self.key),
+            limit,
+            cursor,
+            of=(self.model.__tablename__, *of),
+            newest_first=newest_first,
+        )
 
     def _delete(self, limit: int, *conditions: ColumnElement[bool]) -> int:
         """The number of rows deleted, `limit` at most: no transaction should delete very many."""

@@ -63,8 +63,13 @@ class Changes:
     def after(self, place: Place, limit: int) -> Sequence[Noted]:
         """The next ones in the order of the feed."""
         columns = (
-            Change.xid, Change.id, Change.noun, Change.object_id, Change.version, Change.project_id,
-        )  # fmt: skip
+            Change.xid,
+            Change.id,
+            Change.noun,
+            Change.object_id,
+            Change.version,
+            Change.project_id,
+        )
         later = self._settled().where(tuple_(Change.xid, Change.id) > tuple_(*place))
         ordered = later.order_by(Change.xid, Change.id).limit(limit)
         return [Noted(*row) for row in self._session.execute(ordered.with_only_columns(*columns))]

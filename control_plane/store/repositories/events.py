@@ -45,11 +45,17 @@ class Events(Repository[Event, int]):
         text, document = message_columns(message)
         self._session.add(
             Event(
-                object_type=object_type, object_id=object_id, seq=self._seq(object_id),
-                project_id=project_id, type=kind, message=text, message_document=document,
-                data=data or {}, at=now,
+                object_type=object_type,
+                object_id=object_id,
+                seq=self._seq(object_id),
+                project_id=project_id,
+                type=kind,
+                message=text,
+                message_document=document,
+                data=data or {},
+                at=now,
             )
-        )  # fmt: skip
+        )
 
     def remember(self, object_ids: Collection[str]) -> None:
         """Reads at once how far the numbers of these objects go, for appends that follow."""

@@ -49,9 +49,18 @@ class QueuedGang:
     def of(cls, job: Job, gang: Gang) -> QueuedGang:
         """Of rows that need not be in the database."""
         return cls(
-            gang.id, job.id, 0, job.name, job.project, job.queue, job.priority, job.created_at,
-            job.type, job.spec, job.resolved,
-        )  # fmt: skip
+            gang.id,
+            job.id,
+            0,
+            job.name,
+            job.project,
+            job.queue,
+            job.priority,
+            job.created_at,
+            job.type,
+            job.spec,
+            job.resolved,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +103,18 @@ class Gangs(Repository[Gang, GangId]):
     def queued(self, gang_ids: Collection[GangId]) -> Sequence[QueuedGang]:
         """What these ask for."""
         columns = (
-            Gang.id, Gang.job_id, Gang.version, Job.name, Job.project, Job.queue, Job.priority,
-            Job.created_at, Job.type, Job.spec, Job.resolved,
-        )  # fmt: skip
+            Gang.id,
+            Gang.job_id,
+            Gang.version,
+            Job.name,
+            Job.project,
+            Job.queue,
+            Job.priority,
+            Job.created_at,
+            Job.type,
+            Job.spec,
+            Job.resolved,
+        )
         query = select(*columns).join(Job, Job.id == Gang.job_id)
         rows = self._session.execute(query.where(Gang.id.in_(tuple(gang_ids))))
         return [QueuedGang(*row) for row in rows]
@@ -108,9 +126,17 @@ class Gangs(Repository[Gang, GangId]):
     def placed(self) -> Sequence[PlacedGang]:
         """All of them, as plain values."""
         columns: tuple[Any, ...] = (
-            Gang.id, Gang.job_id, Gang.state, Gang.since, Gang.version,
-            Job.name, Job.project, Job.queue, Job.priority, Job.type,
-        )  # fmt: skip
+            Gang.id,
+            Gang.job_id,
+            Gang.state,
+            Gang.since,
+            Gang.version,
+            Job.name,
+            Job.project,
+            Job.queue,
+            Job.priority,
+            Job.type,
+        )
         query = select(*columns).join(Job, Job.id == Gang.job_id).where(Gang.state.in_(PLACED))
         return [PlacedGang(*row) for row in self._session.execute(query.order_by(Gang.id))]
 

@@ -44,10 +44,12 @@ class Cycles(Repository[Cycle, CycleId]):
             update(Cycle)
             .where(Cycle.id == row.id)
             .values(
-                placed=row.placed, preempted=row.preempted, duration_s=row.duration_s,
+                placed=row.placed,
+                preempted=row.preempted,
+                duration_s=row.duration_s,
                 message=row.message,
             )
-        )  # fmt: skip
+        )
         if not updated.rowcount:  # type: ignore[attr-defined]
             self._session.add(row)
 
@@ -109,15 +111,22 @@ class TokenUsages(Repository[TokenUsage, UseId]):
     model = TokenUsage
 
     def count(
-        self, token_id: TokenId, endpoint_id: EndpointId, chip_type: str, hour: datetime,
-        prompt: int, completion: int,
-    ) -> bool:  # fmt: skip
+        self,
+        token_id: TokenId,
+        endpoint_id: EndpointId,
+        chip_type: str,
+        hour: datetime,
+        prompt: int,
+        completion: int,
+    ) -> bool:
         """Adds a request to its row, whoever else counts at once; False if there is no row yet."""
         counted = self._session.scalar(
             update(TokenUsage)
             .where(
-                TokenUsage.token_id == token_id, TokenUsage.endpoint_id == endpoint_id,
-                TokenUsage.chip_type == chip_type, TokenUsage.hour == hour,
+                TokenUsage.token_id == token_id,
+                TokenUsage.endpoint_id == endpoint_id,
+                TokenUsage.chip_type == chip_type,
+                TokenUsage.hour == hour,
             )
             .values(
                 num_requests=TokenUsage.num_requests + 1,
@@ -125,7 +134,7 @@ class TokenUsages(Repository[TokenUsage, UseId]):
                 completion_tokens=TokenUsage.completion_tokens + completion,
             )
             .returning(TokenUsage.id)
-        )  # fmt: skip
+        )
         return counted is not None
 
 

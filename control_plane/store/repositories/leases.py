@@ -51,9 +51,15 @@ class Leases(Repository[Lease, LeaseId]):
     def holds(self, lease_ids: Collection[LeaseId]) -> Sequence[HeldLease]:
         """What these hold, as plain values."""
         columns = (
-            Lease.id, Lease.job_id, Replica.gang_id, Lease.node_id, Lease.queue, Lease.chips,
-            Lease.cores_milli, Lease.memory_bytes,
-        )  # fmt: skip
+            Lease.id,
+            Lease.job_id,
+            Replica.gang_id,
+            Lease.node_id,
+            Lease.queue,
+            Lease.chips,
+            Lease.cores_milli,
+            Lease.memory_bytes,
+        )
         query = select(*columns).join(Replica, Replica.id == Lease.replica_id)
         rows = self._session.execute(query.where(Lease.id.in_(tuple(lease_ids))))
         return [HeldLease(*row) for row in rows]

@@ -69,9 +69,16 @@ class Nodes(UniqueRows[Node, NodeId]):
     def hosts(self) -> Sequence[Host]:
         """Nodes that are not retired, as plain values: what a cycle needs of them."""
         columns = (
-            Node.id, Node.name, Node.version, Node.health, Node.intent, Node.labels,
-            Node.cores_milli, Node.memory_bytes, Node.heard_at,
-        )  # fmt: skip
+            Node.id,
+            Node.name,
+            Node.version,
+            Node.health,
+            Node.intent,
+            Node.labels,
+            Node.cores_milli,
+            Node.memory_bytes,
+            Node.heard_at,
+        )
         query = select(*columns).where(Node.intent != NodeIntent.RETIRED).order_by(Node.name)
         return [Host(*row) for row in self._session.execute(query)]
 

@@ -107,12 +107,18 @@ class Replicas(Repository[Replica, ReplicaId]):
         """The logs of all replicas of a job, in order of gang, attempt and rank."""
         rows = self._session.execute(
             select(
-                Replica.id, Replica.gang_index, Replica.attempt, Replica.rank, Replica.state,
-                Replica.log_bytes, Replica.exit, Replica.since,
+                Replica.id,
+                Replica.gang_index,
+                Replica.attempt,
+                Replica.rank,
+                Replica.state,
+                Replica.log_bytes,
+                Replica.exit,
+                Replica.since,
             )
             .where(Replica.job_id == job_id)
             .order_by(Replica.gang_index, Replica.attempt, Replica.rank)
-        )  # fmt: skip
+        )
         return [LogEnd(*row) for row in rows]
 
     def advance_log(self, replica_id: ReplicaId, start: int, end: int) -> bool:

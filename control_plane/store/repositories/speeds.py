@@ -35,10 +35,12 @@ class Speeds(Repository[Speed, SpeedId]):
     ) -> Speed | None:
         return self._session.scalar(
             self._where(
-                work_class=work_class, chip_type=chip_type, configuration=configuration,
+                work_class=work_class,
+                chip_type=chip_type,
+                configuration=configuration,
                 origin=origin,
             )
-        )  # fmt: skip
+        )
 
 
 def nearest_speeds(

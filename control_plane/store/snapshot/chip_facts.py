@@ -77,9 +77,16 @@ def _trains(vendor: str) -> bool:
 
 def _chip(row: models.Chip) -> plan.Chip:
     return plan.Chip(
-        id=plan.ChipId(row.id), node_id=plan.NodeId(row.node_id), index=row.index, type=row.type,
-        vendor=row.vendor, memory_bytes=row.memory_bytes,
-        dtypes=frozenset(row.report.get("dtypes", ())), emulated=row.emulated,
-        stands_for=row.report.get("stands_for"), healthy=row.health != ChipHealth.UNHEALTHY,
-        cores_milli=row.cores_milli, trainable=_trains(row.vendor),
-    )  # fmt: skip
+        id=plan.ChipId(row.id),
+        node_id=plan.NodeId(row.node_id),
+        index=row.index,
+        type=row.type,
+        vendor=row.vendor,
+        memory_bytes=row.memory_bytes,
+        dtypes=frozenset(row.report.get("dtypes", ())),
+        emulated=row.emulated,
+        stands_for=row.report.get("stands_for"),
+        healthy=row.health != ChipHealth.UNHEALTHY,
+        cores_milli=row.cores_milli,
+        trainable=_trains(row.vendor),
+    )

@@ -29,12 +29,22 @@ def gang_of(gang: QueuedGang) -> plan.Gang:
     least, most = _members(gang.spec)
     mix = bool(resources["mix"])
     return plan.Gang(
-        id=plan.GangId(gang.id), job_id=plan.JobId(gang.job_id), job_name=gang.job_name,
-        project=gang.project, queue=gang.queue, priority=gang.priority,
-        created_at=gang.created_at, type=plan.JobType(gang.type), least=least, most=most,
-        request=_request(gang.spec), mix=mix, spread=gang.type == JobType.SERVE and mix,
-        work=work_of(gang.spec, gang.resolved), version=gang.version,
-    )  # fmt: skip
+        id=plan.GangId(gang.id),
+        job_id=plan.JobId(gang.job_id),
+        job_name=gang.job_name,
+        project=gang.project,
+        queue=gang.queue,
+        priority=gang.priority,
+        created_at=gang.created_at,
+        type=plan.JobType(gang.type),
+        least=least,
+        most=most,
+        request=_request(gang.spec),
+        mix=mix,
+        spread=gang.type == JobType.SERVE and mix,
+        work=work_of(gang.spec, gang.resolved),
+        version=gang.version,
+    )
 
 
 def work_of(spec: Json, resolved: Json) -> plan.Work:
@@ -81,10 +91,12 @@ def _request(spec: Json) -> plan.MemberRequest:
     return plan.MemberRequest(
         chips=1 if spec["type"] == JobType.TRAIN else _chips_per_replica(spec),
         milli=plan.WHOLE if share is None else max(1, round(share * plan.WHOLE)),
-        wish=tuple(resources["chip"]), memory_bytes=resources.get("memory"),
-        dtype=resources.get("dtype"), cores_milli=None if cores is None else round(cores * 1000),
+        wish=tuple(resources["chip"]),
+        memory_bytes=resources.get("memory"),
+        dtype=resources.get("dtype"),
+        cores_milli=None if cores is None else round(cores * 1000),
         host_memory_bytes=resources.get("host_memory"),
-    )  # fmt: skip
+    )
 
 
 def _chips_per_replica(spec: Json) -> int:

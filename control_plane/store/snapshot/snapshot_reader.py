@@ -127,9 +127,13 @@ def _holds(tx: Transaction, before: _Seen, seen: _Seen) -> Sequence[Hold]:
 
 
 def _node(
-    host: Host, facts: NodeFacts, holds: tuple[Hold, ...], heard_since: datetime, before: _Seen,
+    host: Host,
+    facts: NodeFacts,
+    holds: tuple[Hold, ...],
+    heard_since: datetime,
+    before: _Seen,
     seen: _Seen,
-) -> plan.Node:  # fmt: skip
+) -> plan.Node:
     closed = _closed(host, heard_since)
     by, node = before.nodes.get(host.id, (None, None))
     key = (host.version, closed, holds)
@@ -151,13 +155,18 @@ def _made_node(
             entry[0] += amount
             entry[1] += amount if leaving else 0
     return plan.Node(
-        id=plan.NodeId(host.id), name=host.name, closed=closed,
-        cores_milli=host.cores_milli, free_cores_milli=host.cores_milli - cores[0],
-        releasing_cores_milli=cores[1], memory_bytes=host.memory_bytes,
-        free_memory_bytes=host.memory_bytes - memory[0], releasing_memory_bytes=memory[1],
+        id=plan.NodeId(host.id),
+        name=host.name,
+        closed=closed,
+        cores_milli=host.cores_milli,
+        free_cores_milli=host.cores_milli - cores[0],
+        releasing_cores_milli=cores[1],
+        memory_bytes=host.memory_bytes,
+        free_memory_bytes=host.memory_bytes - memory[0],
+        releasing_memory_bytes=memory[1],
         chips=tuple(_chip(it, *chips[it.id]) if it.id in chips else it for it in facts.chips),
         labels=host.labels,
-    )  # fmt: skip
+    )
 
 
 def _closed(host: Host, heard_since: datetime) -> plan.Closed | None:
@@ -174,9 +183,13 @@ def _chip(chip: plan.Chip, taken: int, releasing: int) -> plan.Chip:
 
 
 def _queued(
-    tx: Transaction, waiting: Sequence[WaitingGang], holds: Iterable[Hold], ahead: timedelta,
-    before: _Seen, seen: _Seen,
-) -> Iterable[plan.Gang]:  # fmt: skip
+    tx: Transaction,
+    waiting: Sequence[WaitingGang],
+    holds: Iterable[Hold],
+    ahead: timedelta,
+    before: _Seen,
+    seen: _Seen,
+) -> Iterable[plan.Gang]:
     known = before.queued
     seen.queued = {
         it.id: known[it.id] for it in waiting if it.id in known and known[it.id][0] == it.version
@@ -253,9 +266,17 @@ def _running_gang(
             before.cores_milli + hold.cores_milli, before.memory_bytes + hold.memory_bytes
         )
     return plan.RunningGang(
-        id=plan.GangId(gang.id), job_id=plan.JobId(gang.job_id), job_name=gang.job_name,
-        queue=gang.queue, priority=gang.priority, started_at=gang.since,
-        type=plan.JobType(JobType(gang.type)), project=gang.project,
-        releasing=gang.state == JobState.STOPPING, chips=dict(chips), hosts=hosts,
-        saved_at=saved_at, version=gang.version,
-    )  # fmt: skip
+        id=plan.GangId(gang.id),
+        job_id=plan.JobId(gang.job_id),
+        job_name=gang.job_name,
+        queue=gang.queue,
+        priority=gang.priority,
+        started_at=gang.since,
+        type=plan.JobType(JobType(gang.type)),
+        project=gang.project,
+        releasing=gang.state == JobState.STOPPING,
+        chips=dict(chips),
+        hosts=hosts,
+        saved_at=saved_at,
+        version=gang.version,
+    )

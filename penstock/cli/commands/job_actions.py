@@ -77,11 +77,7 @@ def retry(
 @quiet_option
 @click.pass_obj
 def wait(
-    session: Session,
-    jobs: Sequence[str],
-    timeout: float | None,
-    exit_status: bool,
-    quiet: bool,
+    session: Session, jobs: Sequence[str], timeout: float | None, exit_status: bool, quiet: bool
 ) -> int:
     """Wait until jobs have ended. Exits 0 if all succeeded, else 1."""
     session.console.quiet = quiet

@@ -10,13 +10,7 @@ from penstock.api.states import ENDED
 from penstock.cli.commands.plan import reasons
 from penstock.cli.following.follow import print_stream
 from penstock.cli.following.watch import Watch
-from penstock.cli.options import (
-    Format,
-    job_argument,
-    output_option,
-    quiet_option,
-    watch_option,
-)
+from penstock.cli.options import Format, job_argument, output_option, quiet_option, watch_option
 from penstock.cli.output import columns
 from penstock.cli.output.show import Shown, data_text, show_list, show_text, steady
 from penstock.cli.session import Session
@@ -29,16 +23,10 @@ from penstock.client.requests import Document
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
 @click.option("--rank", type=click.IntRange(min=0), metavar="RANK", help="Only this rank's output.")
 @click.option(
-    "--tail",
-    type=click.IntRange(min=0),
-    metavar="LINES",
-    help="Only the last lines of each rank.",
+    "--tail", type=click.IntRange(min=0), metavar="LINES", help="Only the last lines of each rank."
 )
 @click.option(
-    "--head",
-    type=click.IntRange(min=0),
-    metavar="LINES",
-    help="Only the first lines of each rank.",
+    "--head", type=click.IntRange(min=0), metavar="LINES", help="Only the first lines of each rank."
 )
 @click.option(
     "--attempt", type=click.IntRange(min=1), metavar="N", help="Only this attempt's output."

@@ -12,12 +12,7 @@ from penstock.api.states import NodeHealth, NodeIntent
 from penstock.cli.commands.pool import show_intent
 from penstock.cli.config import resolve
 from penstock.cli.failures import CliError, ExitCode
-from penstock.cli.options import (
-    Format,
-    node_argument,
-    output_option,
-    quiet_option,
-)
+from penstock.cli.options import Format, node_argument, output_option, quiet_option
 from penstock.cli.output.show import show_data
 from penstock.cli.session import Session
 from penstock.cli.terminal.text import clean

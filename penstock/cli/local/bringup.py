@@ -125,11 +125,13 @@ class BringUp:
         emulate = self._chips()
         host = server.option("--host") or DEFAULT_HOST
         wish = AgentWish(
-            context.server, starting.node_name(), emulate,
+            context.server,
+            starting.node_name(),
+            emulate,
             join_token=None if is_known else self._join_token(context),
             insecure=not is_loopback(host_of(context.server)),
             address=None if is_loopback(host) else bracketed(outward(host)),
-        )  # fmt: skip
+        )
         return starting.start_agent(self._home, wish)
 
     def _chips(self) -> str:

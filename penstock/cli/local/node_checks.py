@@ -25,9 +25,15 @@ def check_node(session: Session) -> list[Finding]:
     # What the running agent emulates, so that the doctor sees what it sees.
     emulated = agent.option("--emulate") if agent else None
     command = [
-        sys.executable, "-m", "agents", "doctor", "--json", "--state-dir", str(home.agent_dir),
+        sys.executable,
+        "-m",
+        "agents",
+        "doctor",
+        "--json",
+        "--state-dir",
+        str(home.agent_dir),
         *(["--emulate", emulated] if emulated else []),
-    ]  # fmt: skip
+    ]
     try:
         done = subprocess.run(
             command, capture_output=True, timeout=TIMEOUT_S, check=False, env=child_environment({})

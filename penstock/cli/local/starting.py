@@ -80,9 +80,16 @@ def start_server(home: Home, wish: Wish) -> Daemon:
     _require("control_plane", "uvicorn", "server")
     port = _choose_port(home, wish)
     command = [
-        *_python("control_plane"), "serve", "--home", str(home.path), "--host", wish.host,
-        "--port", str(port), *(["--no-auth"] if not wish.auth else []),
-    ]  # fmt: skip
+        *_python("control_plane"),
+        "serve",
+        "--home",
+        str(home.path),
+        "--host",
+        wish.host,
+        "--port",
+        str(port),
+        *(["--no-auth"] if not wish.auth else []),
+    ]
     daemon = _start(home, "server", command, f"http://{_reachable(wish.host)}:{port}")
     home.write_server(daemon)
     return daemon
@@ -92,12 +99,18 @@ def start_agent(home: Home, wish: AgentWish) -> Daemon:
     """Starts the node agent; returns before it has joined. Raises CliError."""
     _require("agents", "psutil", "agent")
     command = [
-        *_python("agents"), "--server", wish.url, "--state-dir", str(home.agent_dir),
-        "--name", wish.node, *(["--emulate", wish.emulate] if wish.emulate else []),
+        *_python("agents"),
+        "--server",
+        wish.url,
+        "--state-dir",
+        str(home.agent_dir),
+        "--name",
+        wish.node,
+        *(["--emulate", wish.emulate] if wish.emulate else []),
         *(["--ca-file", wish.ca_file] if wish.ca_file else []),
         *(["--insecure"] if wish.insecure else []),
         *(["--address", wish.address] if wish.address else []),
-    ]  # fmt: skip
+    ]
     if wish.join_token:
         # In a variable it would stay readable to jobs; the agent removes the file.
         home.join_token_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -117,9 +130,11 @@ def join_this_machine(home: Home, wish: AgentWish) -> str:
     with home.locked():
         if home.agent() is not None:
             raise CliError(
-                "agent_runs", f"an agent of {home.path} runs already",
-                hint="stop it first: penstock down", exit_code=ExitCode.FAILED,
-            )  # fmt: skip
+                "agent_runs",
+                f"an agent of {home.path} runs already",
+                hint="stop it first: penstock down",
+                exit_code=ExitCode.FAILED,
+            )
         await_enrolled(home, start_agent(home, wish), ENROL_TIMEOUT_S)
         home.write_joined(wish.url)
     return f"{wish.node} has joined {wish.url}; its log: {home.log('agent')}"

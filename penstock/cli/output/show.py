@@ -130,10 +130,7 @@ def show_text(
 
 
 def _watch(
-    console: Console,
-    fetch: Callable[[], FoundT],
-    render: Callable[[FoundT], Shown],
-    watch: Watch,
+    console: Console, fetch: Callable[[], FoundT], render: Callable[[FoundT], Shown], watch: Watch
 ) -> None:
     """On a terminal ages go on counting; elsewhere something must have changed but the time."""
     on_terminal = console.out_is_terminal

@@ -58,10 +58,14 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     migrate(database)
     hub = Hub()
     deps = Deps(
-        store=Store(database), hints=hub, clock=SystemClock(), logs=LogStore(folder.as_uri()),
-        storage=folder.as_uri(), policy=PRIORITY_AGE,
+        store=Store(database),
+        hints=hub,
+        clock=SystemClock(),
+        logs=LogStore(folder.as_uri()),
+        storage=folder.as_uri(),
+        policy=PRIORITY_AGE,
         rules=Rules(leader_term_s=3600),  # who leads here never renews
-    )  # fmt: skip
+    )
     bootstrap(deps)
     admin = ensure_admin(deps)
     assert admin is not None

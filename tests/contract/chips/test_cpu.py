@@ -30,10 +30,13 @@ def provider(
 ) -> CpuProvider:
     return CpuProvider(
         ChipContext(
-            vendor_table(), tree.root / "state", roots=tree.roots, allowed_cpus=allowed,
+            vendor_table(),
+            tree.root / "state",
+            roots=tree.roots,
+            allowed_cpus=allowed,
             measure=measure,
         )
-    )  # fmt: skip
+    )
 
 
 def test_every_socket_is_a_chip_with_its_own_cores_and_memory(tree: HostTree) -> None:

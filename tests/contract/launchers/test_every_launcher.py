@@ -102,10 +102,12 @@ def test_what_is_told_again_late_and_of_another_attempt_changes_nothing(rig: Rig
     seen = [
         Observation(replica_id=replica.id, epoch=epoch, state=state, observed_at=now)
         for epoch, state in (
-            (1, ReplicaState.STARTING), (1, ReplicaState.RUNNING), (2, ReplicaState.EXITED),
+            (1, ReplicaState.STARTING),
+            (1, ReplicaState.RUNNING),
+            (2, ReplicaState.EXITED),
             (0, ReplicaState.EXITED),
         )
-    ]  # fmt: skip
+    ]
     for some in (seen, seen[::-1]):
         record_reports(rig.cluster.deps, replica.node_id, ReportRequest(observations=tuple(some)))
     assert rig.cluster.state("one") is JobState.RUNNING

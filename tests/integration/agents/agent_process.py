@@ -38,9 +38,18 @@ class Node:
 
     def launch(self, *options: str, **variables: str) -> None:
         command = [
-            sys.executable, "-m", "agents", "--server", self.url, "--name", "node-1",
-            "--state-dir", str(self.state_dir), "--no-cpu-chip", *options,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "agents",
+            "--server",
+            self.url,
+            "--name",
+            "node-1",
+            "--state-dir",
+            str(self.state_dir),
+            "--no-cpu-chip",
+            *options,
+        ]
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         with (self.state_dir.parent / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(

@@ -13,9 +13,7 @@ def main() -> None:
             for step in range(8):
                 _say(lines, "progress", progress={"step": step})
             _say(lines, "speed", speed={"work_class": "train/x", "value": 2.0})
-            _say(
-                lines, "commit_checkpoint", step=7, uri="memory://x", manifest_sha256="b" * 64
-            )  # fmt: skip
+            _say(lines, "commit_checkpoint", step=7, uri="memory://x", manifest_sha256="b" * 64)
             _say(lines, "result", result={"loss": 1.25})
 
 

@@ -279,8 +279,11 @@ def test_every_state_of_a_long_replica_is_told(joined: Node) -> None:
     joined.fake.stop("replica_1")
     joined.ended("replica_1")
     assert joined.fake.states("replica_1") == [
-        ReplicaState.STARTING, ReplicaState.RUNNING, ReplicaState.STOPPING, ReplicaState.EXITED,
-    ]  # fmt: skip
+        ReplicaState.STARTING,
+        ReplicaState.RUNNING,
+        ReplicaState.STOPPING,
+        ReplicaState.EXITED,
+    ]
 
 
 def test_a_replica_that_prints_fast_into_a_small_log_loses_nothing_and_is_not_held_up(

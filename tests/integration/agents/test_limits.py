@@ -119,9 +119,13 @@ def test_in_version_2_limits_are_written_to_one_group(tmp_path: Path) -> None:
     group = hierarchy.make(Demand(ReplicaId("replica_0"), 250, 64 << 20, hard=True))
     written = {path.name: path.read_text() for path in group.iterdir()}
     assert written == {
-        "cpu.weight": "25", "cpu.max": "2500 10000", "memory.max": "67108864",
-        "memory.swap.max": "0", "memory.oom.group": "1", "pids.max": "16384",
-    }  # fmt: skip
+        "cpu.weight": "25",
+        "cpu.max": "2500 10000",
+        "memory.max": "67108864",
+        "memory.swap.max": "0",
+        "memory.oom.group": "1",
+        "pids.max": "16384",
+    }
 
 
 def test_without_groups_cores_are_held_by_stopping_and_continuing(supervised: Start) -> None:

@@ -136,8 +136,10 @@ def test_another_runtime_on_the_same_folder_adopts(
     later = a_runtime(tmp_path, limiter)
     (kept,) = asyncio.run(later.kept())
     assert (kept.assignment.replica_id, kept.address, kept.token) == (
-        ONE, "127.0.0.1:20001", "token",
-    )  # fmt: skip
+        ONE,
+        "127.0.0.1:20001",
+        "token",
+    )
     assert (kept.shipped, kept.result) == (17, {"loss": 2.0})
     assert running(later)["pid"] == pid
     assert asyncio.run(later.renew(ONE, boottime_ns() + seconds_ns(99)))
@@ -162,9 +164,7 @@ def test_a_replica_whose_supervisor_was_killed_is_buried(runtime: ProcessRuntime
     assert not is_alive(started["pid"])
 
 
-def test_an_end_that_cannot_be_proven_is_not_told_before_the_lease_is_over(
-    tmp_path: Path,
-) -> None:
+def test_an_end_that_cannot_be_proven_is_not_told_before_the_lease_is_over(tmp_path: Path) -> None:
     alone = a_runtime(tmp_path, Limiter())
     lease = boottime_ns() + seconds_ns(2)
     asyncio.run(

@@ -166,8 +166,12 @@ def test_a_job_that_halts_itself_or_hears_nothing_is_cancelled(start: Starts, nu
 def test_daemons_born_while_the_replica_is_ended_do_not_outlive_it(start: Starts) -> None:
     node = start()
     chain = "import os\nwhile True:\n  if os.fork(): os._exit(0)\n  os.setsid()"
-    node.run("replica_1", f'({FREEZE}) & {sys.executable} -c "{chain}" & {STUBBORN}',
-             max_duration_s=2.0, stop_grace_s=0.2)  # fmt: skip
+    node.run(
+        "replica_1",
+        f'({FREEZE}) & {sys.executable} -c "{chain}" & {STUBBORN}',
+        max_duration_s=2.0,
+        stop_grace_s=0.2,
+    )
     assert ended_for_good(node).reason is ExitReason.TIMEOUT
     time.sleep(0.2)
     assert not marked(node)

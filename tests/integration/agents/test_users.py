@@ -94,9 +94,12 @@ def begin(
     job = runtime.folders.root.parents[1] / "storage" / "jobs" / f"job_{name}"
     deadline_ns = boottime_ns() + seconds_ns(fields.pop("lease_s", 60))
     given = an_assignment(
-        f"replica_{name}", command=("sh", "-c", script), project_number=number,
-        storage=job.as_uri(), **fields,
-    )  # fmt: skip
+        f"replica_{name}",
+        command=("sh", "-c", script),
+        project_number=number,
+        storage=job.as_uri(),
+        **fields,
+    )
     asyncio.run(runtime.start(Launch(given, "127.0.0.1:20001", "token", lambda: deadline_ns)))
     return job
 
@@ -140,9 +143,16 @@ def test_a_replica_reaches_its_own_and_nothing_of_the_agent_or_of_others(
     assert told(runtime, "green") == []
     other, own = (runtime.folders.path(ReplicaId(f"replica_{name}")) for name in ("green", "blue"))
     closed = [
-        *secrets, theirs / "x", other / "scratch" / "x", other / "work.json", other / files.SPEC,
-        own / files.SPEC, own / "assignment.json", own / files.LOG, own / files.LOCK,
-    ]  # fmt: skip
+        *secrets,
+        theirs / "x",
+        other / "scratch" / "x",
+        other / "work.json",
+        other / files.SPEC,
+        own / files.SPEC,
+        own / "assignment.json",
+        own / files.LOG,
+        own / files.LOCK,
+    ]
     listed = [theirs, theirs.parent, state_dir, other, other.parent, own]
     for path in (*closed, *listed):
         assert path.exists() or own in (path, path.parent), path

@@ -33,9 +33,12 @@ def test_a_join_token_opens_once(api_client: TestClient, clock: ManualClock) -> 
     assert (again.status_code, again.json()["code"]) == (401, "bad_join_token")
     late = api_client.post("/api/v1/join-tokens", json={"expires_in": 60}).json()["token"]
     clock.advance(61)
-    assert api_client.post(
-        "/api/v1/agent/enrol", json={**body, "name": "b", "join_token": late}
-    ).status_code == 401  # fmt: skip
+    assert (
+        api_client.post(
+            "/api/v1/agent/enrol", json={**body, "name": "b", "join_token": late}
+        ).status_code
+        == 401
+    )
     answer = api_client.post("/api/v1/join-tokens", json={"expires_in": "2h"})
     assert answer.status_code == 422, "an hour at most"
 

@@ -217,9 +217,14 @@ def test_everything_wrong_is_told_at_once(api_client: TestClient) -> None:
     answer = api_client.post("/api/v1/jobs", json=body)
     pointers = {one["pointer"] for one in answer.json()["errors"]}
     assert pointers == {
-        "/priority", "/naem", "/task/command/0", "/task/replicas", "/resources/dtype",
-        "/resources/memory", "/env/1BAD",
-    }  # fmt: skip
+        "/priority",
+        "/naem",
+        "/task/command/0",
+        "/task/replicas",
+        "/resources/dtype",
+        "/resources/memory",
+        "/env/1BAD",
+    }
     assert "hunter2" not in answer.text, "values of env may be secret"
     assert len(answer.content) <= 2048
 
@@ -255,8 +260,13 @@ def test_numbers_that_no_column_holds_are_refused(api_client: TestClient) -> Non
     beat = {"instance": "i", "generation": 2**63 - 1}
     answer = api_client.post("/api/v1/agent/heartbeat", json=beat, headers=headers(agent.secret))
     assert answer.status_code in (200, 422), answer.text
-    assert api_client.get("/api/v1/agent/assignments?generation=9223372036854775807&wait_s=0",
-                          headers=headers(agent.secret)).status_code == 200  # fmt: skip
+    assert (
+        api_client.get(
+            "/api/v1/agent/assignments?generation=9223372036854775807&wait_s=0",
+            headers=headers(agent.secret),
+        ).status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -62,8 +62,11 @@ def test_it_begins_now_with_the_counts_and_tells_what_changes(
         new = submit(api_client, name="new")["id"]
         (told,) = _until(messages, new)
         assert told.data["changes"][-1] | {"project": ""} == {
-            "noun": "job", "id": new, "version": 1, "project": "",
-        }  # fmt: skip
+            "noun": "job",
+            "id": new,
+            "version": 1,
+            "project": "",
+        }
         assert told.data["counts"]["jobs"] == {"default": {"queued": 2}}
         assert old["id"] not in _ids([told])
         agent = join(api_client, "a", chip("c0"))

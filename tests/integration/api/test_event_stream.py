@@ -74,9 +74,11 @@ def test_all_events_stream_within_the_tenant(
 def test_a_new_stream_begins_now(api_client: TestClient, live_api: str, admin_secret: str) -> None:
     submit(api_client, name="old")
     with httpx.stream(
-        "GET", f"{live_api}/api/v1/events",
-        headers={**headers(admin_secret), "Accept": "text/event-stream"}, timeout=20,
-    ) as answer:  # fmt: skip
+        "GET",
+        f"{live_api}/api/v1/events",
+        headers={**headers(admin_secret), "Accept": "text/event-stream"},
+        timeout=20,
+    ) as answer:
         lines = answer.iter_lines()
         assert next(lines) == "retry: 1000"
         submit(api_client, name="new")

@@ -51,8 +51,11 @@ def test_ready_once_a_scheduler_leads(
     lead(deps)
     parts = api_client.get("/readyz").json()["parts"]
     assert {name: part["ok"] for name, part in parts.items()} == {
-        "database": True, "migrations": True, "scheduler": True, "storage": True,
-    }  # fmt: skip
+        "database": True,
+        "migrations": True,
+        "scheduler": True,
+        "storage": True,
+    }
     monkeypatch.setattr(
         read_health, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 7)
     )
@@ -146,9 +149,11 @@ def test_without_authentication_only_this_machine_may_ask(deps: Deps, hub: Hub) 
     with TestClient(build_api(deps, hub, auth=False), BASE_URL) as client:
         assert client.get("/api/v1/whoami").json()["role"] == "admin"
         for sent in (
-            {"Host": "evil.example"}, {"Host": "[::1"}, {"Origin": "http://evil.example"},
+            {"Host": "evil.example"},
+            {"Host": "[::1"},
+            {"Origin": "http://evil.example"},
             {"Sec-Fetch-Site": "cross-site"},
-        ):  # fmt: skip
+        ):
             refused = client.get("/api/v1/whoami", headers=sent)
             assert (refused.status_code, refused.json()["code"]) == (403, "not_local"), sent
 

@@ -122,8 +122,11 @@ def test_who_is_known_costs_a_bounded_time(api_client: TestClient, kind: str) ->
 @pytest.mark.parametrize("path", ["heartbeat", "reports"])
 def test_a_node_that_sends_rubbish_costs_a_bounded_time(api_client: TestClient, path: str) -> None:
     agent = join(api_client, "a")
-    rubbish = {"observations": [{}] * 3_000} if path == "reports" else json.loads(
-        _inventory({**CHIP, "more": 1}, repeat=3_000))  # fmt: skip
+    rubbish = (
+        {"observations": [{}] * 3_000}
+        if path == "reports"
+        else json.loads(_inventory({**CHIP, "more": 1}, repeat=3_000))
+    )
     sent = {**JSON, **headers(agent.secret)}
     found, took_ms = _cost_ms(api_client, f"/api/v1/agent/{path}", sent, json.dumps(rubbish))
     assert found in (413, 422)

@@ -97,8 +97,9 @@ def test_a_job_shows_what_it_holds_and_how_long(
     clock.advance(7)
     view = api_client.get(f"/api/v1/jobs/{job}").json()
     assert {(one["type"], one["node"], one["milli"]) for one in view["chips"]} == {
-        ("emulated-a100", "a", 1000), ("emulated-910b", "a", 1000),
-    }  # fmt: skip
+        ("emulated-a100", "a", 1000),
+        ("emulated-910b", "a", 1000),
+    }
     assert (view["state"], view["attempt"], view["asked"]) == ("running", 1, {"any": 2})
     assert (view["waited_s"], view["ran_s"]) == (5.0, 7.0)
     agent.end(replica)

@@ -80,9 +80,12 @@ def test_attempts_come_in_order(
     (second,) = place(deps, job, agent)
     agent.log(second, 0, "b1\n", epoch=2)
     agent.log(first, 3, "a2\n")  # what was written before the end may still arrive after it
-    agent.report(second, "exited", 2, exit={
-        "code": 0, "reason": "completed", "ended_at": "2026-01-05T12:00:00Z", "log_bytes": 3,
-    })  # fmt: skip
+    agent.report(
+        second,
+        "exited",
+        2,
+        exit={"code": 0, "reason": "completed", "ended_at": "2026-01-05T12:00:00Z", "log_bytes": 3},
+    )
     assert _texts(follower.lines("twice")) == ["a1", "a2", "b1"]
     text = api_client.get("/api/v1/jobs/twice/logs").text
     assert text == "[1.0] a1\n[1.0] a2\n[2.0] b1\n"
@@ -148,9 +151,13 @@ def test_what_retention_took_is_said(
 
 @SQLITE
 def test_a_reader_that_stops_reading_stops_the_reading(
-    api_client: TestClient, deps: Deps, agent: Agent, live_api: str, admin_secret: str,
+    api_client: TestClient,
+    deps: Deps,
+    agent: Agent,
+    live_api: str,
+    admin_secret: str,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     job = submit(api_client)["id"]
     (replica,) = place(deps, job, agent)
     block = ("y" * 99 + "\n") * 30_000
@@ -183,9 +190,8 @@ def test_a_reader_that_stops_reading_stops_the_reading(
 
 @SQLITE
 def test_a_revoked_token_ends_its_streams(
-    api_client: TestClient, deps: Deps, agent: Agent, live_api: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    api_client: TestClient, deps: Deps, agent: Agent, live_api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sse, "RECHECK_S", 0.05)
     monkeypatch.setattr(sse, "POLL_S", 0.05)
     job = submit(api_client)["id"]

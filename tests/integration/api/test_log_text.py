@@ -131,9 +131,13 @@ def test_what_draws_over_itself_keeps_its_rank(
 
 @SQLITE
 def test_a_text_that_breaks_off_does_not_look_whole(
-    deps: Deps, api_client: TestClient, agent: Agent, live_api: str, admin_secret: str,
+    deps: Deps,
+    api_client: TestClient,
+    agent: Agent,
+    live_api: str,
+    admin_secret: str,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     job = submit(api_client)["id"]
     (replica,) = place(deps, job, agent)
     agent.log(replica, 0, "x" * 2**20)

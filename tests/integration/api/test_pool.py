@@ -149,10 +149,19 @@ def test_an_endpoint_lists_who_can_answer(api_client: TestClient, deps: Deps) ->
 
 def test_long_lists_take_as_many_queries_as_short_ones(api_client: TestClient, deps: Deps) -> None:
     paths = [
-        "jobs", "nodes", "chips", "queues", "replicas", "endpoints", "events", "chip-types",
+        "jobs",
+        "nodes",
+        "chips",
+        "queues",
+        "replicas",
+        "endpoints",
+        "events",
+        "chip-types",
         "speeds",
-        "tokens", "projects", "cycles",
-    ]  # fmt: skip
+        "tokens",
+        "projects",
+        "cycles",
+    ]
     spec: dict[str, Any] = {"type": "serve", "task": None, "serve": {"model": "folder"}}
 
     def grow(name: str) -> None:

@@ -26,11 +26,18 @@ def test_foreign_and_absent_objects_look_the_same(api_client: TestClient, deps: 
         return answer.status_code, answer.text
 
     for method, path in (
-        ("GET", "jobs/{}"), ("POST", "jobs/{}/cancel"), ("POST", "jobs/{}/retry"),
-        ("GET", "jobs/{}/events"), ("GET", "jobs/{}/logs"), ("GET", "jobs/{}/replicas"),
-        ("GET", "jobs/{}/checkpoints"), ("GET", "replicas?job={}"), ("GET", "replicas/{}"),
-        ("GET", "endpoints/{}"), ("GET", "jobs?project={}"),
-    ):  # fmt: skip
+        ("GET", "jobs/{}"),
+        ("POST", "jobs/{}/cancel"),
+        ("POST", "jobs/{}/retry"),
+        ("GET", "jobs/{}/events"),
+        ("GET", "jobs/{}/logs"),
+        ("GET", "jobs/{}/replicas"),
+        ("GET", "jobs/{}/checkpoints"),
+        ("GET", "replicas?job={}"),
+        ("GET", "replicas/{}"),
+        ("GET", "endpoints/{}"),
+        ("GET", "jobs?project={}"),
+    ):
         theirs = {"replicas/{}": replica, "endpoints/{}": "served", "jobs?project={}": "default"}
         name = theirs.get(path, "theirs")
         status, body = seen(method, "/api/v1/" + path.format(name))

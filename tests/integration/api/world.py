@@ -108,9 +108,14 @@ def place(
 
 
 def _place(
-    deps: Deps, job_id: str, node_id: str, chip_ids: tuple[str, ...], ranks: int, milli: int,
+    deps: Deps,
+    job_id: str,
+    node_id: str,
+    chip_ids: tuple[str, ...],
+    ranks: int,
+    milli: int,
     tx: Transaction,
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     job = tx.jobs.get(JobId(job_id))
     assert job is not None
     gang = tx.gangs.of_job(JobId(job_id))[0]
@@ -118,9 +123,14 @@ def _place(
     seats = [Seat(rank, SeatNodeId(node_id), held[rank], 500, GIB // 4) for rank in range(ranks)]
     now = deps.clock.now()
     replicas = place_gang(
-        tx, job, gang, seats, tx.chips.many([ids.ChipId(it) for it in chip_ids]),
-        tx.nodes.many([NodeId(node_id)]), now,
-    )  # fmt: skip
+        tx,
+        job,
+        gang,
+        seats,
+        tx.chips.many([ids.ChipId(it) for it in chip_ids]),
+        tx.nodes.many([NodeId(node_id)]),
+        now,
+    )
     tx.nodes.bump_generation([NodeId(node_id)])
     tx._session.flush()
     settle_job(tx, job, now)

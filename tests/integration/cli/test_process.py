@@ -48,9 +48,13 @@ def test_a_closed_pipe_is_quiet(env: dict[str, str], cli: Cli, arguments: list[s
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = subprocess.run(
-        [*START, *arguments], env=env, stdout=write_end, stderr=subprocess.PIPE, timeout=30,
+        [*START, *arguments],
+        env=env,
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        timeout=30,
         check=False,
-    )  # fmt: skip
+    )
     os.close(write_end)
     assert done.stderr == b""
     assert done.returncode == 0
@@ -83,8 +87,12 @@ def test_streams_that_the_shell_closed_are_quiet(
     line = f'exec "$@" {redirection}'
     done = subprocess.run(
         ["sh", "-c", line, "sh", *START, *command.split()],
-        env=env, capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -92,9 +100,14 @@ def test_streams_that_the_shell_closed_are_quiet(
 def test_a_full_disk_is_one_message(env: dict[str, str]) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [*START, "job", "list"], env=env, stdout=full, stderr=subprocess.PIPE, text=True,
-            timeout=30, check=False,
-        )  # fmt: skip
+            [*START, "job", "list"],
+            env=env,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
@@ -119,9 +132,13 @@ def test_a_start_imports_only_what_it_needs(
     )
     # Without site, whose own imports differ from one installation to the next.
     done = subprocess.run(
-        [sys.executable, "-S", "-c", program, *arguments], env=env, capture_output=True, text=True,
-        timeout=30, check=False,
-    )  # fmt: skip
+        [sys.executable, "-S", "-c", program, *arguments],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-500:]
     assert sorted(set(banned) & set(done.stderr.split())) == []
 
@@ -144,9 +161,13 @@ def test_the_completion_script_completes_commands_options_and_names(
         )
         path = f"{tmp_path}:{env['PATH']}"
         done = subprocess.run(
-            ["bash", "-c", script], env={**env, "PATH": path}, capture_output=True, text=True,
-            timeout=30, check=True,
-        )  # fmt: skip
+            ["bash", "-c", script],
+            env={**env, "PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
         return done.stdout.split()
 
     assert completed("job", "lo") == ["logs"]

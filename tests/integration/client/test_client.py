@@ -124,8 +124,10 @@ def test_every_noun_answers_with_its_type(client: Client) -> None:
     assert list(client.jobs.checkpoints("sleeper")) == []
     kinds = [event.type for event in client.jobs.events("sleeper")]
     assert [it for it in kinds if it.startswith("job.")] == [
-        "job.queued", "job.starting", "job.running",
-    ]  # fmt: skip
+        "job.queued",
+        "job.starting",
+        "job.running",
+    ]
     assert client.nodes.drain("node-a").intent.state == NodeIntent.DRAINING
     assert client.nodes.uncordon("node-a").intent.state == NodeIntent.SCHEDULABLE
     assert [node.name for node in client.nodes.list()] == ["node-a"]

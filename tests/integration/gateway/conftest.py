@@ -72,10 +72,12 @@ class Front:
         )
         agent = self.cluster.agent_of(row)
         seen = Observation(
-            replica_id=ReplicaId(replica_id), epoch=row.attempt, state=ReplicaState.RUNNING,
+            replica_id=ReplicaId(replica_id),
+            epoch=row.attempt,
+            state=ReplicaState.RUNNING,
             observed_at=self.cluster.clock.now(),
             speed=SpeedReport(work_class="serve/tiny", value=speed),
-        )  # fmt: skip
+        )
         agent.send_again(ReportRequest(observations=(seen,)))
 
     def id_of(self, replica: FakeReplica) -> str:

@@ -96,9 +96,7 @@ def test_a_client_that_leaves_before_the_first_byte_frees_its_replica(
     until(lambda: replica.seen.num_left == 1)
 
 
-def test_a_client_that_leaves_in_the_middle_frees_its_replica_and_is_counted(
-    front: Front,
-) -> None:
+def test_a_client_that_leaves_in_the_middle_frees_its_replica_and_is_counted(front: Front) -> None:
     (replica,) = front.serve("chat", BIG)
     replica.behaves = Behaviour(pause_s=0.2)
     with front.client().stream("POST", PATH, json=STREAM) as answer:
@@ -114,9 +112,11 @@ def test_nothing_is_left_under_way_after_any_of_it(front: Front) -> None:
     first, second = front.serve("chat", BIG, SMALL)
     client = front.client()
     for behaviour in (
-        Behaviour(dies="before"), Behaviour(dies="middle"), Behaviour(status=503),
+        Behaviour(dies="before"),
+        Behaviour(dies="middle"),
+        Behaviour(status=503),
         Behaviour(gate=threading.Event()),
-    ):  # fmt: skip
+    ):
         first.behaves = second.behaves = behaviour
         for ask in (ASK, STREAM):
             try:

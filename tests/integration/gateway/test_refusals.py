@@ -147,8 +147,13 @@ def test_the_api_beside_it_keeps_its_own_shape(whole: TestClient) -> None:
     links = whole.get("/").json()["links"]
     statuses = {name: whole.get(link).status_code for name, link in links.items()}
     assert statuses == {
-        "api": 200, "openapi": 200, "openai": 401, "metrics": 200, "health": 200, "ready": 503,
-    }  # fmt: skip
+        "api": 200,
+        "openapi": 200,
+        "openai": 401,
+        "metrics": 200,
+        "health": 200,
+        "ready": 503,
+    }
 
 
 def _error(document: dict[str, Any]) -> dict[str, Any]:

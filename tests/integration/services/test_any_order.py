@@ -40,9 +40,13 @@ def test_whatever_happens_in_whatever_order_every_promise_holds(
                 connection.execute(table.delete())
         clock, storage = CloudClock(START), (tmp_path / "storage").as_uri()
         deps = Deps(
-            store=Store(database), hints=Hub(), clock=clock, logs=LogStore(storage),
-            storage=storage, policy=PRIORITY_AGE,
-        )  # fmt: skip
+            store=Store(database),
+            hints=Hub(),
+            clock=clock,
+            logs=LogStore(storage),
+            storage=storage,
+            policy=PRIORITY_AGE,
+        )
         clock.bind(deps.store)
         bootstrap(deps)
         return Cluster(deps, clock)

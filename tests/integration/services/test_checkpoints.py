@@ -68,9 +68,12 @@ def test_a_checkpoint_that_lies_elsewhere_is_refused(cluster: Cluster, uri: str)
     training = _training(cluster)
     other = training.storage.replace(training.job_id, "job_" + "0" * 32)
     commit = CheckpointCommit(
-        replica_id=training.replica_id, epoch=1, step=1, manifest_sha256=_sha(1),
+        replica_id=training.replica_id,
+        epoch=1,
+        step=1,
+        manifest_sha256=_sha(1),
         uri=uri.format(folder=training.storage, other=other),
-    )  # fmt: skip
+    )
     with pytest.raises(Invalid, match="not a place below the job's own folder"):
         commit_checkpoint(cluster.deps, NodeId(cluster.agents["a"].node_id), commit)
     _commit(cluster, training, 100)
@@ -146,9 +149,12 @@ def _finish(cluster: Cluster, name: str, reason: ExitReason = ExitReason.COMPLET
 def _commit(cluster: Cluster, assignment: Assignment, step: int) -> str:
     agent = next(iter(cluster.agents.values()))
     commit = CheckpointCommit(
-        replica_id=assignment.replica_id, epoch=assignment.epoch, step=step,
-        uri=f"{assignment.storage}/step-{step}-e{assignment.epoch}", manifest_sha256=_sha(step),
-    )  # fmt: skip
+        replica_id=assignment.replica_id,
+        epoch=assignment.epoch,
+        step=step,
+        uri=f"{assignment.storage}/step-{step}-e{assignment.epoch}",
+        manifest_sha256=_sha(step),
+    )
     return commit_checkpoint(cluster.deps, NodeId(agent.node_id), commit).checkpoint_id
 
 

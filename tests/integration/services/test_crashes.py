@@ -145,9 +145,13 @@ def _empty(database: Database) -> None:
 def _cluster(store: FailingStore, folder: Path) -> Cluster:
     clock, storage = CloudClock(START), (folder / "storage").as_uri()
     deps = Deps(
-        store=store, hints=Hub(), clock=clock, logs=LogStore(storage), storage=storage,
+        store=store,
+        hints=Hub(),
+        clock=clock,
+        logs=LogStore(storage),
+        storage=storage,
         policy=PRIORITY_AGE,
-    )  # fmt: skip
+    )
     clock.bind(store)
     bootstrap(deps)
     return Cluster(deps, clock)

@@ -83,9 +83,7 @@ def test_a_lost_hint_costs_a_sweep(live: Cluster, daemons: Start) -> None:
 
 
 def test_a_cycle_that_failed_is_run_again(
-    live: Cluster,
-    daemons: Start,
-    monkeypatch: pytest.MonkeyPatch,
+    live: Cluster, daemons: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without another hint, and without another event."""
     failures = [OperationalError("", {}, Exception("gone"))] * 2

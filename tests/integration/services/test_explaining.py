@@ -53,9 +53,10 @@ def test_the_tries_that_are_left_are_counted_down_to_the_last(cluster: Cluster) 
         told.append(_why(cluster, "brittle").sentence)
     endings = [it.rpartition("(failures so far: ")[2] for it in told[1:]]
     assert endings == [
-        "1 by itself, 2 tries left)", "1 by itself, 1 try left after this one)",
+        "1 by itself, 2 tries left)",
+        "1 by itself, 1 try left after this one)",
         "2 by itself, 1 try left)",
-    ]  # fmt: skip
+    ]
 
 
 def test_a_server_that_fails_to_start_says_how_many_starts_are_left(cluster: Cluster) -> None:

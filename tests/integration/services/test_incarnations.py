@@ -40,9 +40,12 @@ def node(cluster: Cluster) -> FakeAgent:
 
 
 def begin(
-    cluster: Cluster, agent: FakeAgent, incarnation: str, previous: Collection[str] = (),
+    cluster: Cluster,
+    agent: FakeAgent,
+    incarnation: str,
+    previous: Collection[str] = (),
     held: tuple[HeldRun, ...] = (),
-) -> None:  # fmt: skip
+) -> None:
     request = BeginRequest(incarnation=incarnation, previous=tuple(previous), held=held)
     begin_incarnation(cluster.deps, NodeId(agent.node_id), request)
 

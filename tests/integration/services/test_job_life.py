@@ -27,9 +27,16 @@ def test_a_job_is_placed_runs_and_succeeds(cluster: Cluster) -> None:
     assert (job.state, job.exit_code, job.exit_reason) == ("succeeded", 0, "completed")
     assert cluster.leases() == []
     assert cluster.events(job_id) == [
-        "job.queued", "job.starting", "replica.starting", "replica.running", "job.running",
-        "replica.exited", "lease.released", "job.stopping", "job.succeeded",
-    ]  # fmt: skip
+        "job.queued",
+        "job.starting",
+        "replica.starting",
+        "replica.running",
+        "job.running",
+        "replica.exited",
+        "lease.released",
+        "job.stopping",
+        "job.succeeded",
+    ]
 
 
 def test_each_step_tells_whoever_waits_for_it(cluster: Cluster) -> None:
@@ -325,7 +332,10 @@ def test_a_replica_that_was_stopped_says_why(cluster: Cluster) -> None:
 def _commit(cluster: Cluster, name: str, step: int) -> None:
     (replica,) = cluster.replicas(name)
     commit = CheckpointCommit(
-        replica_id=replica.id, epoch=replica.attempt, step=step,
-        uri=f"{cluster.deps.storage}/jobs/{replica.job_id}/step-{step}", manifest_sha256="a" * 64,
-    )  # fmt: skip
+        replica_id=replica.id,
+        epoch=replica.attempt,
+        step=step,
+        uri=f"{cluster.deps.storage}/jobs/{replica.job_id}/step-{step}",
+        manifest_sha256="a" * 64,
+    )
     commit_checkpoint(cluster.deps, replica.node_id, commit)

@@ -27,9 +27,7 @@ from penstock.api.states import ExitReason, JobState, NodeIntent
 from tests.fakes.cluster import BIG, Cluster, a_gang, a_task, an_inventory
 
 
-def test_who_is_seen_to_renew_leads_and_each_change_takes_the_next_epoch(
-    cluster: Cluster,
-) -> None:
+def test_who_is_seen_to_renew_leads_and_each_change_takes_the_next_epoch(cluster: Cluster) -> None:
     assert cluster.lead("x") == 1
     assert cluster.lead("y") is None
     cluster.clock.advance(9)
@@ -107,9 +105,7 @@ def test_the_lead_is_taken_while_a_frozen_writer_holds_the_lock(cluster: Cluster
         assert cluster.lead("standby") == 2
 
 
-def test_a_leader_deposed_between_plan_and_commit_commits_nothing(
-    cluster: Cluster,
-) -> None:
+def test_a_leader_deposed_between_plan_and_commit_commits_nothing(cluster: Cluster) -> None:
     cluster.node("a")
     cluster.submit(a_task("one"))
     epoch = cluster.lead()
@@ -126,9 +122,7 @@ def test_a_leader_deposed_between_plan_and_commit_commits_nothing(
     assert run_cycle(cluster.deps, epoch + 1, "test") == 1
 
 
-def test_nobody_takes_over_between_the_look_at_the_epoch_and_the_commit(
-    cluster: Cluster,
-) -> None:
+def test_nobody_takes_over_between_the_look_at_the_epoch_and_the_commit(cluster: Cluster) -> None:
     if cluster.deps.store.database.is_sqlite:
         pytest.skip("SQLite has one writer at a time")
     epoch = cluster.lead("x")
@@ -171,9 +165,7 @@ def test_a_node_that_changed_since_the_snapshot_gets_nothing(cluster: Cluster, c
     assert cluster.cycle() == 0, "and the next cycle knows better"
 
 
-def test_a_job_cancelled_since_the_snapshot_is_not_placed(
-    cluster: Cluster,
-) -> None:
+def test_a_job_cancelled_since_the_snapshot_is_not_placed(cluster: Cluster) -> None:
     cluster.node("a")
     cluster.submit(a_task("one"))
     cluster.submit(a_task("two"))
@@ -181,9 +173,7 @@ def test_a_job_cancelled_since_the_snapshot_is_not_placed(
     assert (cluster.state("one"), cluster.state("two")) == (JobState.CANCELLED, JobState.STARTING)
 
 
-def test_a_gang_is_left_whole_when_one_of_its_nodes_changed(
-    cluster: Cluster,
-) -> None:
+def test_a_gang_is_left_whole_when_one_of_its_nodes_changed(cluster: Cluster) -> None:
     cluster.node("a", {BIG: 1})
     cluster.node("b", {BIG: 1})
     cluster.submit(a_gang("pair", 2))

@@ -147,11 +147,13 @@ def _send(
 ) -> LogReply:
     chunks = tuple(
         LogChunk(
-            replica_id=ReplicaId(replica_id), epoch=1, offset=offset,
+            replica_id=ReplicaId(replica_id),
+            epoch=1,
+            offset=offset,
             data=base64.b64encode(TEXT[offset : offset + length]).decode(),
         )
         for offset, length in pieces
-    )  # fmt: skip
+    )
     return record_logs(cluster.deps, NodeId(agent.node_id), LogRequest(chunks=chunks))
 
 

@@ -185,8 +185,11 @@ def test_a_silent_node_is_suspect_then_lost_then_back(cluster: Cluster) -> None:
     agent.beat()
     assert cluster.node_row("a").health == "ready"
     assert cluster.events(agent.node_id)[-4:] == [
-        "node.suspect", "node.lost", "node.joining", "node.ready",
-    ]  # fmt: skip
+        "node.suspect",
+        "node.lost",
+        "node.joining",
+        "node.ready",
+    ]
 
 
 def test_only_chips_that_new_work_could_get_count_as_free(cluster: Cluster) -> None:

@@ -180,8 +180,13 @@ def test_a_model_is_a_job_or_a_checkpoint_as_its_prefix_says(
     with pytest.raises(Invalid, match=told):
         cluster.submit({**server, "serve": wanted})
     for good in ("job:coder", f"job:{ids['job']}", f"checkpoint:{ids['checkpoint']}"):
-        spec = JobSpec.model_validate({**server, "name": None, "serve": {
-            **server["serve"], "model": good, "endpoint": f"e{len(good)}"}})  # fmt: skip
+        spec = JobSpec.model_validate(
+            {
+                **server,
+                "name": None,
+                "serve": {**server["serve"], "model": good, "endpoint": f"e{len(good)}"},
+            }
+        )
         assert submit_job(cluster.deps, ADMIN, spec, None)[1]
 
 
@@ -195,9 +200,12 @@ def _trained(cluster: Cluster) -> dict[str, str]:
     cluster.steps(2)
     replica = list_replicas(cluster.deps, ADMIN, 9, None, job=job).items[0]
     commit = CheckpointCommit(
-        replica_id=replica.id, epoch=1, step=1,
-        uri=f"{cluster.deps.storage}/jobs/{job}/checkpoints/step-1-e1", manifest_sha256="a" * 64,
-    )  # fmt: skip
+        replica_id=replica.id,
+        epoch=1,
+        step=1,
+        uri=f"{cluster.deps.storage}/jobs/{job}/checkpoints/step-1-e1",
+        manifest_sha256="a" * 64,
+    )
     made = commit_checkpoint(cluster.deps, NodeId(agent.node_id), commit).checkpoint_id
     return {"job": job, "checkpoint": made, "node": agent.node_id}
 

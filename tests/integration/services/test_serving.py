@@ -187,12 +187,11 @@ def test_one_replica_that_cannot_start_is_given_up_while_its_sibling_answers(
     live = [it.id for it in cluster.replicas("chat") if it.state == ReplicaState.RUNNING]
     assert live == [kept.id]
     job, endpoint = cluster.job("chat"), cluster.endpoint("chat")
-    assert (job.state, job.message) == (
-        "running", f"1 of 2 replicas run; attempt 6 ended: {gone}",
-    )  # fmt: skip
+    assert (job.state, job.message) == ("running", f"1 of 2 replicas run; attempt 6 ended: {gone}")
     assert (endpoint.state, endpoint.message) == (
-        "degraded", f"1 of 2 replicas are ready; attempt 6 ended: {gone}",
-    )  # fmt: skip
+        "degraded",
+        f"1 of 2 replicas are ready; attempt 6 ended: {gone}",
+    )
     sentence = explain_job(cluster.deps, ADMIN, "chat").sentence
     assert f"replica 1 has no further attempt: attempt 6 ended (error, exit code 1): {gone}" in (
         sentence

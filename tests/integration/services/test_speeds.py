@@ -100,8 +100,10 @@ def test_no_unit_and_no_origin_is_folded_into_another(cluster: Cluster) -> None:
     speeds = get_chip(cluster.deps, ADMIN, shown.id).speeds
     numbers = [(it.value, it.unit, it.origin) for it in speeds]
     assert numbers == [
-        (5.0, "tokens/s", "profile"), (3.0, "steps/s", "observed"), (6.0, "tokens/s", "observed"),
-    ]  # fmt: skip
+        (5.0, "tokens/s", "profile"),
+        (3.0, "steps/s", "observed"),
+        (6.0, "tokens/s", "observed"),
+    ]
 
 
 def _train(cluster: Cluster, name: str) -> None:
@@ -114,14 +116,20 @@ def _report(cluster: Cluster, job: str, speeds: Mapping[str, float]) -> None:
 
 
 def _send(
-    cluster: Cluster, job: str, speed: SpeedReport | None = None,
+    cluster: Cluster,
+    job: str,
+    speed: SpeedReport | None = None,
     speeds: dict[str, SpeedReport] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     (row,) = cluster.replicas(job)
     seen = Observation(
-        replica_id=row.id, epoch=row.attempt, state=ReplicaState.RUNNING,
-        observed_at=cluster.clock.now(), speed=speed, speeds=speeds,
-    )  # fmt: skip
+        replica_id=row.id,
+        epoch=row.attempt,
+        state=ReplicaState.RUNNING,
+        observed_at=cluster.clock.now(),
+        speed=speed,
+        speeds=speeds,
+    )
     cluster.agent_of(row).send_again(ReportRequest(observations=(seen,)))
 
 

@@ -88,9 +88,7 @@ def test_a_job_that_waits_for_its_next_attempt_is_cancelled_at_once(cluster: Clu
     assert cluster.state("one") is JobState.CANCELLED
 
 
-def test_a_cancelled_job_is_not_tried_again_when_its_rank_fails_meanwhile(
-    cluster: Cluster,
-) -> None:
+def test_a_cancelled_job_is_not_tried_again_when_its_rank_fails_meanwhile(cluster: Cluster) -> None:
     agent = cluster.node("a")
     agent.stubborn = True
     cluster.submit(a_gang("pair", 2, retry={"limit": 5}))

@@ -18,9 +18,14 @@ from workloads.models.config import LlamaConfig, config_of_shape, config_to_hf
 from workloads.models.llama import Llama, init_weights
 
 SHAPE = ModelShape(
-    num_layers=2, hidden_size=64, num_heads=4, num_kv_heads=2, intermediate_size=96,
-    vocab_size=320, max_seq_len=128,
-)  # fmt: skip
+    num_layers=2,
+    hidden_size=64,
+    num_heads=4,
+    num_kv_heads=2,
+    intermediate_size=96,
+    vocab_size=320,
+    max_seq_len=128,
+)
 TEXT = "def greet(name: str) -> str:\n    return f'hello {name}, naïve café 你好 🚀'\n"
 
 

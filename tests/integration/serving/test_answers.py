@@ -82,15 +82,21 @@ def test_a_stream_says_what_the_whole_answer_says(replica: Replica) -> None:
 def test_a_chat_without_template_is_the_plain_lines(replica: Replica) -> None:
     turns = [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}]
     answer = post(
-        replica, "/v1/chat/completions",
-        model="tiny", messages=turns, temperature=0, max_completion_tokens=12,
-    ).json()  # fmt: skip
+        replica,
+        "/v1/chat/completions",
+        model="tiny",
+        messages=turns,
+        temperature=0,
+        max_completion_tokens=12,
+    ).json()
     plain = text_of(
         post(replica, **{**GREEDY, "prompt": "system: S\nuser: U\nassistant:", "max_tokens": 12})
     )
     assert answer["choices"][0]["message"] == {
-        "role": "assistant", "content": plain, "refusal": None,
-    }  # fmt: skip
+        "role": "assistant",
+        "content": plain,
+        "refusal": None,
+    }
 
 
 def test_a_streamed_chat_adds_up_to_the_whole_one(replica: Replica) -> None:
@@ -172,13 +178,7 @@ def test_scores_come_when_asked_for(replica: Replica) -> None:
         ("POST", "/v1/completions", {**GREEDY, "max_tokens": "x"}, 400, "invalid_value"),
         ("POST", "/v1/completions", {**GREEDY, "prompt": "\ud800"}, 400, "invalid_value"),
         ("POST", "/v1/completions", {**GREEDY, "prompt": [99999]}, 400, "invalid_value"),
-        (
-            "POST",
-            "/v1/completions",
-            {**GREEDY, "max_tokens": 4096},
-            400,
-            "context_length_exceeded",
-        ),
+        ("POST", "/v1/completions", {**GREEDY, "max_tokens": 4096}, 400, "context_length_exceeded"),
         ("POST", "/v1/completions", {**GREEDY, "pear": 1}, 400, "unknown_parameter"),
         ("POST", "/v1/chat/completions", {"model": "tiny"}, 400, "missing_parameter"),
         ("POST", "/v1/completions", b" " * (8 * 2**20 + 1), 413, "body_too_large"),

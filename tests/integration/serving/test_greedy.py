@@ -45,9 +45,14 @@ class Harness:
         runner = Runner(model, load_ops("cpu"), setting.num_pages, setting.page_size)
         self._pieces: list[Piece] = []
         self._engine = Engine(
-            runner, self.batcher, lambda tokens: "", EOS, self._pieces.extend,
-            EngineMetrics("m", "cpu"), time.monotonic,
-        )  # fmt: skip
+            runner,
+            self.batcher,
+            lambda tokens: "",
+            EOS,
+            self._pieces.extend,
+            EngineMetrics("m", "cpu"),
+            time.monotonic,
+        )
 
     def run(self, sequences: list[Sequence]) -> list[list[int]]:
         """All outputs; sequences join at once or one every `joins_every` steps."""

@@ -131,8 +131,7 @@ def _cut(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
 @pytest.mark.parametrize(
-    "damage,reason",
-    [(_flip_last_byte, "damaged"), (_cut, "truncated"), (Path.unlink, "missing")],
+    "damage,reason", [(_flip_last_byte, "damaged"), (_cut, "truncated"), (Path.unlink, "missing")]
 )
 def test_a_damaged_file_of_a_checkpoint_is_named(
     checkpoint: tuple[Path, str], name: str, damage: Callable[[Path], None], reason: str
@@ -153,16 +152,12 @@ def test_a_damaged_manifest_is_refused(
         load(folder, "checkpoint", sha256)
 
 
-def test_another_checkpoint_than_the_one_asked_for_is_refused(
-    checkpoint: tuple[Path, str],
-) -> None:
+def test_another_checkpoint_than_the_one_asked_for_is_refused(checkpoint: tuple[Path, str]) -> None:
     with pytest.raises(ModelRefused, match="sha256"):
         load(checkpoint[0], "checkpoint", "0" * 64)
 
 
-def test_a_file_that_the_manifest_does_not_list_is_not_read(
-    checkpoint: tuple[Path, str],
-) -> None:
+def test_a_file_that_the_manifest_does_not_list_is_not_read(checkpoint: tuple[Path, str]) -> None:
     folder, sha256 = checkpoint
     (folder / "chat_template.jinja").write_text("{% broken")
     assert load(folder, "checkpoint", sha256).manifest_sha256 == sha256

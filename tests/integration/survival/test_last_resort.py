@@ -54,8 +54,7 @@ def _closed_socket(_folder: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    "broken",
-    [_full_disk, _closed, _read_only, _broken_pipe, _full_pipe, _closed_socket],
+    "broken", [_full_disk, _closed, _read_only, _broken_pipe, _full_pipe, _closed_socket]
 )
 def test_what_cannot_be_written_is_counted_and_costs_no_time(
     broken: Callable[[Path], int], tmp_path: Path

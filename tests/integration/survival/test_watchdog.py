@@ -50,9 +50,13 @@ class Watched:
         self.out, self.err = folder / "out", folder / "err"
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.parent = psutil.Popen(
-                [sys.executable, "-c", PROGRAM + body, *map(str, limits_s)], stdout=out, stderr=err,
-                cwd=folder, env={**os.environ, "PYTHONPATH": os.getcwd()}, start_new_session=True,
-            )  # fmt: skip
+                [sys.executable, "-c", PROGRAM + body, *map(str, limits_s)],
+                stdout=out,
+                stderr=err,
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": os.getcwd()},
+                start_new_session=True,
+            )
 
     @property
     def children(self) -> list[int]:
@@ -130,9 +134,7 @@ def test_a_server_that_was_well_is_replaced_until_it_is_refused(
     assert f'"event": "{event}"' in watched.log
 
 
-def test_one_that_computes_without_a_word_is_given_more_time(
-    start: Callable[..., Watched],
-) -> None:
+def test_one_that_computes_without_a_word_is_given_more_time(start: Callable[..., Watched]) -> None:
     """On a machine that is merely slow."""
     watched = start(
         "beat()\nuntil = time.monotonic() + 1.0\nwhile time.monotonic() < until: pass\nbeat(60)"
@@ -182,8 +184,7 @@ def test_a_child_that_is_told_to_end_is_not_replaced(start: Callable[..., Watche
 
 
 @pytest.mark.parametrize(
-    "body",
-    ["beat(); os.kill(os.getpid(), signal.SIGSTOP)", pytest.param("beat(60)", marks=longer)],
+    "body", ["beat(); os.kill(os.getpid(), signal.SIGSTOP)", pytest.param("beat(60)", marks=longer)]
 )
 def test_one_that_does_not_end_when_told_is_killed(
     start: Callable[..., Watched], body: str

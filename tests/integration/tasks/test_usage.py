@@ -121,12 +121,24 @@ def _add_leases(tx: Transaction, leases: list[Span]) -> None:
         state = LeaseState.HELD if ended is None else LeaseState.RELEASED
         tx.leases.add(
             Lease(
-                id=f"lease_{number}", replica_id=f"replica_{number}", project_id="project_0",
-                job_id=f"job_{job}", node_id="node_0", queue="default", epoch=1, state=state,
-                chips=chips, cores_milli=0, memory_bytes=0, ttl_s=30.0, granted_at=at,
-                expires_at=at, ended_at=ended, rolled_up_to=None,
+                id=f"lease_{number}",
+                replica_id=f"replica_{number}",
+                project_id="project_0",
+                job_id=f"job_{job}",
+                node_id="node_0",
+                queue="default",
+                epoch=1,
+                state=state,
+                chips=chips,
+                cores_milli=0,
+                memory_bytes=0,
+                ttl_s=30.0,
+                granted_at=at,
+                expires_at=at,
+                ended_at=ended,
+                rolled_up_to=None,
             )
-        )  # fmt: skip
+        )
 
 
 def _end_all(tx: Transaction) -> None:

@@ -28,8 +28,7 @@ def test_it_posts_json_with_the_headers_given(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize(
-    "host",
-    ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0x7f.1", "2130706433", "0"],
+    "host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0x7f.1", "2130706433", "0"]
 )
 def test_it_does_not_reach_this_machine_by_any_name(receiver: Receiver, host: str) -> None:
     failure = WebhookClient()(f"http://{host}:{receiver.port}/hook", BODY, {})
@@ -140,9 +139,29 @@ def _no_connection(*_: object, **__: object) -> None:
 def _certificate(folder: Path, name: str) -> Path:
     """Self-signed, for that name."""
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", f"/CN={name}",
-         "-addext", f"subjectAltName=DNS:{name}"],
-        cwd=folder, check=True, capture_output=True, timeout=30,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
+            "-days",
+            "2",
+            "-subj",
+            f"/CN={name}",
+            "-addext",
+            f"subjectAltName=DNS:{name}",
+        ],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
     return folder / "cert.pem"

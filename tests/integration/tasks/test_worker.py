@@ -210,10 +210,14 @@ def test_a_pickle_is_refused_unopened(
         with app.connection_for_write() as connection:
             producer = connection.Producer()
             producer.publish(
-                _makes_a_folder(canary), exchange="penstock", routing_key="penstock",
-                content_type="application/x-python-serialize", content_encoding="binary",
-                headers={"task": "penstock.roll_up_usage", "id": "1"}, declare=[],
-            )  # fmt: skip
+                _makes_a_folder(canary),
+                exchange="penstock",
+                routing_key="penstock",
+                content_type="application/x-python-serialize",
+                content_encoding="binary",
+                headers={"task": "penstock.roll_up_usage", "id": "1"},
+                declare=[],
+            )
         time.sleep(0.5)
         _end(cluster, "one", receiver)
         until(lambda: _states(cluster) == ["delivered"])
@@ -297,8 +301,11 @@ def _another_process(cluster: Cluster, database_url: str, redis_url: str) -> Ite
     said: list[str] = []
     with subprocess.Popen(
         (sys.executable, "-m", module, database_url, redis_url, now),
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         try:
             yield said
             out, _ = process.communicate(timeout=30)

@@ -46,11 +46,13 @@ def _deps(database_url: str, now: str) -> Deps:
     hub = Hub()
     storage = Path(tempfile.gettempdir()).as_uri()
     return Deps(
-        store=Store(open_database(database_url)), hints=hub,
+        store=Store(open_database(database_url)),
+        hints=hub,
         clock=ManualClock(datetime.fromisoformat(now).astimezone(UTC)),
-        logs=LogStore(storage), storage=storage,
+        logs=LogStore(storage),
+        storage=storage,
         policy=PRIORITY_AGE,
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

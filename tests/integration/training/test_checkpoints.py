@@ -48,9 +48,12 @@ def test_the_folder_is_a_hugging_face_llama_directory(tmp_path: Path) -> None:
     state, written = _saved(tmp_path)
     folder = tmp_path / "checkpoints" / "step-00000007-e3"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "config.json", "manifest.json", "model.safetensors", "optimizer.safetensors",
+        "config.json",
+        "manifest.json",
+        "model.safetensors",
+        "optimizer.safetensors",
         "tokenizer.json",
-    ]  # fmt: skip
+    ]
     assert list((tmp_path / "checkpoints").iterdir()) == [folder]
     model = Llama(config_from_hf(json.loads((folder / "config.json").read_text())))
     model.load_state_dict(read_tensors(written.uri, read_manifest(written.uri), MODEL))

@@ -69,9 +69,7 @@ def test_a_folder_that_is_not_there_is_refused() -> None:
         read_corpus("/no/such/folder", LIMIT)
 
 
-def test_too_little_text_to_learn_from_or_to_hold_out_is_refused_at_the_start(
-    corpus: Path,
-) -> None:
+def test_too_little_text_to_learn_from_or_to_hold_out_is_refused_at_the_start(corpus: Path) -> None:
     dataset = tokenise(read_corpus(str(corpus), LIMIT), 300)
     check_size(dataset, 8)
     few = dataset.train_N[:8]

@@ -58,12 +58,16 @@ def test_a_token_does_not_see_those_after_it() -> None:
 def test_parameter_names_are_hugging_faces() -> None:
     tied = Llama(config_of_shape(ModelShape(num_layers=1)))
     layer = "model.layers.0."
-    assert sorted(tied.state_dict()) == sorted([
-        "model.embed_tokens.weight", "model.norm.weight",
-        layer + "input_layernorm.weight", layer + "post_attention_layernorm.weight",
-        *(f"{layer}self_attn.{one}_proj.weight" for one in "qkvo"),
-        *(f"{layer}mlp.{one}_proj.weight" for one in ("gate", "up", "down")),
-    ])  # fmt: skip
+    assert sorted(tied.state_dict()) == sorted(
+        [
+            "model.embed_tokens.weight",
+            "model.norm.weight",
+            layer + "input_layernorm.weight",
+            layer + "post_attention_layernorm.weight",
+            *(f"{layer}self_attn.{one}_proj.weight" for one in "qkvo"),
+            *(f"{layer}mlp.{one}_proj.weight" for one in ("gate", "up", "down")),
+        ]
+    )
 
 
 def test_an_untied_head_is_a_parameter_of_its_own() -> None:
@@ -106,8 +110,10 @@ def test_adamw_on_flat_rows_is_torchs() -> None:
     vectors = [p for p in theirs.parameters() if p.dim() < 2]
     reference = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
-        lr=1e-2, betas=(hyper.beta1, hyper.beta2), eps=hyper.eps,
-    )  # fmt: skip
+        lr=1e-2,
+        betas=(hyper.beta1, hyper.beta2),
+        eps=hyper.eps,
+    )
     for step in range(3):
         rows_BT = torch.arange(34).view(2, 17) * (step + 3) % SHAPE.vocab_size
         flat.sums.zero_()

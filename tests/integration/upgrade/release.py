@@ -22,9 +22,12 @@ def unpack(folder: Path, commit: str = COMMIT) -> Path:
     if shutil.which("git") is None:
         pytest.skip("no git: the release of before cannot be taken from the history")
     packed = subprocess.run(
-        ("git", "archive", "--format=tar", commit, *_FOLDERS), cwd=ROOT, capture_output=True,
-        timeout=60, check=False,
-    )  # fmt: skip
+        ("git", "archive", "--format=tar", commit, *_FOLDERS),
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
     if packed.returncode != 0:
         pytest.skip(f"commit {commit} is not in this history, as in a shallow clone")
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:

@@ -33,9 +33,14 @@ PATIENT: Final = {
 }  # fmt: skip
 """A busy machine needs some seconds from one agent to the next: servers are not to be replaced."""
 MODEL: Final = ModelShape(
-    num_layers=2, hidden_size=64, num_heads=2, num_kv_heads=1, intermediate_size=128,
-    vocab_size=320, max_seq_len=64,
-)  # fmt: skip
+    num_layers=2,
+    hidden_size=64,
+    num_heads=2,
+    num_kv_heads=1,
+    intermediate_size=128,
+    vocab_size=320,
+    max_seq_len=64,
+)
 SMALL: Final = {"cores": 0.1}
 NODE, CHIP = "first", "emulated-a100"
 COUNTING: Final = (

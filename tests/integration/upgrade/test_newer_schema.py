@@ -68,8 +68,9 @@ def test_a_server_works_on_a_newer_schema_that_was_only_expanded(
     lead(deps)
     part = api_client.get("/readyz").json()["parts"]["migrations"]
     assert part == {
-        "ok": True, "message": f"the schema is newer (revision {last}) and was only expanded",
-    }  # fmt: skip
+        "ok": True,
+        "message": f"the schema is newer (revision {last}) and was only expanded",
+    }
     made = api_client.post("/api/v1/jobs", json={**TASK, "name": "older"})
     assert made.status_code == 201
     assert api_client.get("/api/v1/jobs/older").json()["state"] == "queued"

@@ -14,9 +14,11 @@ from penstock.api.states import ChipHealth
 from penstock.api.vendors import Vendor
 
 ROW = Vendor(
-    title="Acme (AX)", device_nodes=("acme[0-9]*",), libraries=("libacme-none.so",),
+    title="Acme (AX)",
+    device_nodes=("acme[0-9]*",),
+    libraries=("libacme-none.so",),
     tools=("acme-smi-none",),
-)  # fmt: skip
+)
 ON_BUS = (PciDevice("0000:01:00.0", "abcd", "12"),)
 
 

@@ -43,12 +43,7 @@ def test_lists_are_written_with_commas() -> None:
 
 
 @pytest.mark.parametrize(
-    "argv",
-    [
-        ["--name", "Not A Name"],
-        ["--labels", "zone"],
-        ["--metrics-port", "70000"],
-    ],
+    "argv", [["--name", "Not A Name"], ["--labels", "zone"], ["--metrics-port", "70000"]]
 )
 def test_wrong_settings_are_refused(argv: list[str]) -> None:
     with pytest.raises(ValidationError):

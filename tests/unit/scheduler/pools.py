@@ -90,13 +90,19 @@ def _node(draw: st.DrawFn) -> Node:
     chip_types = draw(st.lists(st.sampled_from(TYPES), max_size=4))
     chips = tuple(
         Chip(
-            ChipId(""), NodeId(""), index, chip_type, chip_type.split("-")[0],
-            draw(st.sampled_from((None, 2 * GIB, 80 * GIB))), frozenset({"bf16"}),
-            emulated=chip_type.startswith("emulated"), healthy=draw(st.integers(0, 9)) > 0,
+            ChipId(""),
+            NodeId(""),
+            index,
+            chip_type,
+            chip_type.split("-")[0],
+            draw(st.sampled_from((None, 2 * GIB, 80 * GIB))),
+            frozenset({"bf16"}),
+            emulated=chip_type.startswith("emulated"),
+            healthy=draw(st.integers(0, 9)) > 0,
             cores_milli=500 if chip_type.startswith("emulated") else 0,
         )
         for index, chip_type in enumerate(chip_types)
-    )  # fmt: skip
+    )
     cores, memory = draw(st.sampled_from((2000, 8000, 64000))), draw(st.sampled_from((8, 256)))
     closed = draw(st.sampled_from((None, None, None, *Closed)))
     return Node(
@@ -111,18 +117,29 @@ def _gang(draw: st.DrawFn) -> Gang:
     chips = 1 if milli < 1000 or job_type is not JobType.TASK else draw(st.integers(0, 3))
     least = 1 if job_type is JobType.SERVE else draw(st.integers(1, 3))
     request = MemberRequest(
-        chips=chips, milli=milli if chips else 1000, wish=draw(st.sampled_from(WISHES)),
+        chips=chips,
+        milli=milli if chips else 1000,
+        wish=draw(st.sampled_from(WISHES)),
         memory_bytes=draw(st.sampled_from((None, None, GIB, 16 * GIB))),
         cores_milli=draw(st.sampled_from((None, None, 1500))),
-    )  # fmt: skip
+    )
     mix = draw(st.booleans())
     return Gang(
-        GangId(""), JobId(""), "", "default", draw(st.sampled_from(QUEUES)),
-        draw(st.sampled_from((10, 50, 90))), NOON - timedelta(seconds=draw(st.integers(0, 3))),
-        job_type, least, least + draw(st.integers(0, 2)) * (job_type is JobType.TRAIN), request,
-        mix=mix, spread=mix and job_type is JobType.SERVE,
+        GangId(""),
+        JobId(""),
+        "",
+        "default",
+        draw(st.sampled_from(QUEUES)),
+        draw(st.sampled_from((10, 50, 90))),
+        NOON - timedelta(seconds=draw(st.integers(0, 3))),
+        job_type,
+        least,
+        least + draw(st.integers(0, 2)) * (job_type is JobType.TRAIN),
+        request,
+        mix=mix,
+        spread=mix and job_type is JobType.SERVE,
         not_before=draw(st.sampled_from((None, None, None, NOON + timedelta(seconds=9)))),
-    )  # fmt: skip
+    )
 
 
 def _load() -> st.SearchStrategy[Load]:
@@ -170,11 +187,20 @@ def _run(snapshot: Snapshot, number: int, load: Load) -> Snapshot:
     if node.free_cores_milli < share.cores_milli or node.free_memory_bytes < GIB:
         return snapshot
     gang = RunningGang(
-        GangId(f"run-{number}"), JobId(f"run-{number}"), f"run-{number}", load.queue, load.priority,
-        NOON, type=load.type, project=load.project, preemptible=load.preemptible,
-        releasing=load.releasing, chips=chips,
-        hosts={node.id: share}, saved_at=NOON - timedelta(seconds=load.lost_work_s),
-    )  # fmt: skip
+        GangId(f"run-{number}"),
+        JobId(f"run-{number}"),
+        f"run-{number}",
+        load.queue,
+        load.priority,
+        NOON,
+        type=load.type,
+        project=load.project,
+        preemptible=load.preemptible,
+        releasing=load.releasing,
+        chips=chips,
+        hosts={node.id: share},
+        saved_at=NOON - timedelta(seconds=load.lost_work_s),
+    )
     return _seat(snapshot, gang)
 
 
@@ -208,12 +234,12 @@ def _holding(node: Node, gang: RunningGang) -> Node:
 def _emptied(node: Node) -> Node:
     return replace(
         node,
-        free_cores_milli=node.cores_milli, free_memory_bytes=node.memory_bytes,
-        releasing_cores_milli=0, releasing_memory_bytes=0,
-        chips=tuple(
-            replace(chip, free_milli=WHOLE, releasing_milli=0) for chip in node.chips
-        ),
-    )  # fmt: skip
+        free_cores_milli=node.cores_milli,
+        free_memory_bytes=node.memory_bytes,
+        releasing_cores_milli=0,
+        releasing_memory_bytes=0,
+        chips=tuple(replace(chip, free_milli=WHOLE, releasing_milli=0) for chip in node.chips),
+    )
 
 
 def _queues(snapshot: Snapshot, limits: dict[str, int]) -> tuple[Queue, ...]:

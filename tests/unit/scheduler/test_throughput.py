@@ -58,9 +58,11 @@ def test_the_roofline_goes_by_the_type_that_is_computed_in() -> None:
 
 def test_a_server_reads_as_many_tokens_as_it_writes() -> None:
     speeds = Speeds(
-        {"decode": {"both": Rate(10.0, "observed"), "one": Rate(10.0, "profile")},
-         "prefill": {"both": Rate(90.0, "observed")}}
-    )  # fmt: skip
+        {
+            "decode": {"both": Rate(10.0, "observed"), "one": Rate(10.0, "profile")},
+            "prefill": {"both": Rate(90.0, "observed")},
+        }
+    )
     work = Work("decode", prefill=Work("prefill"))
     both = expected_speed(work, "both", speeds)
     assert both is not None

@@ -67,10 +67,7 @@ def cpu_v2(demand: Demand) -> Settings:
     return weight | {"cpu.max": f"{quota} {period}"}
 
 
-ALL_REPLICAS: Final[Mapping[int, Settings]] = {
-    1: {"cpu.shares": "4096"},
-    2: {"cpu.weight": "400"},
-}
+ALL_REPLICAS: Final[Mapping[int, Settings]] = {1: {"cpu.shares": "4096"}, 2: {"cpu.weight": "400"}}
 """cgroup version to the weight of all replicas together against the rest of the machine, four
 times the default: what a quota grants has to be there, whatever else runs on the host."""
 

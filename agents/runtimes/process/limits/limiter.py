@@ -45,10 +45,7 @@ class Limiter:
 
         Raises OSError when a limit that this machine permitted cannot be set now.
         """
-        limits: Json = {
-            "cgroups": [],
-            "memory_limit_bytes": demand.memory_bytes or None,
-        }
+        limits: Json = {"cgroups": [], "memory_limit_bytes": demand.memory_bytes or None}
         for hierarchy in self.hierarchies:
             group = hierarchy.make(demand)
             limits["cgroups"].append(str(group))

@@ -35,9 +35,13 @@ class Ending:
     __slots__ = ("memory_limit_bytes", "num_oom_kills", "over_memory", "status", "stop")
 
     def __init__(
-        self, status: int, stop: Stop | None = None, num_oom_kills: int = 0,
-        over_memory: bool = False, memory_limit_bytes: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        status: int,
+        stop: Stop | None = None,
+        num_oom_kills: int = 0,
+        over_memory: bool = False,
+        memory_limit_bytes: int | None = None,
+    ) -> None:
         self.status = status
         self.stop = stop
         self.num_oom_kills = num_oom_kills

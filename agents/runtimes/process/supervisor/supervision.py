@@ -53,9 +53,11 @@ class Supervision:
         self._max_rss = 0
         self._signalled = False
         self._output = Output(
-            output_fd, os.path.join(spec.folder, files.LOG), spec.log_cap_bytes,
+            output_fd,
+            os.path.join(spec.folder, files.LOG),
+            spec.log_cap_bytes,
             seconds_ns(spec.log_patience_s),
-        )  # fmt: skip
+        )
         self._reading = False
         self._control = files.open_fifo(os.path.join(spec.folder, files.CONTROL))
         self._pacer = Pacer(spec.limits, self._pid, self._root, self._started_ns)
@@ -222,9 +224,12 @@ class Supervision:
     def _record(self) -> Json:
         limits = self._spec.limits
         seen = ending.Ending(
-            self._status or 0, self._stop, _count(limits.oom_file, "oom_kill"), self._over_memory,
+            self._status or 0,
+            self._stop,
+            _count(limits.oom_file, "oom_kill"),
+            self._over_memory,
             limits.memory_limit_bytes,
-        )  # fmt: skip
+        )
         peak = _count(limits.peak_file) or max(self._max_rss, self._pacer.max_memory_bytes)
         usage = {
             "cpu_s": round(self._cpu_s, 6),

@@ -66,9 +66,7 @@ def _cycles() -> None:
 
 
 def _leaders() -> None:
-    op.create_table(
-        "leaders", key("name"), word("holder"), number("epoch"), moment("expires_at")
-    )  # fmt: skip
+    op.create_table("leaders", key("name"), word("holder"), number("epoch"), moment("expires_at"))
 
 
 def _deliveries() -> None:

@@ -22,9 +22,10 @@ _NEWEST = (
 
 def upgrade() -> None:
     table = op.create_table(
-        "lease_clock", sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
+        "lease_clock",
+        sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
         moment("at"),
-    )  # fmt: skip
+    )
     op.bulk_insert(table, [{"id": 1, "at": _start()}])
     op.add_column("nodes", moment("heard_at", null=True))
     op.add_column("nodes", word("incarnation", 48, null=True))

@@ -90,8 +90,9 @@ def test_last_words_are_told_of_a_running_replica_and_the_end_only_with_its_reco
     now(controller.report_end(ReplicaId("replica_1")))
     seen = told(controller)
     assert [(it.state, it.exit is not None) for it in seen if it.result or it.exit] == [
-        (RUNNING, False), (EXITED, True),
-    ]  # fmt: skip
+        (RUNNING, False),
+        (EXITED, True),
+    ]
 
 
 def test_an_end_is_kept_until_it_was_accepted() -> None:

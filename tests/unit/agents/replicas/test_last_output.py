@@ -18,9 +18,12 @@ TRACE = b"Traceback\n  File x\n\x1b[31mModuleNotFoundError: No module named 'x'\
 
 
 def _end(
-    code: int, reason: ExitReason | None = None, failure: Failure | None = None,
-    output: bytes = TRACE, **assigned: Any,
-) -> ExitRecord:  # fmt: skip
+    code: int,
+    reason: ExitReason | None = None,
+    failure: Failure | None = None,
+    output: bytes = TRACE,
+    **assigned: Any,
+) -> ExitRecord:
     runtime = FakeRuntime()
     controller = a_keeper(runtime)
     controller.take(a_list(1, an_assignment(**assigned)), boottime_ns())

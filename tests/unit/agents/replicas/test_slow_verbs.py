@@ -19,13 +19,7 @@ from agents.runtimes.fake import FakeRuntime, Script
 from penstock.api.assignments import Observation
 from penstock.api.ids import ReplicaId
 from penstock.api.states import ExitReason, ReplicaState
-from tests.fakes.agent_parts import (
-    Bench,
-    a_controller,
-    a_lease,
-    a_list,
-    an_assignment,
-)
+from tests.fakes.agent_parts import Bench, a_controller, a_lease, a_list, an_assignment
 from tests.unit.agents.reporting.test_heartbeat import HOST
 
 ONE, TWO = ReplicaId("replica_1"), ReplicaId("replica_2")

@@ -13,9 +13,14 @@ from penstock.api.ids import ReplicaId
 from penstock.api.states import ChipHealth
 
 CHIP = ChipReport(
-    key="k0", vendor="emulated", type="emulated-a100", index=0, memory_bytes=2**31,
-    emulated=True, stands_for="acme-a100",
-)  # fmt: skip
+    key="k0",
+    vendor="emulated",
+    type="emulated-a100",
+    index=0,
+    memory_bytes=2**31,
+    emulated=True,
+    stands_for="acme-a100",
+)
 LABELS = 'chip="k0",chip_type="emulated-a100",cluster="lab",node="n1",uuid="",vendor="emulated"'
 REPLICA = ReplicaGauges(
     ReplicaId("r1"), "tiny", "research", "default", 0, {"k0": 250}, cpu_s=1.5, step=7
@@ -65,9 +70,17 @@ def test_a_chip_that_was_not_read_yet_has_facts_and_no_readings(exporter: Export
 
 def test_readings_are_shown_in_base_units(exporter: Exporter) -> None:
     exporter.set_samples(
-        [ChipSample(key="k0", utilization_ratio=0.5, memory_used_bytes=9, power_watts=70.5,
-                    temperature_celsius=40, health=ChipHealth.HEALTHY)]
-    )  # fmt: skip
+        [
+            ChipSample(
+                key="k0",
+                utilization_ratio=0.5,
+                memory_used_bytes=9,
+                power_watts=70.5,
+                temperature_celsius=40,
+                health=ChipHealth.HEALTHY,
+            )
+        ]
+    )
     shown = series(exporter)
     assert shown[f"penstock_chip_utilization_ratio{{{LABELS}}}"] == 0.5
     assert shown[f"penstock_chip_memory_used_bytes{{{LABELS}}}"] == 9
@@ -80,9 +93,11 @@ def test_unknown_figures_are_absent_and_zero_is_shown(exporter: Exporter) -> Non
     exporter.set_samples([ChipSample(key="k0", utilization_ratio=0.0)])
     assert f"penstock_chip_utilization_ratio{{{LABELS}}}" in series(exporter)
     assert not names(exporter) & {
-        "penstock_chip_memory_used_bytes", "penstock_chip_temperature_celsius",
-        "penstock_chip_power_watts", "penstock_chip_health",
-    }  # fmt: skip
+        "penstock_chip_memory_used_bytes",
+        "penstock_chip_temperature_celsius",
+        "penstock_chip_power_watts",
+        "penstock_chip_health",
+    }
 
 
 def test_an_old_reading_disappears_and_its_age_stays(exporter: Exporter, clock: Clock) -> None:

@@ -13,10 +13,15 @@ PROXY = "https://penstock.example/cloud"
 def _request(host: str, scheme: str = "http") -> Request:
     return Request(
         {
-            "type": "http", "method": "POST", "path": "/api/v1/join-tokens", "scheme": scheme,
-            "query_string": b"", "headers": [(b"host", host.encode())], "server": ("10.1.2.3", 80),
+            "type": "http",
+            "method": "POST",
+            "path": "/api/v1/join-tokens",
+            "scheme": scheme,
+            "query_string": b"",
+            "headers": [(b"host", host.encode())],
+            "server": ("10.1.2.3", 80),
         }
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,20 +21,29 @@ from penstock.api.errors import Problem, Violation
 
 def _problem(*violations: Violation) -> Problem:
     return Problem(
-        type="urn:penstock:problem:invalid", title="t", status=422, detail="d", instance="/x",
-        code="invalid", errors=list(violations), request_id="r",
-    )  # fmt: skip
+        type="urn:penstock:problem:invalid",
+        title="t",
+        status=422,
+        detail="d",
+        instance="/x",
+        code="invalid",
+        errors=list(violations),
+        request_id="r",
+    )
 
 
 def test_many_allowed_values_are_cut_but_the_nearest_stays() -> None:
     allowed = [f"chip-type-with-a-long-name-{number}" for number in range(500)]
     wrong = [
         Violation(
-            pointer=f"/resources/chip/{number}", message="unknown chip", received="x",
-            allowed=allowed, did_you_mean=allowed[400],
+            pointer=f"/resources/chip/{number}",
+            message="unknown chip",
+            received="x",
+            allowed=allowed,
+            did_you_mean=allowed[400],
         )
         for number in range(5)
-    ]  # fmt: skip
+    ]
     body = fitted(_problem(*wrong))
     document = json.loads(body)
     assert len(body) <= MAX_BYTES
@@ -70,8 +79,10 @@ def test_each_error_has_its_number(error: PlatformError, status: int, retryable:
     answer = problem_response(error, "/p", "req_1")
     document = json.loads(bytes(answer.body))
     assert (answer.status_code, document["status"], document["retryable"]) == (
-        status, status, retryable,
-    )  # fmt: skip
+        status,
+        status,
+        retryable,
+    )
     assert answer.media_type == "application/problem+json"
     assert ("retry-after" in answer.headers) == retryable
     assert Problem.model_validate(document).code == error.code

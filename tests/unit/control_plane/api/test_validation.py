@@ -75,5 +75,6 @@ def test_unknown_and_bad_parameters_are_told_together() -> None:
     error = parameter_error(unknown, [bad])
     assert isinstance(error, Invalid)
     assert [(one.pointer, one.did_you_mean) for one in error.violations] == [
-        ("?curser", "cursor"), ("?limit", None),
-    ]  # fmt: skip
+        ("?curser", "cursor"),
+        ("?limit", None),
+    ]

@@ -52,9 +52,12 @@ def test_one_violation_is_one_line_with_place_nearest_name_and_code() -> None:
         "allowed": ["steps", "data"],
     }  # fmt: skip
     error = CliError(
-        "invalid", "not valid", errors=[violation], source="job.yaml",
+        "invalid",
+        "not valid",
+        errors=[violation],
+        source="job.yaml",
         places={"/train": Place(2, 1), "/train/stpes": Place(3, 3)},
-    )  # fmt: skip
+    )
     assert render(error) == (
         "error: job.yaml:3:3: /train/stpes: unknown field `stpes`; did you mean `steps`? "
         "(allowed: steps, data) [invalid]"

@@ -24,9 +24,16 @@ def refusal(text: str | bytes) -> DocumentError:
 def test_plain_values_are_those_of_yaml_1_2() -> None:
     text = "a: yes\nb: 2026-01-01\nc: 0x10\nd: 1.5e3\ne:\nf: 1h30m\ng: '5'\nh: 12:30\ni: true\n"
     assert parse_document(text.encode()).value == {
-        "a": "yes", "b": "2026-01-01", "c": 16, "d": 1500.0, "e": None, "f": "1h30m", "g": "5",
-        "h": "12:30", "i": True,
-    }  # fmt: skip
+        "a": "yes",
+        "b": "2026-01-01",
+        "c": 16,
+        "d": 1500.0,
+        "e": None,
+        "f": "1h30m",
+        "g": "5",
+        "h": "12:30",
+        "i": True,
+    }
 
 
 def test_places_are_those_of_the_keys() -> None:

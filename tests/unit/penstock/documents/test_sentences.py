@@ -94,8 +94,10 @@ def _everything() -> list[dict[str, Any]]:
 def _kinds(node: Mapping[str, Any]) -> Iterator[str]:
     yield from RAISES.get(node["type"], ())
     yield from (BOUNDS[key] for key in node if key in BOUNDS)
-    for key, text, items in (("min_length", "string_too_short", "too_short"),
-                             ("max_length", "string_too_long", "too_long")):  # fmt: skip
+    for key, text, items in (
+        ("min_length", "string_too_short", "too_short"),
+        ("max_length", "string_too_long", "too_long"),
+    ):
         if key in node:
             yield text if node["type"] == "str" else items
     if "custom_error_type" in node:

@@ -23,9 +23,14 @@ WORK = ServeWork(model_uri="x", model_name="m", kind="checkpoint")
 
 def a_chip(vendor: str = "emulated", memory_bytes: int | None = None) -> AssignedChip:
     return AssignedChip(
-        chip_id=ChipId("c"), key="k", vendor=vendor, type="t", index=0, milli=1000,
+        chip_id=ChipId("c"),
+        key="k",
+        vendor=vendor,
+        type="t",
+        index=0,
+        milli=1000,
         memory_bytes=memory_bytes,
-    )  # fmt: skip
+    )
 
 
 def test_the_cache_holds_every_running_sequence_at_full_length_if_it_can() -> None:

@@ -23,8 +23,9 @@ def test_only_full_decoding_steps_and_steps_of_prompts_alone_count() -> None:
     assert totals.num_tokens == DECODE_BATCH + 2 + 72 + 80
     none = Totals().phases
     assert {phase: it.speed_since(none[phase]) for phase, it in totals.phases.items()} == {
-        Phase.DECODE: DECODE_BATCH / 2.0, Phase.PREFILL: 80.0
-    }  # fmt: skip
+        Phase.DECODE: DECODE_BATCH / 2.0,
+        Phase.PREFILL: 80.0,
+    }
 
 
 def test_too_short_a_time_gives_no_speed() -> None:

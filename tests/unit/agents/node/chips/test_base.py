@@ -12,9 +12,14 @@ from penstock.api.ids import ChipId, ReplicaId
 
 def assigned(key: str, cores_milli: int) -> AssignedChip:
     return AssignedChip(
-        chip_id=ChipId(f"chip_{key}"), key=key, vendor="emulated", type="emulated-a100", index=0,
-        milli=1000, cores_milli=cores_milli,
-    )  # fmt: skip
+        chip_id=ChipId(f"chip_{key}"),
+        key=key,
+        vendor="emulated",
+        type="emulated-a100",
+        index=0,
+        milli=1000,
+        cores_milli=cores_milli,
+    )
 
 
 def test_a_replica_s_use_is_split_by_the_cores_of_its_chips() -> None:

@@ -24,8 +24,12 @@ def test_a_processor_s_type_is_its_name_without_marks(model: str, name: str) -> 
 def test_a_processor_has_the_formats_that_it_computes_in() -> None:
     assert dtypes(frozenset({"sse2"})) == ("fp64", "fp32")
     assert dtypes(frozenset({"amx_bf16", "avx512_fp16", "avx_vnni"})) == (
-        "fp64", "fp32", "bf16", "fp16", "int8",
-    )  # fmt: skip
+        "fp64",
+        "fp32",
+        "bf16",
+        "fp16",
+        "int8",
+    )
 
 
 def test_utilization_is_the_busy_share_of_the_socket_s_own_cpus() -> None:

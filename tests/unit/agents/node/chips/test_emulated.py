@@ -38,8 +38,10 @@ class Node:
 
 def test_a_fleet_is_written_as_types_with_counts() -> None:
     assert parse_fleet("emulated-a100:2, emulated-910b", TYPES) == (
-        "emulated-a100", "emulated-a100", "emulated-910b",
-    )  # fmt: skip
+        "emulated-a100",
+        "emulated-a100",
+        "emulated-910b",
+    )
     assert parse_fleet("", TYPES) == ()
     assert parse_fleet("emulated-a100:0", TYPES) == ()
 

@@ -17,9 +17,12 @@ VENDORS = {
     "other": Vendor(title="Other", visibility_variable="OTHER_VISIBLE", visibility_by="uuid"),
 }
 RECIPE = Recipe(
-    python="/opt/venv/bin/python", inherited={"PATH": "/bin", "LANG": "C"}, socket="/run/s",
-    library="/src", vendors=VENDORS,
-)  # fmt: skip
+    python="/opt/venv/bin/python",
+    inherited={"PATH": "/bin", "LANG": "C"},
+    socket="/run/s",
+    library="/src",
+    vendors=VENDORS,
+)
 CHIPS = tuple(ChipReport(key=f"a{n}", vendor="acme", type="acme-1", index=n) for n in range(3))
 OTHER = ChipReport(key="o0", vendor="other", type="other-1", index=0, uuid="U-0")
 

@@ -107,8 +107,9 @@ def test_no_byte_is_lost_or_changed_and_no_character_is_cut(
 def test_a_progress_bar_is_seen_while_it_is_drawn() -> None:
     drawn = _all(b"begin\n\r 10%\r 20%\r 30%", complete=False)
     assert [(line.data, line.whole) for line in drawn] == [
-        (b"begin", True), (b"\r 10%\r 20%\r", False),
-    ]  # fmt: skip
+        (b"begin", True),
+        (b"\r 10%\r 20%\r", False),
+    ]
     assert _all(b"\r 10%", complete=False) == []
     assert _all(b"line\r", complete=False) == [], "its line feed may come"
     (line,) = _all(b"a\rb\n", complete=False)

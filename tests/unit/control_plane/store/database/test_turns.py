@@ -73,9 +73,7 @@ def test_light_writes_go_first_and_keep_nobody_out(threads: ThreadPoolExecutor) 
     assert line.served == [*beats, "one", *["beat"] * 3, "two"]
 
 
-def test_who_waits_too_long_is_refused_and_costs_nobody_a_turn(
-    threads: ThreadPoolExecutor,
-) -> None:
+def test_who_waits_too_long_is_refused_and_costs_nobody_a_turn(threads: ThreadPoolExecutor) -> None:
     queue = WriterQueue()
     line = Line(queue, threads)
     with queue.turn(in_time()):
@@ -87,9 +85,7 @@ def test_who_waits_too_long_is_refused_and_costs_nobody_a_turn(
     assert line.served == ["after"]
 
 
-def test_beyond_the_bound_one_is_refused_at_once_but_for_loops(
-    threads: ThreadPoolExecutor,
-) -> None:
+def test_beyond_the_bound_one_is_refused_at_once_but_for_loops(threads: ThreadPoolExecutor) -> None:
     queue = WriterQueue(most_waiting=2)
     line = Line(queue, threads)
     with queue.turn(in_time()):

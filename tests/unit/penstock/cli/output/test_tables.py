@@ -58,8 +58,12 @@ def test_half_a_chip_is_not_shown_as_a_whole_one() -> None:
     assert {it.title: it.cell(chip, NOW) for it in CHIPS}["FREE"] == "50%"
     text = details({"asked": {"any": 2.0, "cpu": 0.5}, "done": True, "waited_s": 1234567.25})
     assert text.splitlines() == [
-        "asked:", "  any: 2", "  cpu: 0.5", "done:     yes", "waited_s: 1234567.25",
-    ]  # fmt: skip
+        "asked:",
+        "  any: 2",
+        "  cpu: 0.5",
+        "done:     yes",
+        "waited_s: 1234567.25",
+    ]
 
 
 def test_a_job_shows_waiting_running_chips_and_progress() -> None:
@@ -71,9 +75,18 @@ def test_a_job_shows_waiting_running_chips_and_progress() -> None:
     }  # fmt: skip
     _, row = table([job], JOBS, now=NOW).splitlines()
     assert row.split() == [
-        "tiny", "running", "train", "default", "any:4", "emulated-a100:0.75", "0.4s", "1m15s",
-        "7/10", "-", "1m00s",
-    ]  # fmt: skip
+        "tiny",
+        "running",
+        "train",
+        "default",
+        "any:4",
+        "emulated-a100:0.75",
+        "0.4s",
+        "1m15s",
+        "7/10",
+        "-",
+        "1m00s",
+    ]
 
 
 def test_an_endpoint_counts_what_was_asked_for_and_says_why_it_is_short() -> None:
@@ -96,8 +109,16 @@ def test_an_emulated_chip_says_that_it_is_emulated() -> None:
     }  # fmt: skip
     _, row = table([chip], CHIPS, now=NOW).splitlines()
     assert row.split() == [
-        "chip_1", "a", "emulated-a100", "0", "emulated", "2GiB", "healthy", "25%", "x,y",
-    ]  # fmt: skip
+        "chip_1",
+        "a",
+        "emulated-a100",
+        "0",
+        "emulated",
+        "2GiB",
+        "healthy",
+        "25%",
+        "x,y",
+    ]
 
 
 def test_details_indent_what_is_nested_and_leave_out_what_is_empty() -> None:

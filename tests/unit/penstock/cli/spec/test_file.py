@@ -28,12 +28,25 @@ def test_every_option_reaches_its_field() -> None:
         "replicas": 3, "retry": 2, "env": ["A=1"], "label": ["l=v"],
     }  # fmt: skip
     assert merge({}, flags, ["true"]) == {
-        "type": "task", "name": "n", "project": "p", "queue": "q", "priority": 70,
-        "max_duration": "2h", "task": {"command": ["true"], "replicas": 3},
-        "retry": {"limit": 2}, "env": {"A": "1"}, "labels": {"l": "v"},
-        "resources": {"chip": "cpu", "chips": "2..4", "share": 0.5, "cores": 1.5,
-                      "host_memory": "2GiB", "mix": True},
-    }  # fmt: skip
+        "type": "task",
+        "name": "n",
+        "project": "p",
+        "queue": "q",
+        "priority": 70,
+        "max_duration": "2h",
+        "task": {"command": ["true"], "replicas": 3},
+        "retry": {"limit": 2},
+        "env": {"A": "1"},
+        "labels": {"l": "v"},
+        "resources": {
+            "chip": "cpu",
+            "chips": "2..4",
+            "share": 0.5,
+            "cores": 1.5,
+            "host_memory": "2GiB",
+            "mix": True,
+        },
+    }
 
 
 def test_a_work_folder_is_meant_as_of_here() -> None:

@@ -81,9 +81,7 @@ def test_a_download_to_a_terminal_is_made_safe_wherever_its_blocks_are_cut(
     assert terminal.getvalue() == "20% é\n\x1b[31mred\x1b[0m\nend"
 
 
-def test_a_colour_that_a_job_left_on_ends_with_its_output(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_colour_that_a_job_left_on_ends_with_its_output(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = a_terminal(monkeypatch)
     Console(color=False).copy([b"\x1b[31mred\n"])
     assert terminal.getvalue() == "\x1b[31mred\n\x1b[0m"

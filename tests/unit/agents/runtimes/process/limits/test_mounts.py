@@ -36,8 +36,11 @@ def test_a_path_with_blanks_is_read_back() -> None:
 def test_places_are_found_by_controller() -> None:
     places = parse_places("4:memory:/a\n2:cpu,cpuacct:/b\n0::/system.slice/agent.service\n")
     assert places == {
-        "memory": P("/a"), "cpu": P("/b"), "cpuacct": P("/b"), "": P("/system.slice/agent.service"),
-    }  # fmt: skip
+        "memory": P("/a"),
+        "cpu": P("/b"),
+        "cpuacct": P("/b"),
+        "": P("/system.slice/agent.service"),
+    }
 
 
 def test_the_top_is_tried_before_what_was_delegated_to_us() -> None:
