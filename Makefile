@@ -16,6 +16,8 @@ TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 SOURCE := $(wildcard penstock control_plane agents scheduler workloads deploy tests)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 ARGS ?=
+# Servers, agents and workers start by the hundred here: each would compile all source again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the verbs
