@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from penstock.catalogue import TEXTS
+from control_plane.errors import PlatformError
+from penstock.catalogue import HINTS, TEXTS
+from penstock.catalogue.render import TABLES
 from tests.architecture import (
     codes,
     dependencies,
@@ -102,7 +104,9 @@ def test_no_file_breaks_a_rule_about_constructs(
 
 
 def test_every_code_has_one_text_with_its_parameters() -> None:
-    _none(codes.wrong_messages(python_sources(*PACKAGES), dict(TEXTS)))
+    errors = {it.__name__ for it in _below(PlatformError)}
+    _none(codes.wrong_messages(python_sources(*PACKAGES), TEXTS, HINTS, errors))
+    assert len(TEXTS) == sum(map(len, TABLES)), "two tables have the same code"
 
 
 def test_extras_split_client_server_agent_and_workload() -> None:
@@ -152,6 +156,12 @@ def test_state_diagrams_match_the_transition_tables(title: str) -> None:
     drawn = diagrams.diagrams((ROOT / "docs/architecture.md").read_text(encoding="utf-8"))
     assert diagrams.moves(drawn[title]) == diagrams.table_moves(table)
     assert diagrams.ends(drawn[title]) in (frozenset(), diagrams.table_ends(table))
+
+
+def _below(cls: type[PlatformError]) -> Iterator[type[PlatformError]]:
+    for one in cls.__subclasses__():
+        yield one
+        yield from _below(one)
 
 
 def _none(violations: Iterable[str]) -> None:

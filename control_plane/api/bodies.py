@@ -19,10 +19,10 @@ from starlette.types import Receive, Scope
 from control_plane.api.failures import Malformed, SlowBody, TooLarge, UnsupportedMedia
 from control_plane.api.misread import misread_values
 from control_plane.api.validation import MAX_ERRORS, Details, validation_error
-from control_plane.errors import Invalid, PlatformError
+from control_plane.errors import Invalid, PlatformError, invalid
 from control_plane.server.checks import Checks
-from penstock.api.errors import Violation
 from penstock.bounded import TooLong, read_bounded
+from penstock.catalogue.violation import violation
 from penstock.documents import DocumentError, Limits, parse_document
 
 MAX_BODY_BYTES: Final = 2**20
@@ -109,12 +109,16 @@ def _syntax(headers: Headers) -> str:
 
 
 def _unsupported(what: str, received: str, allowed: list[str]) -> UnsupportedMedia:
-    message = f"the {what} {received[:80]!r} is not read here"
-    violation = Violation(
-        pointer=what, message="not supported", received=received[:80], allowed=allowed
+    word = received[:80]
+    wrong = violation(what, "not_supported", received=word, allowed=allowed)
+    return UnsupportedMedia(
+        "unsupported_media_type",
+        what=what,
+        received=word,
+        json=JSON_TYPE,
+        yaml=YAML_TYPE,
+        violations=[wrong],
     )
-    hint = f"send {JSON_TYPE} or {YAML_TYPE} in UTF-8, not compressed"
-    return UnsupportedMedia(message, hint=hint, violations=[violation])
 
 
 def _announced(request: Request, limit: int) -> int:
@@ -122,7 +126,7 @@ def _announced(request: Request, limit: int) -> int:
     announced = request.headers.get("content-length", "0")
     length = int(announced[:20]) if announced.isdigit() else 0
     if length > limit:
-        raise _too_large(limit)
+        raise TooLarge("too_large", most=limit)
     return length
 
 
@@ -130,14 +134,9 @@ async def _read(request: Request, limit: int) -> bytes:
     try:
         return await read_bounded(request.stream(), limit, BODY_DEADLINE_S)
     except TooLong as error:
-        raise _too_large(limit) from error
+        raise TooLarge("too_large", most=limit) from error
     except TimeoutError as error:
-        raise SlowBody(f"the body did not arrive within {BODY_DEADLINE_S:.0f} s") from error
-
-
-def _too_large(limit: int) -> TooLarge:
-    hint = "keep large inputs in storage and name them here"
-    return TooLarge(f"the body is longer than {limit} bytes", hint=hint)
+        raise SlowBody("slow_body", within_s=BODY_DEADLINE_S) from error
 
 
 def _checked(data: bytes, syntax: str, limits: Limits, model: type[BaseModel]) -> BaseModel:
@@ -158,26 +157,18 @@ def _checked(data: bytes, syntax: str, limits: Limits, model: type[BaseModel]) -
 
 
 def _refusal(error: DocumentError) -> PlatformError:
-    where = f" (line {error.place.line}, column {error.place.column})" if error.place else ""
-    found = [
-        Violation(pointer=one.pointer, message=f"{one.message}{where}") for one in error.faults
-    ]
-    hint = _HINTS.get(error.code)
-    if error.code == "unsafe_value":
-        return Invalid(f"{error.pointer} {error.message}", violations=found)
-    kind = _KINDS.get(error.code, Malformed)
-    return kind(f"the body {error.message}{where}", code=error.code, violations=found, hint=hint)
+    place = {} if error.place is None else error.place._asdict()
+    found = [violation(it.pointer, it.code, **{**it.params, **place}) for it in error.faults]
+    if error.code in _OF_VALUES:
+        return invalid(found)
+    kind, params = _KINDS.get(error.code, Malformed), {**error.faults[0].params, **place}
+    return kind(error.code, subject="the body", violations=found, **params)
 
 
+_OF_VALUES: Final = frozenset({"number_out_of_range", "unsafe_character"})
 _KINDS: Final[Mapping[str, type[PlatformError]]] = {
     "not_a_mapping": Invalid,
     "empty_document": Invalid,
     "too_many_values": TooLarge,
     "key_too_long": TooLarge,
-}
-_HINTS: Final[Mapping[str, str]] = {
-    "broken_json": "check it with: python -m json.tool",
-    "duplicate_key": "keep one of the two",
-    "tag_refused": "write plain values",
-    "too_many_values": "keep large inputs in storage and name them here",
 }

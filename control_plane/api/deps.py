@@ -143,5 +143,5 @@ def version_of(if_match: str | None) -> str | None:
         return None
     word = if_match.strip().removeprefix("W/").strip('"')
     if "," in word or '"' in word:
-        raise Malformed("If-Match takes one ETag", code="bad_etag", hint="send the newest one")
+        raise Malformed("bad_etag")
     return word.partition("-")[0]

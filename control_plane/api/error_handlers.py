@@ -13,7 +13,7 @@ from control_plane.api.failures import Malformed, MethodNotAllowed, UnknownPath
 from control_plane.api.problems import problem_response
 from control_plane.errors import PlatformError
 from control_plane.store.database.faults import PASSING, cause, refusal
-from penstock.api.errors import Violation
+from penstock.catalogue.violation import violation
 from penstock.documents.violations import nearest
 
 log = structlog.get_logger()
@@ -21,8 +21,6 @@ log = structlog.get_logger()
 
 class Internal(PlatformError):
     """A fault of ours. The log has it under the request id; the caller gets no more."""
-
-    code = "internal"
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -52,8 +50,7 @@ async def _internal(request: Request, error: Exception) -> Response:
         path=request.url.path,
         exc_info=error,
     )
-    hint = "this is a fault of Penstock; its log has more under this request id"
-    return _answer(request, Internal("something went wrong here", hint=hint))
+    return _answer(request, Internal("internal"))
 
 
 async def _unmatched(request: Request, error: Exception) -> Response:
@@ -63,7 +60,7 @@ async def _unmatched(request: Request, error: Exception) -> Response:
         return _answer(request, _wrong_method(request, path))
     if error.status_code == 404:
         return _answer(request, _unknown_path(request, path))
-    return _answer(request, Malformed(str(error.detail)))
+    return _answer(request, Malformed("malformed", what=str(error.detail)))
 
 
 def _wrong_method(request: Request, path: str) -> MethodNotAllowed:
@@ -71,17 +68,13 @@ def _wrong_method(request: Request, path: str) -> MethodNotAllowed:
     matching = [one for one in _routes(request) if one.path_regex.match(request.url.path)]
     allowed = sorted({method for one in matching for method in one.methods or ()})
     method = request.method[:40]
-    message = f"{path} does not take {method}"
-    return MethodNotAllowed(message, received=method, allowed=allowed)
+    return MethodNotAllowed(path, method, allowed)
 
 
 def _unknown_path(request: Request, path: str) -> UnknownPath:
     close = nearest(path, sorted({one.path for one in _routes(request) if one.path}))
-    violation = Violation(
-        pointer="", message="unknown path", received=path[:80], did_you_mean=close
-    )
-    hint = "/openapi.json lists all paths"
-    return UnknownPath(f"there is no path {path}", hint=hint, violations=[violation])
+    wrong = violation("", "unknown_path", received=path[:80], did_you_mean=close)
+    return UnknownPath("no_such_path", path=path, violations=[wrong])
 
 
 def _routes(request: Request) -> list[RouteContext]:

@@ -97,19 +97,12 @@ def bearer(request: Request) -> str:
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     secret = secret.strip()
     if scheme.lower() != "bearer" or not secret:
-        raise Unauthenticated(
-            "this needs a token",
-            hint="send the header `Authorization: Bearer TOKEN`; `penstock login` keeps one",
-        )
+        raise Unauthenticated("unauthenticated")
     if len(secret) > MAX_SECRET or not secret.isascii():
-        raise Unauthenticated("the token is not known", code="bad_token")
+        raise Unauthenticated("bad_token")
     return secret
 
 
 def _require_local(request: Request) -> None:
     if not asked_from_here(request.headers):
-        raise Denied(
-            "authentication is off: only this machine may ask",
-            code="not_local",
-            hint="use http://127.0.0.1, or run with authentication",
-        )
+        raise Denied("not_local")

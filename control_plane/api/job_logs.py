@@ -102,7 +102,7 @@ async def _blocks(
             if done:
                 return
             if streams.closing and not data:
-                raise Unavailable("the server is stopping", code="stopping")
+                raise Unavailable("stopping")
             if not data:
                 await wait_for(woken, SOON_S)
             woken.clear()

@@ -19,7 +19,7 @@ from control_plane.api.deps import (
 )
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
-from control_plane.errors import Invalid
+from control_plane.errors import invalid
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.jobs.cancel import cancel_job
 from control_plane.services.jobs.explain import explain_job
@@ -35,13 +35,13 @@ from control_plane.services.jobs.retry import retry_job
 from control_plane.services.jobs.submit import submit_job
 from control_plane.store.repositories.jobs import JobFilter
 from penstock.api.base import Page
-from penstock.api.errors import Violation
 from penstock.api.ids import JobId
 from penstock.api.jobs import Checkpoint, Job, Replica
 from penstock.api.plans import Explanation, PlanAnswer
 from penstock.api.specs import JobSpec
 from penstock.api.states import JobState, JobType
 from penstock.api.vendors import vendor_table
+from penstock.catalogue.violation import violation
 from penstock.documents.violations import nearest
 from penstock.json_types import Json
 
@@ -166,11 +166,7 @@ def _made(deps: Deps, caller: Caller, job_id: JobId, status: int) -> Response:
 def _labels(given: list[str]) -> dict[str, str]:
     wrong = [one for one in given if "=" not in one or one.startswith("=") or len(one) > 513]
     if wrong:
-        found = [
-            Violation(pointer="?label", message="must be KEY=VALUE", received=one[:80])
-            for one in wrong
-        ]
-        raise Invalid("?label must be KEY=VALUE", violations=found)
+        raise invalid([violation("?label", "key_value", received=one[:80]) for one in wrong])
     return {key: value for key, _, value in (one.partition("=") for one in given)}
 
 
@@ -178,11 +174,13 @@ def _vendor(name: str | None) -> str | None:
     known = list(vendor_table())
     if name is None or name in known:
         return name
-    violation = Violation(
-        pointer="?chip_vendor",
-        message=f"unknown vendor `{name[:80]}`",
-        received=name[:80],
+    word, meant = name[:80], nearest(name, known)
+    wrong = violation(
+        "?chip_vendor",
+        "no_such_vendor",
+        received=word,
         allowed=known,
-        did_you_mean=nearest(name, known),
+        did_you_mean=meant,
+        name=word,
     )
-    raise Invalid(violation.message, code="unknown_chip", violations=[violation])
+    raise invalid([wrong], "unknown_chip")

@@ -66,6 +66,7 @@ def problem_response(
         instance=path[:200],
         code=error.code,
         errors=list(error.violations),
+        params=dict(error.said.params),
         hint=error.hint,
         request_id=request_id,
         retryable=retryable,

@@ -37,15 +37,12 @@ class RequestBounds:
 def _excess(scope: Scope) -> PlatformError | None:
     query: bytes = scope["query_string"]
     if query.count(b"&") >= MAX_PARAMETERS or query.count(b";") >= MAX_PARAMETERS:
-        message = f"there are more than {MAX_PARAMETERS} query parameters"
-        return Invalid(
-            message, code="too_many_parameters", hint="/openapi.json lists what a path takes"
-        )
+        return Invalid("too_many_parameters", most=MAX_PARAMETERS)
     if len(query) + len(scope.get("raw_path") or scope["path"]) > MAX_URI_BYTES:
-        return UriTooLong(f"the address is longer than {MAX_URI_BYTES} bytes")
+        return UriTooLong("uri_too_long", most=MAX_URI_BYTES)
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     if len(headers) > MAX_HEADERS:
-        return HeadersTooLarge(f"there are more than {MAX_HEADERS} headers")
+        return HeadersTooLarge("too_many_headers", most=MAX_HEADERS)
     if sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS_BYTES:
-        return HeadersTooLarge(f"the headers are longer than {MAX_HEADERS_BYTES} bytes")
+        return HeadersTooLarge("headers_too_large", most=MAX_HEADERS_BYTES)
     return None

@@ -24,8 +24,8 @@ from control_plane.api.validation import parameter_error, unknown_parameters, va
 from control_plane.errors import NotFound
 from control_plane.server.lanes import Lane, enter, laned
 from penstock.api.assignments import BeginRequest, CheckpointCommit, LogRequest, ReportRequest
-from penstock.api.errors import Violation
 from penstock.api.states import Role
+from penstock.catalogue.violation import violation
 from penstock.documents.violations import MAX_VIOLATIONS
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -141,21 +141,19 @@ def _intake(policy: Policy, model: type[BaseModel], owner: str) -> Intake:
 def _check_parameters(request: Request, policy: Policy) -> None:
     """Refuses unknown and doubled parameters, and what no database can look up."""
     if any("\0" in value for value in request.path_params.values()):
-        raise NotFound("there is nothing of that name here")
+        raise NotFound("not_found", name=None)
     given = request.query_params.multi_items()
     if not given:
         return
     names = [name for name, _ in given]
     found = unknown_parameters(dict.fromkeys(names), policy.query)
     found += [
-        Violation(pointer=f"?{name}", message="is given more than once")
+        violation(f"?{name}", "given_twice")
         for name in policy.query
         if names.count(name) > 1 and name not in policy.repeatable
     ]
     found += [
-        Violation(pointer=f"?{name[:80]}", message="has the character U+0000")
-        for name, value in given
-        if "\0" in name + value
+        violation(f"?{name[:80]}", "has_null") for name, value in given if "\0" in name + value
     ]
     if found:
         _, errors = request_params_to_args(policy.query_fields, request.query_params)

@@ -28,13 +28,9 @@ class Streams:
     def check_room(self, owner: str) -> None:
         """Raises QuotaExceeded before a stream is begun, Unavailable once the server stops."""
         if self.closing:
-            raise Unavailable("the server is stopping", code="stopping")
+            raise Unavailable("stopping")
         if self._open[owner] >= MAX_PER_TOKEN or self._open.total() >= MAX_IN_ALL:
-            raise QuotaExceeded(
-                f"{self._open[owner]} streams of this token are open already",
-                code="too_many_streams",
-                hint="close one, or use one stream for all events",
-            )
+            raise QuotaExceeded("too_many_streams", open=self._open[owner])
 
     @contextmanager
     def opened(self, owner: str) -> Iterator[None]:

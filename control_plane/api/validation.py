@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from control_plane.errors import Invalid, NotFound, PlatformError
+from control_plane.errors import Invalid, NotFound, PlatformError, invalid
 from penstock.api.errors import Violation
 from penstock.api.ids import NAME_PATTERN
+from penstock.catalogue.violation import violation
 from penstock.documents import Place
 from penstock.documents.violations import MAX_VIOLATIONS, nearest, violations_from
 
@@ -34,7 +35,7 @@ def validation_error(
         by_part.setdefault(str(details["loc"][0]), []).append(details)
     if "path" in by_part and not _names_something_new(by_part["path"][0]):
         word = str(by_part["path"][0].get("input"))[:80]
-        return NotFound(f"there is nothing named {word!r} here", code="not_found")
+        return NotFound("not_found", name=word)
     found = [
         *(
             one.model_copy(update={"pointer": "name"})
@@ -47,17 +48,20 @@ def validation_error(
         ),
         *_body(by_part.get("body", ()), body_model, document, places),
     ]
-    return Invalid(_sentence(found), violations=found, hint=_hint(found, body_model))
+    if not found:
+        return Invalid("malformed", what="the request is not valid")
+    return invalid(found, model=_described(found, body_model))
 
 
 def unknown_parameters(given: Iterable[str], known: Sequence[str]) -> list[Violation]:
     """A violation for each query parameter that the route does not have, up to the most told."""
     return [
-        Violation(
-            pointer=f"?{name[:80]}",
-            message=f"unknown query parameter `{name[:80]}`",
-            allowed=list(known),
+        violation(
+            f"?{name[:80]}",
+            "unknown_parameter",
+            allowed=known,
             did_you_mean=nearest(name, known),
+            name=name[:80],
         )
         for name in [one for one in given if one not in known][:MAX_VIOLATIONS]
     ]
@@ -66,7 +70,7 @@ def unknown_parameters(given: Iterable[str], known: Sequence[str]) -> list[Viola
 def parameter_error(found: Sequence[Violation], errors: Sequence[Details]) -> Invalid:
     """Unknown and doubled parameters together with what is wrong with the known ones."""
     everything = [*found, *_parameters(errors, "?")]
-    return Invalid(_sentence(everything), code="invalid_parameter", violations=everything)
+    return invalid(everything, "invalid_parameter")
 
 
 def _parameters(errors: Iterable[Details], mark: str) -> list[Violation]:
@@ -76,9 +80,11 @@ def _parameters(errors: Iterable[Details], mark: str) -> list[Violation]:
     found = []
     for details in errors:
         name = str(details["loc"][1]) if len(details["loc"]) > 1 else ""
-        violation = violations_from([{**details, "loc": ()}], _Any, details.get("input"))[0]
-        message = "is needed" if details["type"] == "missing" else violation.message
-        found.append(violation.model_copy(update={"pointer": f"{mark}{name}", "message": message}))
+        if details["type"] == "missing":
+            found.append(violation(f"{mark}{name}", "missing"))
+        else:
+            wrong = violations_from([{**details, "loc": ()}], _Any, details.get("input"))[0]
+            found.append(wrong.model_copy(update={"pointer": f"{mark}{name}"}))
     return found
 
 
@@ -109,15 +115,13 @@ def _only_follows(details: Details, errors: Iterable[Details]) -> bool:
     )
 
 
-def _aimed(violation: Violation, model: type[BaseModel] | None) -> Violation:
+def _aimed(wrong: Violation, model: type[BaseModel] | None) -> Violation:
     """An unknown field that is at home elsewhere in the document is told where."""
-    if violation.did_you_mean is not None or model is None:
-        return violation
-    if not violation.message.startswith("unknown field"):
-        return violation
-    name = violation.pointer.rpartition("/")[2]
+    if wrong.did_you_mean is not None or model is None or wrong.code != "extra_forbidden":
+        return wrong
+    name = wrong.pointer.rpartition("/")[2]
     home = next((path for path in _paths(model) if path.rpartition(".")[2] == name), None)
-    return violation.model_copy(update={"did_you_mean": home}) if home else violation
+    return wrong.model_copy(update={"did_you_mean": home}) if home else wrong
 
 
 def _paths(model: type[BaseModel]) -> Iterable[str]:
@@ -128,26 +132,16 @@ def _paths(model: type[BaseModel]) -> Iterable[str]:
                 yield from (f"{outer}.{name}" for name in candidate.model_fields)
 
 
-def _placed(violation: Violation, places: Mapping[str, Place]) -> Violation:
-    place = places.get(violation.pointer)
+def _placed(wrong: Violation, places: Mapping[str, Place]) -> Violation:
+    place = places.get(wrong.pointer)
     if place is None:
-        return violation
-    message = f"{violation.message} (line {place.line}, column {place.column})"
-    return violation.model_copy(update={"message": message})
+        return wrong
+    message = f"{wrong.message} (line {place.line}, column {place.column})"
+    return wrong.model_copy(update={"message": message, "params": wrong.params | place._asdict()})
 
 
-def _sentence(found: Sequence[Violation]) -> str:
-    if not found:
-        return "the request is not valid"
-    first = found[0]
-    name = first.pointer.lstrip("/") or "the body"
-    message = first.message if first.message.startswith("unknown") else f"{name}: {first.message}"
-    guess = f"; did you mean `{first.did_you_mean}`?" if first.did_you_mean else ""
-    rest = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return f"{message}{guess}{rest}"
-
-
-def _hint(found: Sequence[Violation], model: type[BaseModel] | None) -> str | None:
+def _described(found: Sequence[Violation], model: type[BaseModel] | None) -> str | None:
+    """The model that says what may stand in the body, where something in it is wrong."""
     if model is not None and any(one.pointer.startswith("/") or not one.pointer for one in found):
-        return f"/openapi.json describes {model.__name__} field by field"
+        return model.__name__
     return None

@@ -108,8 +108,4 @@ class _Cost:
 
 
 def _too_many(retry_after_s: int) -> QuotaExceeded:
-    return QuotaExceeded(
-        "too many large bodies at once",
-        code="too_many_large_bodies",
-        hint=f"try again in {retry_after_s} s; bodies up to {LARGE_BYTES} bytes are not limited",
-    )
+    return QuotaExceeded("too_many_large_bodies", after_s=retry_after_s, most=LARGE_BYTES)

@@ -53,8 +53,7 @@ class Lanes:
             with anyio.fail_after(LANE_S):
                 await limiter.acquire_on_behalf_of(borrower)
         except TimeoutError as error:
-            message = "too many requests of this kind are under way"
-            raise Unavailable(message, code="busy", hint="try again") from error
+            raise Unavailable("busy", what="requests of this kind") from error
         try:
             return await anyio.to_thread.run_sync(work, limiter=self._unbounded)
         finally:

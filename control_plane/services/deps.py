@@ -107,7 +107,4 @@ class Caller:
         """Raises Denied unless the caller has at least that role."""
         order = (Role.VIEWER, Role.MEMBER, Role.ADMIN)
         if order.index(self.role) < order.index(role):
-            raise Denied(
-                f"this needs the role {role}; the token `{self.name}` has {self.role}",
-                hint="ask an administrator for a token with that role",
-            )
+            raise Denied("denied", needed=role, token=self.name, role=self.role)

@@ -77,5 +77,4 @@ class BoundedLogs:
 
 
 def _hangs() -> Unavailable:
-    hint = "jobs go on; what they write is kept on their nodes until the storage answers"
-    return Unavailable("the storage of logs does not answer", code="storage_hangs", hint=hint)
+    return Unavailable("storage_hangs")

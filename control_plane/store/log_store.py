@@ -189,7 +189,7 @@ def _pieces(offset: int, length: int) -> Iterator[tuple[int, int, int]]:
 def _folder(replica_id: ReplicaId) -> str:
     """Nothing but a replica's id ever becomes part of a path."""
     if _REPLICA.fullmatch(replica_id) is None:
-        raise Invalid(f"{replica_id[:80]!r} is no replica id")
+        raise Invalid("bad_replica_id", replica=replica_id[:80])
     return replica_id
 
 

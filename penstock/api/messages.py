@@ -7,8 +7,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING, TypeAlias
 
-from pydantic import JsonValue
+if TYPE_CHECKING:
+    from pydantic import JsonValue  # takes time to import
+
+    Parameter: TypeAlias = (
+        "JsonValue | datetime | Message | Sequence[Message] | Sequence[str] | Mapping[str, int]"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +29,14 @@ class Message:
         return {"code": self.code, "params": dict(self.params)}
 
 
-Parameter = (
-    JsonValue | datetime | Message | Sequence[Message] | Sequence[str] | Mapping[str, int] | None
-)
-
-
 def say(code: str, /, **params: Parameter) -> Message:
     """The message of that code, which the catalogue has."""
-    return Message(code, {name: _plain(value) for name, value in params.items()})
+    return Message(code, as_params(params))
+
+
+def as_params(given: Mapping[str, Parameter]) -> dict[str, JsonValue]:
+    """Parameters as they travel."""
+    return {name: _plain(value) for name, value in given.items()}
 
 
 def said(text: str) -> Message:

@@ -9,6 +9,6 @@ ACCOUNTS: Final[Mapping[str, str]] = {
     "project_created": "by {by}",
     "queue_limits": "limits of queue {queue} set by {by}: {limits:limits}",
     "token_created": "token {token} with the role {role}, by {by}",
-    "token_revoked": "token {token} revoked by {by}",
+    "revoked": "token {token} revoked by {by}",
     "join_token_created": "join token made by {by}",
 }

@@ -49,12 +49,16 @@ JOBS: Final[Mapping[str, str]] = {
     "hosts_cores": "{replicas} × host cores only",
     "of_replica": "{whose}: {message}",
     "assigned": "placed",
-    "stopping": "stopping: {why}",
+    "stopping_since": "stopping: {why}",
     "stopped": "stopped: {why}",
     "exit_code": "exit code {exit_code}",
     "exited": '{cause}[; last line of its log: "{last_line}"]',
     "lease_expired": "the node was not heard of until the lease ended",
-    "not_ready": "it did not answer GET /health with 200 within {within_s} s of its start",
+    "never_ready": "it did not answer GET /health with 200 within {within_s} s of its start",
+    "never_placed": "has no output: it ended before it was placed",
+    "no_such_attempt": "had no attempt {attempt}: there were {attempts}",
+    "no_such_rank": "had no rank {rank}[ in attempt {of}]: there were {ranks} "
+    "(attempts: {attempts})",
     "lease_ended": "lease[ of {whose}] {state}",
     "checkpoint": "checkpoint at step {step}",
     # Where a job is

@@ -7,17 +7,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Final
-
-from pydantic import JsonValue
+from typing import TYPE_CHECKING, Final
 
 from penstock.api.messages import Message
 from penstock.catalogue.accounts import ACCOUNTS
 from penstock.catalogue.jobs import JOBS
 from penstock.catalogue.nodes import NODES
+from penstock.catalogue.problems import HINTS, PROBLEMS
+from penstock.catalogue.violations import DOCUMENTS, VALUES
 from penstock.words import thousandths
 
-TEXTS: Final[Mapping[str, str]] = {**JOBS, **NODES, **ACCOUNTS}
+if TYPE_CHECKING:
+    from pydantic import JsonValue  # takes time to import
+
+TABLES: Final = (JOBS, NODES, ACCOUNTS, PROBLEMS, VALUES, DOCUMENTS)
+TEXTS: Final[Mapping[str, str]] = {code: text for one in TABLES for code, text in one.items()}
 PARAMETER: Final = re.compile(r"\{(\w+)(?::([^}]*))?\}")
 OPTIONAL: Final = re.compile(r"\[([^\]]*)\]")
 
@@ -25,6 +29,11 @@ OPTIONAL: Final = re.compile(r"\[([^\]]*)\]")
 def render(message: Message) -> str:
     """In English. A code of a newer version is shown as it is."""
     return fill(TEXTS.get(message.code, message.code), message.params)
+
+
+def render_hint(message: Message) -> str | None:
+    """What to do next, where the catalogue knows."""
+    return fill(HINTS.get(message.code, ""), message.params) or None
 
 
 def fill(text: str, params: Mapping[str, JsonValue]) -> str:
@@ -61,6 +70,11 @@ def _listed(value: JsonValue) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def _or(value: JsonValue) -> str:
+    words = [str(it) for it in value] if isinstance(value, list) else [str(value)]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
 def _chips(value: JsonValue) -> str:
     """`1 × emulated-a100, 0.5 × emulated-910b`, of type → thousandths."""
     held = value if isinstance(value, dict) else {}
@@ -82,6 +96,8 @@ FORMATS: Final[Mapping[str, Callable[[JsonValue], str]]] = {
     "chips": _chips,
     "limits": _limits,
     "quoted": repr,
+    "or": _or,
+    "g": lambda value: f"{value:g}",
     "words": lambda value: str(value).replace("_", " "),
     "time": _moment("%H:%M:%S"),
     "moment": _moment("%Y-%m-%d %H:%M:%S"),

@@ -44,21 +44,21 @@ def check_values(value: Mapping[str, object], limits: Limits) -> None:
     faults: list[Fault] = []
     _check(value, None, 1, limits.num_keys, faults)
     if faults and not limits.any_value:
-        pointer, message = faults[0]
-        raise DocumentError("unsafe_value", message, pointer=pointer, faults=tuple(faults))
+        raise DocumentError(faults[0].code, faults=tuple(faults))
 
 
 def too_deep() -> DocumentError:
-    return DocumentError("too_deep", f"is nested deeper than {MAX_DEPTH} levels")
+    return DocumentError("too_deep", most=MAX_DEPTH)
 
 
 def too_many_values(most: int) -> DocumentError:
-    return DocumentError("too_many_values", f"has more than {most} values")
+    return DocumentError("too_many_values", most=most)
 
 
 def too_many_keys(most: int, trail: Trail) -> DocumentError:
-    message = f"has more than {most} keys in one mapping"
-    return DocumentError("too_many_values", message, pointer=pointer_of(trail))
+    return DocumentError(
+        "too_many_values", pointer=pointer_of(trail), most=most, where="in one mapping"
+    )
 
 
 def _check(value: Any, trail: Trail, depth: int, num_keys: int, faults: list[Fault]) -> None:
@@ -75,12 +75,10 @@ def _check(value: Any, trail: Trail, depth: int, num_keys: int, faults: list[Fau
             _check(inner, (trail, key), depth + 1, num_keys, faults)
         elif kind is int:
             if not -_MAX_INTEGER <= inner <= _MAX_INTEGER:
-                _add(faults, (trail, key), "is a number out of range")
+                _add(faults, (trail, key), "number_out_of_range")
         elif kind is Duplicate:
             raise DocumentError(
-                "duplicate_key",
-                f"has the key `{inner.key[:80]}` more than once",
-                pointer=pointer_of((trail, key)),
+                "duplicate_key", pointer=pointer_of((trail, key)), key=inner.key[:80]
             )
 
 
@@ -91,11 +89,7 @@ def _check_keys(
         raise too_many_keys(num_keys, trail)
     for key in value:
         if len(key) > MAX_KEY_LENGTH:
-            raise DocumentError(
-                "key_too_long",
-                f"has a key of more than {MAX_KEY_LENGTH} characters",
-                pointer=pointer_of(trail),
-            )
+            raise DocumentError("key_too_long", pointer=pointer_of(trail), most=MAX_KEY_LENGTH)
         if not key.isascii() or "\0" in key:
             _check_text(key, (trail, key), faults)
 
@@ -104,9 +98,9 @@ def _check_text(text: str, trail: Trail, faults: list[Fault]) -> None:
     found = _UNSAFE.search(text)
     if found is not None:
         code = f"U+{ord(found[0]):04X}"
-        _add(faults, trail, f"has the character {code}, which text may not have")
+        _add(faults, trail, "unsafe_character", character=code)
 
 
-def _add(faults: list[Fault], trail: Trail, message: str) -> None:
+def _add(faults: list[Fault], trail: Trail, code: str, **params: str | int) -> None:
     if len(faults) < MAX_FAULTS:
-        faults.append(Fault(pointer_of(trail), message))
+        faults.append(Fault(pointer_of(trail), code, params))

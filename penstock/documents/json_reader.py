@@ -37,7 +37,7 @@ def from_json(data: bytes, text: str, limits: Limits) -> object:
         )
     except json.JSONDecodeError as error:
         place = Place(error.lineno, error.colno)
-        raise DocumentError("broken_json", f"is not JSON: {error.msg}", place=place) from error
+        raise DocumentError("broken_json", place=place, what=error.msg) from error
     except RecursionError as error:
         raise too_deep() from error
 
@@ -64,17 +64,17 @@ def _object(pairs: list[tuple[str, object]]) -> object:
 
 
 def _refuse_constant(name: str) -> object:
-    raise DocumentError("broken_json", f"is not JSON: {name} is no JSON number")
+    raise DocumentError("broken_json", what=f"{name} is no JSON number")
 
 
 def _finite(literal: str) -> float:
     value = float(literal)
     if not math.isfinite(value):
-        raise DocumentError("number_too_large", f"has a number out of range: {literal[:40]}")
+        raise DocumentError("number_too_large", number=literal[:40])
     return value
 
 
 def _whole(literal: str) -> int:
     if len(literal) > MAX_DIGITS:
-        raise DocumentError("number_too_large", f"has a number out of range: {literal[:20]}…")
+        raise DocumentError("number_too_large", number=f"{literal[:20]}…")
     return int(literal)

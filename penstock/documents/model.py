@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from penstock.api.messages import Message
+from penstock.catalogue import render
+
 
 class Place(NamedTuple):
     """Where in the text something stands, both counted from 1."""
@@ -15,10 +18,15 @@ class Place(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What is wrong at one JSON pointer."""
+    """What is wrong at one JSON pointer: a code of the catalogue, with its parameters."""
 
     pointer: str
-    message: str
+    code: str
+    params: Mapping[str, str | int] = {}
+
+    @property
+    def message(self) -> str:
+        return render(Message(self.code, self.params))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +38,43 @@ class Document:
 
 
 class DocumentError(ValueError):
-    """The text is no acceptable document: a stable code, one sentence, and where.
+    """The text is no acceptable document: what is wrong, and where.
 
-    `faults` has every place where the same is wrong; mostly that is one.
+    `faults` has every place where something is; mostly that is one.
     """
 
     def __init__(
         self,
         code: str,
-        message: str,
+        /,
         *,
         place: Place | None = None,
         pointer: str = "",
         faults: tuple[Fault, ...] = (),
+        **params: str | int,
     ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+        super().__init__(code)
         self.place = place
-        self.pointer = pointer
-        self.faults = faults or (Fault(pointer, message),)
+        self.faults = faults or (Fault(pointer, code, params),)
+
+    @property
+    def code(self) -> str:
+        return self.faults[0].code
+
+    @property
+    def pointer(self) -> str:
+        return self.faults[0].pointer
+
+    @property
+    def message(self) -> str:
+        return self.faults[0].message
+
+    def at(self, place: Place) -> DocumentError:
+        """The same, at that place."""
+        return DocumentError(self.code, place=place, faults=self.faults)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 Trail = tuple["Trail", object] | None
@@ -81,5 +106,5 @@ def require_mapping(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         names = {list: "a list", str: "text", bool: "a boolean", type(None): "null"}
         found = names.get(type(value), "a number")
-        raise DocumentError("not_a_mapping", f"must be a mapping at the top, not {found}")
+        raise DocumentError("not_a_mapping", found=found)
     return value

@@ -22,12 +22,10 @@ def parse_document(data: bytes, *, syntax: str | None = None, limits: Limits = D
     Raises DocumentError.
     """
     if len(data) > limits.num_bytes:
-        raise DocumentError(
-            "too_large", f"is {len(data)} bytes long; at most {limits.num_bytes} are read"
-        )
+        raise DocumentError("document_too_large", num_bytes=len(data), most=limits.num_bytes)
     text = _decode(data)
     if not text.strip():
-        raise DocumentError("empty_document", "is empty; a mapping is needed")
+        raise DocumentError("empty_document")
     places: Mapping[str, Place] = {}
     if (syntax or ("json" if text.lstrip()[0] == "{" else "yaml")) == "json":
         found: object = from_json(data, text, limits)
@@ -45,6 +43,4 @@ def _decode(data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", "replace")
-        raise DocumentError(
-            "not_utf8", "is not UTF-8 text", place=place_of(before, len(before))
-        ) from error
+        raise DocumentError("not_utf8", place=place_of(before, len(before))) from error

@@ -15,8 +15,10 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 
 from penstock.api.errors import Violation
+from penstock.api.messages import Message, say
+from penstock.catalogue import render
 from penstock.documents import escape_pointer
-from penstock.documents.sentences import Details, sentence, words_expected
+from penstock.documents.sentences import Details, message_of, words_expected
 
 MAX_VIOLATIONS: Final = 20
 MAX_COMPARED: Final = 100
@@ -122,9 +124,12 @@ def _violation(
         word = path[-1] if kind == "extra_forbidden" and path else received
         guess = nearest(word, allowed) if isinstance(word, str) else None
     hide = kind in ("missing", "extra_forbidden") or not _SECRET_FIELDS.isdisjoint(map(str, path))
+    message = _message(details, path)
     return Violation(
         pointer=pointer,
-        message=_message(details, path),
+        message=render(message),
+        code=message.code,
+        params=dict(message.params),
         received=None if hide else _shown(received),
         allowed=allowed,
         did_you_mean=guess,
@@ -162,21 +167,29 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
     return None
 
 
-def _message(details: Details, path: Sequence[str | int]) -> str:
+def _message(details: Details, path: Sequence[str | int]) -> Message:
+    name = str(path[-1])[:MAX_SHOWN] if path else ""
     if details["type"] == "extra_forbidden":
-        return f"unknown field `{str(path[-1])[:MAX_SHOWN]}`" if path else "unknown field"
+        return say("extra_forbidden", field=name)
     if details["type"] == "missing":
-        return f"the field `{path[-1] if path else ''}` is needed"
-    return sentence(details)
+        return say("field_missing", field=name)
+    return message_of(details)
 
 
 def _either(first: Violation, second: Violation) -> Violation:
     """Two members of a union both refused the value: say both, once."""
     if second.message in first.message:
         return first
+    either = say(
+        "either",
+        first=Message(first.code, first.params),
+        second=Message(second.code, second.params),
+    )
     return first.model_copy(
         update={
-            "message": f"{first.message}, or {second.message}",
+            "message": render(either),
+            "code": either.code,
+            "params": dict(either.params),
             "allowed": first.allowed or second.allowed,
             "did_you_mean": first.did_you_mean or second.did_you_mean,
         }

@@ -48,8 +48,8 @@ def from_yaml(text: str, limits: Limits) -> tuple[object, Places]:
     except yaml.reader.ReaderError as error:
         raise DocumentError(
             "broken_yaml",
-            f"is not YAML: character U+{_code_point(error.character):04X} is not allowed",
             place=_place_of_byte(text, error.position),
+            what=f"character U+{_code_point(error.character):04X} is not allowed",
         ) from error
     except RecursionError as error:
         raise too_deep() from error
@@ -84,9 +84,7 @@ class _Builder:
         after = next(self._events)
         if not isinstance(after, yaml.StreamEndEvent):
             raise DocumentError(
-                "broken_yaml",
-                "is not YAML: expected a single document in the stream",
-                place=_place(after),
+                "broken_yaml", place=_place(after), what="expected a single document in the stream"
             )
         return value, Places(spot)
 
@@ -106,25 +104,25 @@ class _Builder:
     def _count(self, event: yaml.Event, depth: int) -> None:
         self._num_values += 1
         if self._num_values > self._limits.num_values:
-            raise _refused(too_many_values(self._limits.num_values), _place(event))
+            raise too_many_values(self._limits.num_values).at(_place(event))
         if depth > MAX_DEPTH:
-            raise _refused(too_deep(), _place(event))
+            raise too_deep().at(_place(event))
 
     def _expanded(self, event: yaml.AliasEvent, trail: Trail) -> Built:
         name = str(event.anchor)
         known = self._anchors.get(name)
         if known is None:
-            message = f"is not YAML: found undefined alias {name[:80]!r}"
-            raise DocumentError("broken_yaml", message, place=_place(event))
+            what = f"found undefined alias {name[:80]!r}"
+            raise DocumentError("broken_yaml", place=_place(event), what=what)
         if known.built is None:  # it stands inside of what it names
-            raise _refused(too_deep(), known.place)
+            raise too_deep().at(known.place)
         self._num_values += known.num_inner
         if self._num_values > self._limits.num_values:
             raise DocumentError(
                 "too_many_aliases",
-                f"has more than {self._limits.num_values} values once its aliases are expanded",
                 place=_place(event),
                 pointer=pointer_of(trail),
+                most=self._limits.num_values,
             )
         return known.built
 
@@ -137,10 +135,7 @@ class _Builder:
         if isinstance(event, yaml.SequenceStartEvent) and kind == "seq":
             return self._sequence(event, trail, depth)
         raise DocumentError(
-            "tag_refused",
-            f"has the tag `{kind[:80]}`; tags are not allowed",
-            place=_place(event),
-            pointer=pointer_of(trail),
+            "tag_refused", place=_place(event), pointer=pointer_of(trail), tag=kind[:80]
         )
 
     def _mapping(self, start: yaml.Event, trail: Trail, depth: int) -> Built:
@@ -152,12 +147,13 @@ class _Builder:
                 first = spots[key].place.line
                 raise DocumentError(
                     "duplicate_key",
-                    f"has the key `{key[:80]}` more than once (first on line {first})",
                     place=place,
                     pointer=pointer_of((trail, key)),
+                    key=key[:80],
+                    first=first,
                 )
             if len(made) == self._limits.num_keys:
-                raise _refused(too_many_keys(len(made), trail), place)
+                raise too_many_keys(len(made), trail).at(place)
             made[key], spot = self._node(next(self._events), (trail, key), depth + 1)
             # An error about a value is best shown at its key: that is where people look.
             spots[key] = Spot(place, spot.inner)
@@ -198,9 +194,9 @@ def _key(event: yaml.Event, trail: Trail) -> str:
         return str(event.value)
     raise DocumentError(
         "broken_yaml",
-        "has a key that is not plain text",
         place=_place(event),
         pointer=pointer_of(trail),
+        what="it has a key that is not plain text",
     )
 
 
@@ -215,9 +211,9 @@ def _scalar(kind: str, event: yaml.ScalarEvent, trail: Trail) -> object:
     except ValueError as error:
         raise DocumentError(
             "broken_yaml",
-            f"has a value that is no {kind}: {text}",
             place=_place(event),
             pointer=pointer_of(trail),
+            what=f"it has a value that is no {kind}: {text}",
         ) from error
     if isinstance(value, float) and not math.isfinite(value):
         raise _out_of_range(event, trail)
@@ -226,15 +222,8 @@ def _scalar(kind: str, event: yaml.ScalarEvent, trail: Trail) -> object:
 
 def _out_of_range(event: yaml.ScalarEvent, trail: Trail) -> DocumentError:
     return DocumentError(
-        "number_too_large",
-        f"has a number out of range: {event.value[:20]}",
-        place=_place(event),
-        pointer=pointer_of(trail),
+        "number_too_large", place=_place(event), pointer=pointer_of(trail), number=event.value[:20]
     )
-
-
-def _refused(error: DocumentError, place: Place) -> DocumentError:
-    return DocumentError(error.code, error.message, place=place, pointer=error.pointer)
 
 
 def _code_point(character: object) -> int:
@@ -272,7 +261,7 @@ def _broken(error: yaml.MarkedYAMLError, text: str) -> DocumentError:
     place = place_of(text, len(text))
     if mark is not None:  # the end of the text is on no line after the last
         place = min(place, Place(mark.line + 1, mark.column + 1))
-    return DocumentError("broken_yaml", f"is not YAML: {error.problem}", place=place)
+    return DocumentError("broken_yaml", place=place, what=str(error.problem))
 
 
 def _place_of_byte(text: str, position: int) -> Place:

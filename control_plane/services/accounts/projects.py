@@ -27,11 +27,7 @@ def create_project(deps: Deps, caller: Caller, request: ProjectRequest) -> Proje
 
     def work(tx: Transaction) -> ProjectView:
         if tx.projects.find(request.name) is not None:
-            raise Conflict(
-                f"there is a project {request.name} already",
-                code="project_name_taken",
-                hint="choose another name",
-            )
+            raise Conflict("project_name_taken", name=request.name)
         row = Project(id=new_id(ProjectId), name=request.name, created_at=now)
         tx.projects.add(row)
         by = say("project_created", by=caller.name)

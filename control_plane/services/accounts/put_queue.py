@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from control_plane.errors import Invalid, PreconditionFailed
+from control_plane.errors import PreconditionFailed, invalid
 from control_plane.hints.topics import CYCLE
 from control_plane.ids import new_id
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.nodes.chip_types import ANY, chip_types, unknown_chip
 from control_plane.store.models import Queue
 from control_plane.store.unit_of_work import Transaction
-from penstock.api.errors import Violation
-from penstock.api.ids import NAME_LIKE_ID, QueueId, noun_of
+from penstock.api.ids import QueueId, noun_of
 from penstock.api.messages import say
 from penstock.api.queues import QueueLimits
 from penstock.api.specs import MAX_CHIPS
 from penstock.api.states import Role
+from penstock.catalogue.violation import violation
 from penstock.documents import escape_pointer
 
 
@@ -35,7 +35,7 @@ def put_queue(
         _check_version(row, name, if_match)
         tx.hints.add(CYCLE)
         if row is None and noun_of(name) is not None:
-            raise Invalid(f"the name of a new queue {NAME_LIKE_ID}", code="bad_name")
+            raise invalid([violation("name", "like_an_id", name=name)], "bad_name")
         if row is None:
             row = Queue(id=new_id(QueueId), name=name, limits={}, created_at=now, version=0)
             tx.queues.add(row)
@@ -57,10 +57,9 @@ def _write(tx: Transaction, row: Queue, wanted: QueueLimits, caller: Caller, now
 def _check_version(row: Queue | None, name: str, if_match: str | None) -> None:
     if if_match is None or (row is not None and if_match in ("*", str(row.version))):
         return
-    raise PreconditionFailed(
-        f"queue {name} changed meanwhile" if row else f"there is no queue {name} yet",
-        hint="read it again and decide anew",
-    )
+    if row is None:
+        raise PreconditionFailed("no_queue_yet", name=name)
+    raise PreconditionFailed("precondition_failed", noun="queue", name=name)
 
 
 def _check(tx: Transaction, wanted: QueueLimits) -> None:
@@ -71,7 +70,6 @@ def _check(tx: Transaction, wanted: QueueLimits) -> None:
         if kind not in allowed:
             found.append(unknown_chip(pointer, kind, allowed))
         elif not 0 <= most <= MAX_CHIPS:
-            message = f"must be between 0 and {MAX_CHIPS}"
-            found.append(Violation(pointer=pointer, message=message, received=most))
+            found.append(violation(pointer, "between", received=most, least=0, most=MAX_CHIPS))
     if found:
-        raise Invalid(found[0].message, violations=found)
+        raise invalid(found)

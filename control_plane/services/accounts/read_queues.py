@@ -25,7 +25,7 @@ def find_queue(tx: Transaction, ref: str) -> QueueRow:
     """By id or name. Raises NotFound."""
     row = tx.queues.find(ref)
     if row is None:
-        raise not_found("queue", ref, hint="list them: penstock queue list")
+        raise not_found("queue", ref)
     return row
 
 

@@ -10,24 +10,23 @@ from typing import Final
 
 import structlog
 
-from control_plane.errors import Conflict, Denied, Invalid, Unauthenticated, not_found
+from control_plane.errors import Conflict, Denied, Unauthenticated, invalid, not_found
 from control_plane.ids import hash_secret, new_id, new_secret
 from control_plane.services.deps import Caller, Deps
 from control_plane.store.database.faults import DatabaseFault
 from control_plane.store.models import Project, Token
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.base import Page
-from penstock.api.errors import Violation
 from penstock.api.ids import ProjectId, TokenId
 from penstock.api.messages import say
 from penstock.api.states import Role
 from penstock.api.tokens import NewToken, TokenRequest
 from penstock.api.tokens import Token as TokenView
+from penstock.catalogue.violation import violation
 
 log = structlog.get_logger()
 
 TOUCH_AFTER: Final = timedelta(minutes=1)
-_HINT: Final = "log in again, or ask an administrator for a new token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def authenticate(deps: Deps, secret: str) -> Authenticated:
         row = tx.tokens.by_hash(presented)
         known = row is not None and hmac.compare_digest(row.secret_hash, presented)
         if row is None or not known or (row.project_id is None and row.role != Role.ADMIN):
-            raise Unauthenticated("the token is not known", code="bad_token", hint=_HINT)
+            raise Unauthenticated("bad_token")
         project = tx.projects.find(row.project_id) if row.project_id else None
     check_alive(row.revoked_at, row.expires_at, now)
     if row.last_used_at is None or now - row.last_used_at > TOUCH_AFTER:
@@ -64,9 +63,9 @@ def authenticate(deps: Deps, secret: str) -> Authenticated:
 def check_alive(revoked_at: datetime | None, expires_at: datetime | None, now: datetime) -> None:
     """Raises Unauthenticated once the token was revoked or its time is over."""
     if revoked_at is not None:
-        raise Unauthenticated("the token was revoked", code="token_revoked", hint=_HINT)
+        raise Unauthenticated("token_revoked")
     if expires_at is not None and expires_at <= now:
-        raise Unauthenticated("the token has expired", code="token_expired", hint=_HINT)
+        raise Unauthenticated("token_expired")
 
 
 def ensure_admin(deps: Deps, keep: Callable[[str], None] = lambda _secret: None) -> str | None:
@@ -139,7 +138,7 @@ def revoke_token(deps: Deps, caller: Caller, ref: str) -> TokenId:
                 row.id,
                 row.project_id,
                 "token.revoked",
-                say("token_revoked", token=row.name, by=caller.name),
+                say("revoked", token=row.name, by=caller.name),
                 now,
             )
         return row.id
@@ -150,13 +149,11 @@ def revoke_token(deps: Deps, caller: Caller, ref: str) -> TokenId:
 def _check(request: TokenRequest) -> None:
     found = []
     if request.role is Role.ADMIN and request.project is not None:
-        message = "an administrator's token is for all projects: leave the project out"
-        found.append(Violation(pointer="/project", message=message, received=request.project))
+        found.append(violation("/project", "role_for_all", received=request.project))
     if request.role is not Role.ADMIN and request.project is None:
-        message = f"a token with the role {request.role} needs a project"
-        found.append(Violation(pointer="/project", message=message))
+        found.append(violation("/project", "role_needs_project", role=request.role))
     if found:
-        raise Invalid(found[0].message, violations=found)
+        raise invalid(found)
 
 
 def _project(tx: Transaction, name: str | None) -> Project | None:
@@ -164,11 +161,7 @@ def _project(tx: Transaction, name: str | None) -> Project | None:
         return None
     project = tx.projects.find(name)
     if project is None:
-        raise not_found(
-            "project",
-            name,
-            hint=f"make it first: penstock project create {name}, or POST /api/v1/projects",
-        )
+        raise not_found("project", name)
     return project
 
 
@@ -198,28 +191,17 @@ def _find(tx: Transaction, caller: Caller, ref: str) -> Token:
     alive = [row for row in rows if row.revoked_at is None] or rows
     if not rows:
         if not caller.is_admin:
-            raise Denied(
-                "only an administrator may revoke a token other than one's own",
-                hint="ask an administrator",
-            )
+            raise Denied("token_of_another")
         raise not_found("token", ref)
     if len(alive) > 1 and alive[0].revoked_at is None:
-        raise Conflict(
-            f"{len(alive)} tokens are named {ref}",
-            code="ambiguous_name",
-            hint="give the id: GET /api/v1/tokens lists them",
-        )
+        raise Conflict("ambiguous_token", num=len(alive), ref=ref)
     return alive[0]
 
 
 def _keep_an_admin(tx: Transaction, row: Token, now: datetime) -> None:
     """Nobody could make the next token if the last administrator's were gone."""
     if row.role == Role.ADMIN and not tx.tokens.has_admin(now, but=row.id):
-        raise Conflict(
-            f"{row.name} is the last administrator's token",
-            code="last_admin",
-            hint="make another administrator's token first",
-        )
+        raise Conflict("last_admin", token=row.name)
 
 
 def _touch(deps: Deps, token_id: TokenId, now: datetime) -> None:

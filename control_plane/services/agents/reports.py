@@ -87,7 +87,7 @@ def _apply(tx: Transaction, replica: Replica, seen: Observation, now: datetime) 
             replica.started_at = replica.started_at or now
             tx.leases.begin(replica.id, tx.lease_time)
         why = _why_stopped(tx, replica) if seen.state is ReplicaState.STOPPING else None
-        message = say("stopping", why=why) if why else said(seen.message or seen.state)
+        message = say("stopping_since", why=why) if why else said(seen.message or seen.state)
         move_replica(tx, replica, seen.state, message, now, seen.state)
     return True
 

@@ -10,9 +10,9 @@ from control_plane.services.deps import Deps
 from control_plane.store.models import Checkpoint, Replica
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import CheckpointCommit, CheckpointReply
-from penstock.api.errors import Violation
 from penstock.api.ids import CheckpointId, NodeId
 from penstock.api.messages import say
+from penstock.catalogue.violation import violation
 
 
 def commit_checkpoint(deps: Deps, node_id: NodeId, commit: CheckpointCommit) -> CheckpointReply:
@@ -55,12 +55,8 @@ def commit_checkpoint(deps: Deps, node_id: NodeId, commit: CheckpointCommit) -> 
 def _check_place(uri: str, folder: str) -> None:
     if is_below(uri, folder):
         return
-    message = f"is not a place below the job's own folder {folder}"
-    raise Invalid(
-        f"the checkpoint's address {message}",
-        code="bad_place",
-        violations=[Violation(pointer="/uri", message=message, received=uri[:200])],
-    )
+    wrong = violation("/uri", "not_below", received=uri[:200], folder=folder)
+    raise Invalid("bad_place", folder=folder, violations=[wrong])
 
 
 def _current(tx: Transaction, node_id: NodeId, commit: CheckpointCommit) -> Replica:
@@ -70,8 +66,4 @@ def _current(tx: Transaction, node_id: NodeId, commit: CheckpointCommit) -> Repl
     if refusal is None and gang is not None and gang.attempt == commit.epoch:
         assert replica is not None
         return replica
-    raise Conflict(
-        f"the checkpoint of step {commit.step} comes from a dead epoch ({commit.epoch})",
-        code=refusal.code if refusal is not None else "stale_epoch",
-        hint="its files are garbage; the job goes on elsewhere from its last commit",
-    )
+    raise Conflict("stale_epoch", step=commit.step, epoch=commit.epoch)

@@ -46,7 +46,7 @@ def _give_up(tx: Transaction, deps: Deps, replica_id: ReplicaId) -> None:
         return
     if gang.attempt != replica.attempt or gang.state != JobState.RUNNING:
         return
-    message = say("not_ready", within_s=_ready_within_s(job))
+    message = say("never_ready", within_s=_ready_within_s(job))
     cause = Cause(ExitReason.ERROR, "not_ready", message)
     fail_gang(tx, job, gang, judge_cause(tx, job, gang, replica, cause, now), now)
     settle_job(tx, job, now)

@@ -20,7 +20,7 @@ def get_endpoint(deps: Deps, caller: Caller, ref: str) -> Endpoint:
         except Ambiguous as found:
             raise ambiguous("endpoint", ref, found.choices) from found
         if row is None:
-            raise not_found("endpoint", ref, hint="list them: penstock endpoint list")
+            raise not_found("endpoint", ref)
         return endpoint_views(tx, [row])[0]
 
 

@@ -8,8 +8,8 @@ from control_plane.errors import Unavailable
 from control_plane.services.deps import Deps
 from control_plane.services.scheduling.lead import look_at_leader
 from control_plane.store.database.migrate import read_schema
-from penstock.api.errors import Violation
 from penstock.api.health import Part, Readiness
+from penstock.catalogue.violation import violation
 
 
 def readiness(deps: Deps) -> Readiness:
@@ -22,13 +22,13 @@ def readiness(deps: Deps) -> Readiness:
     if all(part.ok for part in parts.values()):
         parts["scheduler"] = _scheduler(deps)
     broken = [
-        Violation(pointer=f"/parts/{name}", message=part.message)
+        violation(f"/parts/{name}", "said", said=part.message)
         for name, part in parts.items()
         if not part.ok
     ]
     if broken:
-        names = ", ".join(one.pointer.rpartition("/")[2] for one in broken)
-        raise Unavailable(f"not ready: {names}", code="not_ready", violations=broken)
+        names = [one.pointer.rpartition("/")[2] for one in broken]
+        raise Unavailable("not_ready", parts=names, violations=broken)
     parts["storage"] = deps.storage_probe.look(deps.logs.probe)
     return Readiness(status="ready" if parts["storage"].ok else "degraded", parts=parts)
 

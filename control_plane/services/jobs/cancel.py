@@ -29,7 +29,7 @@ def cancel_job(deps: Deps, caller: Caller, ref: str, because: str | None = None)
     def work(tx: Transaction) -> JobId:
         job = find_job(tx, caller, ref)
         if job.state in TERMINAL and job.state != JobState.CANCELLED:
-            raise Conflict(f"job {job.name} has ended: {job.state}", code="job_ended")
+            raise Conflict("job_ended", job=job.name, state=job.state)
         job.cancel_requested = True
         _cancel_gangs(tx, job, message, now)
         settle_job(tx, job, now)
@@ -47,7 +47,7 @@ def find_job(tx: Transaction, caller: Caller, ref: str) -> Job:
     except Ambiguous as found:
         raise ambiguous("job", ref, found.choices) from found
     if job is None:
-        raise not_found("job", ref, hint="list them: penstock job list")
+        raise not_found("job", ref)
     return job
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-from control_plane.errors import Invalid
+from control_plane.errors import invalid
 from control_plane.services.nodes.chip_types import ANY, chip_types, unknown_chip
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
-from penstock.api.ids import NAME_LIKE_ID, noun_of
+from penstock.api.ids import noun_of
 from penstock.api.specs import JobSpec
 from penstock.api.vendors import vendor_table
+from penstock.catalogue.violation import violation
 from penstock.documents.violations import nearest
+
+_PROBLEMS: Final = {
+    "no_such_queue": "unknown_queue", "no_such_chip": "unknown_chip", "like_an_id": "bad_name",
+}  # fmt: skip
 
 
 def check_spec(tx: Transaction, spec: JobSpec) -> JobSpec:
@@ -24,16 +30,8 @@ def check_spec(tx: Transaction, spec: JobSpec) -> JobSpec:
     if queue is None:
         found.append(_no_queue(tx, spec.queue))
     if found:
-        codes = {"/queue": "unknown_queue", "/name": "bad_name", "/serve/endpoint": "bad_name"}
-        kinds = {codes.get(one.pointer, "unknown_chip") for one in found}
-        there_is = "see what there is: penstock chip list, penstock queue list"
-        hint = None if kinds == {"bad_name"} else there_is
-        raise Invalid(
-            "; ".join(one.message for one in found),
-            code=kinds.pop() if len(kinds) == 1 else "invalid",
-            hint=hint,
-            violations=found,
-        )
+        kinds = {_PROBLEMS[one.code] for one in found}
+        raise invalid(found, kinds.pop() if len(kinds) == 1 else "invalid")
     assert queue is not None
     return spec.model_copy(update={"queue": queue.name})
 
@@ -53,15 +51,12 @@ def _new_names(spec: JobSpec) -> Iterable[Violation]:
     endpoint = spec.serve.endpoint if spec.serve is not None else None
     for pointer, name in (("/name", spec.name), ("/serve/endpoint", endpoint)):
         if name is not None and noun_of(name) is not None:
-            yield Violation(pointer=pointer, message=f"`{name}` {NAME_LIKE_ID}", received=name)
+            yield violation(pointer, "like_an_id", received=name, name=name)
 
 
 def _no_queue(tx: Transaction, name: str) -> Violation:
     names = [queue.name for queue in tx.queues.all()]
-    return Violation(
-        pointer="/queue",
-        message=f"there is no queue `{name}`",
-        received=name,
-        allowed=names,
-        did_you_mean=nearest(name, names),
+    meant = nearest(name, names)
+    return violation(
+        "/queue", "no_such_queue", received=name, allowed=names, did_you_mean=meant, name=name
     )

@@ -21,11 +21,7 @@ def made_before(tx: Transaction, project: Project, key: str | None, body: str) -
     if row is None:
         return None
     if row.body_hash != _hash(body):
-        raise Conflict(
-            "this Idempotency-Key was used with another body",
-            code="idempotency_key_reused",
-            hint="use a new key for another job, or send the same body again",
-        )
+        raise Conflict("idempotency_key_reused")
     return row.job_id
 
 

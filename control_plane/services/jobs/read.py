@@ -59,8 +59,7 @@ def get_replica(deps: Deps, caller: Caller, replica_id: ReplicaId) -> Replica:
     with deps.store.read() as tx:
         row = tx.replicas.get(replica_id)
         if row is None or caller.sees not in (None, row.project_id):
-            hint = "list those of a job: GET /api/v1/jobs/NAME/replicas"
-            raise not_found("replica", replica_id, hint=hint)
+            raise not_found("replica", replica_id)
         return replica_views(tx, [row])[0]
 
 

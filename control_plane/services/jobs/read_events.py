@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from control_plane.domain.job import TERMINAL
-from control_plane.errors import NotFound
+from control_plane.errors import not_found
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.jobs.cancel import find_job
 from control_plane.services.jobs.event_views import event_views
@@ -65,7 +65,7 @@ def job_events_after(deps: Deps, job_id: JobId, seq: int) -> EventBatch:
     with deps.store.read() as tx:
         job = tx.jobs.get(job_id)
         if job is None:
-            raise NotFound(f"there is no job {job_id!r}", code="job_not_found")
+            raise not_found("job", job_id)
         end = job_end(job) if job.state in TERMINAL else None
         rows = tx.events.of_object(job_id, seq, BATCH)
         more = len(rows) == BATCH

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from control_plane.errors import Invalid
+from control_plane.errors import invalid
 from control_plane.store.models import Checkpoint, Job
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
 from penstock.api.ids import CheckpointId, noun_of
 from penstock.api.specs import JobSpec
+from penstock.catalogue.violation import violation
 from penstock.json_types import Json
 
 
@@ -58,20 +59,21 @@ def _checkpoint(
         found = tx.checkpoints.of_job(source.id) if source is not None else ()
         if found:
             return found[0]
-    what = "has no checkpoint yet" if source is not None else f"is {_no_source(kind, noun)}"
-    raise Invalid(
-        f"{ref} {what}",
-        code="no_such_checkpoint",
-        hint="list a job's checkpoints: GET /api/v1/jobs/NAME/checkpoints",
-        violations=[Violation(pointer=pointer, message=f"{ref} {what}", received=ref)],
-    )
+    raise invalid([_no_checkpoint(ref, pointer, kind, noun, source)], "no_such_checkpoint")
 
 
-def _no_source(kind: str | None, noun: str | None) -> str:
+def _no_checkpoint(
+    ref: str, pointer: str, kind: str | None, noun: str | None, source: Job | None
+) -> Violation:
+    if source is not None:
+        return violation(pointer, "no_checkpoint_yet", received=ref, ref=ref)
     wanted = {"job": "no job", "checkpoint": "no checkpoint's id"}
     missing = wanted.get(kind or "", "neither a job nor a checkpoint")
     fits = noun is None or noun == kind or (kind is None and noun in wanted)
-    return missing if fits else f"{missing}: it is the id of a {noun}"
+    other = None if fits else noun
+    return violation(
+        pointer, "no_checkpoint_of", received=ref, ref=ref, missing=missing, other=other
+    )
 
 
 def _reference(checkpoint: Checkpoint) -> Json:

@@ -33,11 +33,7 @@ def retry_job(
         if known is not None:
             return known, False
         if old.state not in TERMINAL:
-            raise Conflict(
-                f"job {old.name} has not ended: it is {old.state}",
-                code="job_not_ended",
-                hint=f"cancel it first: penstock job cancel {old.name}",
-            )
+            raise Conflict("job_not_ended", job=old.name, state=old.state)
         job = make_job(tx, deps, caller, project, _spec(tx, old), now, retry_of=old.id)
         remember(tx, idempotency_key, body, job, now)
         return job.id, True

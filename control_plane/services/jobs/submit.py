@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from control_plane.errors import Conflict, Invalid, QuotaExceeded, not_found
+from control_plane.errors import Conflict, QuotaExceeded, invalid, not_found
 from control_plane.hints.topics import CYCLE
 from control_plane.ids import new_id
 from control_plane.services.deps import Caller, Deps
@@ -17,11 +17,11 @@ from control_plane.services.jobs.idempotency import made_before, remember
 from control_plane.services.jobs.resolve_work import resolve_work
 from control_plane.store.models import Endpoint, Gang, Job, Project
 from control_plane.store.unit_of_work import Transaction
-from penstock.api.errors import Violation
 from penstock.api.ids import EndpointId, GangId, JobId
 from penstock.api.messages import say
 from penstock.api.specs import JobSpec
 from penstock.api.states import EndpointState, JobState, Role
+from penstock.catalogue.violation import violation
 
 DEFAULT_PROJECT = "default"
 
@@ -120,23 +120,14 @@ def find_project(tx: Transaction, caller: Caller, name: str | None) -> Project:
 def _check_room(tx: Transaction, deps: Deps) -> None:
     queued = tx.counts.num_jobs(JobState.QUEUED)
     if queued >= deps.rules.max_queued_jobs:
-        raise QuotaExceeded(f"{queued} jobs wait already", code="queue_full")
+        raise QuotaExceeded("queue_full", queued=queued)
 
 
 def _check_priority(deps: Deps, caller: Caller, spec: JobSpec) -> None:
     most = deps.rules.max_member_priority
     if spec.priority > most and not caller.is_admin:
-        message = f"a member's jobs have a priority of at most {most}"
-        raise Invalid(
-            message,
-            code="priority_too_high",
-            hint="ask an administrator to submit what must go before everything",
-            violations=[
-                Violation(
-                    pointer="/priority", message=f"must be at most {most}", received=spec.priority
-                )
-            ],
-        )
+        wrong = violation("/priority", "less_than_equal", received=spec.priority, le=most)
+        raise invalid([wrong], "priority_too_high")
 
 
 def _job(
@@ -151,11 +142,7 @@ def _job(
     name = spec.name or f"{spec.type}-{job_id[-8:]}"
     live = tx.jobs.live_named(project.id, name)
     if live is not None:
-        raise Conflict(
-            f"a live job of this project is named {name} already",
-            code="job_name_taken",
-            hint=f"choose another name, or cancel it: penstock job cancel {name}",
-        )
+        raise Conflict("job_name_taken", name=name)
     return Job(
         id=job_id,
         project_id=project.id,
@@ -213,11 +200,7 @@ def _endpoint(tx: Transaction, job: Job, spec: JobSpec, now: datetime) -> Endpoi
     name = spec.serve.endpoint or job.name
     other = tx.endpoints.find(name, job.project_id)
     if other is not None and other.state != EndpointState.CLOSED:
-        raise Conflict(
-            f"the endpoint {name} is open already, served by another job",
-            code="endpoint_name_taken",
-            hint="choose another `serve.endpoint`, or cancel that job first",
-        )
+        raise Conflict("endpoint_name_taken", name=name)
     return Endpoint(
         id=new_id(EndpointId),
         project_id=job.project_id,

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from control_plane.errors import Invalid
 from control_plane.store.repositories.replicas import LogEnd
-from penstock.api.errors import Violation
+from penstock.catalogue.violation import violation
 
 MAX_LENGTH: Final = 1_000_000
 _ENTRY: Final = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})=(\d{1,18})")
@@ -58,11 +58,5 @@ def decode(word: str) -> dict[Spot, int]:
 
 def bad_position(word: str) -> Invalid:
     """The error for a Last-Event-ID that is none of this stream's."""
-    return Invalid(
-        "the Last-Event-ID is none of this stream's",
-        code="bad_last_event_id",
-        hint="take it from the last event of this stream, or leave it out",
-        violations=[
-            Violation(pointer="Last-Event-ID", message="not an id of ours", received=word[:80])
-        ],
-    )
+    wrong = violation("Last-Event-ID", "not_ours", received=word[:80])
+    return Invalid("bad_last_event_id", violations=[wrong])

@@ -16,7 +16,7 @@ from typing import Final
 
 from control_plane.domain.job import TERMINAL
 from control_plane.domain.replica import TERMINAL as REPLICA_ENDED
-from control_plane.errors import Invalid, NotFound
+from control_plane.errors import Invalid, NotFound, not_found
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.jobs.cancel import find_job
 from control_plane.services.jobs.views import job_end
@@ -26,6 +26,7 @@ from control_plane.services.logs.waiting import LogPatience, missing_line
 from control_plane.store.repositories.replicas import LogEnd
 from penstock.api.ids import JobId
 from penstock.api.jobs import JobEnd
+from penstock.api.messages import Message, say
 
 BLOCKS: Final = 4
 PASS_BYTES: Final = BLOCKS * BLOCK_BYTES
@@ -51,10 +52,10 @@ class Ask:
     def check(self) -> None:
         """Raises Invalid for parts that contradict each other."""
         if self.follow and self.head is not None:
-            raise Invalid("a stream cannot be told to end after the first lines: leave out `head`")
+            raise Invalid("head_of_a_stream")
         others = [name for name in ("head", "offset") if getattr(self, name) is not None]
         if self.tail is not None and others and not self.follow:
-            raise Invalid(f"`tail` and `{others[0]}` cannot be asked for together")
+            raise Invalid("tail_and_another", other=others[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class LogReader:
             # The job first: once it has ended, all of its logs' ends are final or nearly so.
             job = tx.jobs.get(self.job_id)
             if job is None:
-                raise NotFound(f"there is no job {self.job_id!r}", code="job_not_found")
+                raise not_found("job", self.job_id)
             end = job_end(job) if job.state in TERMINAL else None
             logs = [log for log in tx.replicas.log_ends(job.id) if self.ask.takes(log)]
         if not self.ask.follow:
@@ -207,7 +208,7 @@ def read_logs(deps: Deps, caller: Caller, ref: str, ask: Ask) -> LogReader:
         every = tx.replicas.log_ends(job.id)
     logs = {spot_of(log): log for log in every if ask.takes(log)}
     if not logs and (ask.rank, ask.attempt) != (None, None) and job.state in TERMINAL:
-        raise NotFound(_nothing_there(job.name, every, ask), code="log_not_found")
+        raise NotFound("no_such_log", job=job.name, what=_nothing_there(every, ask))
     reader = LogReader(deps, job.id, ask, logs)
     if ask.after is not None:
         reader.offsets = decode(ask.after)
@@ -223,16 +224,15 @@ def number_of(log: LogEnd) -> int:
     return log.gang or log.rank
 
 
-def _nothing_there(name: str, logs: Sequence[LogEnd], ask: Ask) -> str:
+def _nothing_there(logs: Sequence[LogEnd], ask: Ask) -> Message:
     """Why an ended job has no such output, and which there is."""
     if not logs:
-        return f"{name} has no output: it ended before it was placed"
+        return say("never_placed")
     ranks = _numbers({number_of(log) for log in logs if ask.attempt in (None, log.attempt)})
     attempts = _numbers({log.attempt for log in logs})
     if not ranks:
-        return f"{name} had no attempt {ask.attempt}: there were {attempts}"
-    of = "" if ask.attempt is None else f" in attempt {ask.attempt}"
-    return f"{name} had no rank {ask.rank}{of}: there were {ranks} (attempts: {attempts})"
+        return say("no_such_attempt", attempt=ask.attempt, attempts=attempts)
+    return say("no_such_rank", rank=ask.rank, of=ask.attempt, ranks=ranks, attempts=attempts)
 
 
 def _numbers(found: set[int]) -> str:

@@ -86,4 +86,4 @@ def _decoded(chunk: LogChunk) -> bytes:
     try:
         return base64.b64decode(chunk.data, validate=True)
     except binascii.Error as error:
-        raise Invalid(f"log chunk of {chunk.replica_id} is not base64: {error}") from error
+        raise Invalid("not_base64", replica=chunk.replica_id, error=str(error)) from error

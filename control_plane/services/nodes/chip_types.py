@@ -8,6 +8,7 @@ from typing import Final
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
 from penstock.api.vendors import vendor_table
+from penstock.catalogue.violation import violation
 from penstock.documents.violations import nearest
 
 ANY: Final = "any"
@@ -27,10 +28,7 @@ def chip_types(tx: Transaction) -> list[str]:
 
 def unknown_chip(pointer: str, name: str, allowed: Sequence[str]) -> Violation:
     """What is wrong with the name of a chip that is none of those allowed."""
-    return Violation(
-        pointer=pointer,
-        message=f"unknown chip `{name[:80]}`",
-        received=name[:80],
-        allowed=list(allowed),
-        did_you_mean=nearest(name, allowed),
+    word, meant = name[:80], nearest(name, allowed)
+    return violation(
+        pointer, "no_such_chip", received=word, allowed=allowed, did_you_mean=meant, name=word
     )

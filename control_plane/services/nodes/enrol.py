@@ -27,7 +27,7 @@ def check_join_token(deps: Deps, secret: str) -> None:
     """Raises Unauthenticated for a token that is unknown, used or expired."""
     with deps.store.read() as tx:
         if not tx.join_tokens.holds(hash_secret(secret), deps.clock.now()):
-            raise _bad_join_token()
+            raise Unauthenticated("bad_join_token")
 
 
 def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None) -> EnrolReply:
@@ -41,7 +41,7 @@ def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None)
     """
     launcher = request.launcher or AGENT
     if launcher != AGENT and launcher not in deps.launchers:
-        raise Invalid(f"this server has no launcher {launcher}", code="unknown_launcher")
+        raise Invalid("unknown_launcher", launcher=launcher)
     now = deps.clock.now()
     credential = new_secret("psn")
     secret = join_token or request.join_token or ""
@@ -49,9 +49,9 @@ def enrol_node(deps: Deps, request: EnrolRequest, join_token: str | None = None)
     def work(tx: Transaction) -> NodeId:
         token = tx.join_tokens.use(hash_secret(secret), now)
         if token is None:
-            raise _bad_join_token()
+            raise Unauthenticated("bad_join_token")
         if token.node_name is not None and token.node_name != request.name:
-            raise Conflict(f"the join token is for the node {token.node_name}")
+            raise Conflict("join_token_of_another", node=token.node_name)
         node = _node(tx, deps, request, credential, now)
         _hand_over(tx, node, launcher)
         record_inventory(tx, node, request.inventory, now)
@@ -71,7 +71,7 @@ def authenticate_node(
     with deps.store.read() as tx:
         node = tx.nodes.by_credential(presented)
         if node is None or node.intent == NodeIntent.RETIRED:
-            raise Unauthenticated("no node has this credential", code="bad_credential")
+            raise Unauthenticated("bad_credential")
         check(node)
         if hmac.compare_digest(node.credential_hash, presented):
             return node.id
@@ -91,14 +91,6 @@ def rotate_credential(deps: Deps, node_id: NodeId) -> CredentialReply:
 
     deps.run(work)
     return CredentialReply(credential=credential)
-
-
-def _bad_join_token() -> Unauthenticated:
-    return Unauthenticated(
-        "the join token is unknown, used or expired",
-        code="bad_join_token",
-        hint="make a new one with `penstock node join`",
-    )
 
 
 def _adopt_new_credential(deps: Deps, node_id: NodeId, presented: str) -> None:
@@ -138,11 +130,7 @@ def _node(
 def _hand_over(tx: Transaction, node: Node, launcher: str) -> None:
     """Raises Conflict while something is held there that only the launcher of before can end."""
     if node.launcher != launcher and tx.leases.held_on(node.id):
-        raise Conflict(
-            f"node {node.name} is launched on by {node.launcher}, which still holds chips there",
-            code="launcher_holds",
-            hint="drain the node first",
-        )
+        raise Conflict("launcher_holds", node=node.name, launcher=node.launcher)
     node.launcher = launcher
 
 

@@ -14,7 +14,7 @@ from control_plane.store.models import Lease, Node
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import BeginReply, BeginRequest
 from penstock.api.ids import NodeId
-from penstock.api.messages import say
+from penstock.api.messages import Message, say
 from penstock.api.states import ReplicaState
 
 
@@ -34,11 +34,7 @@ def check_incarnation(node: Node, incarnation: str | None) -> None:
     older versions name none, and speak for nodes that never had one.
     """
     if node.incarnation is not None and node.incarnation != incarnation:
-        raise Conflict(
-            f"another start of the agent speaks for node {node.name}",
-            code="incarnation_superseded",
-            hint="this agent's state folder was copied or restored, or its name is used twice",
-        )
+        raise Conflict("incarnation_superseded", node=node.name)
 
 
 def check_takeover(tx: Transaction, deps: Deps, node: Node) -> None:
@@ -48,11 +44,7 @@ def check_takeover(tx: Transaction, deps: Deps, node: Node) -> None:
     holds = _holds(tx, node)
     waits = takeover_obstacle(holds, heard=_is_heard(tx, deps, node))
     if waits is not None:
-        raise Conflict(
-            f"a node named {node.name} is here already and {_until(tx, node, waits)}",
-            code="node_name_taken",
-            hint="wait, give this node another name, or stop the other agent",
-        )
+        raise Conflict("node_name_taken", node=node.name, until=_until(tx, node, waits))
 
 
 def _begin(tx: Transaction, deps: Deps, node_id: NodeId, request: BeginRequest) -> Conflict | None:
@@ -70,12 +62,7 @@ def _begin(tx: Transaction, deps: Deps, node_id: NodeId, request: BeginRequest) 
     if node.refused_incarnation is None:  # one alert: two copies may ask in turn without end
         tx.events.append("node", node.id, None, "node.incarnation_refused", message, now)
     node.refused_incarnation = claim.incarnation
-    return Conflict(
-        f"this start of the agent cannot speak for node {node.name} yet: {_until(tx, node, waits)}",
-        code="incarnation_waits",
-        hint="nothing to do if the node's state folder was moved or the machine was restarted; "
-        "if the folder was copied, stop this agent and join the machine under a name of its own",
-    )
+    return Conflict("incarnation_waits", node=node.name, until=_until(tx, node, waits))
 
 
 def _holds(tx: Transaction, node: Node) -> list[Hold]:
@@ -100,9 +87,9 @@ def _is_heard(tx: Transaction, deps: Deps, node: Node) -> bool:
     return tx.lease_time - node.heard_at <= silence
 
 
-def _until(tx: Transaction, node: Node, waits: Obstacle) -> str:
+def _until(tx: Transaction, node: Node, waits: Obstacle) -> Message:
     if waits is Obstacle.HEARD:
-        return "its agent is heard of"
+        return say("its_agent_heard")
     ends = [over_at(it.expires_at, it.ttl_s) for it in _agents(tx.leases.held_on(node.id))]
     left_s = max((end - tx.lease_time).total_seconds() for end in ends)
-    return f"what ran there is held for {max(0.0, left_s):.0f} s more"
+    return say("held_for", left_s=round(max(0.0, left_s)))

@@ -13,9 +13,8 @@ from control_plane.services.gangs.silent_holds import silent_node_holds
 from control_plane.services.nodes.read import find_node
 from control_plane.store.models import Node
 from control_plane.store.unit_of_work import Transaction
-from penstock.api.messages import say
+from penstock.api.messages import Message, say
 from penstock.api.states import JobState, NodeIntent, Outcome, Role
-from penstock.catalogue import render
 
 
 def set_intent(
@@ -33,14 +32,13 @@ def set_intent(
         try:
             move_intent(tx, node, intent, say("operator", by=caller.name), now)
         except IllegalMove as error:
+            first = say("cordon_first") if intent is NodeIntent.RETIRED else None
             raise Conflict(
-                f"node {node.name} is {node.intent} and cannot become {intent} at once",
-                code="illegal_move",
-                hint="cordon or drain it first" if intent is NodeIntent.RETIRED else None,
+                "illegal_move", node=node.name, intent=node.intent, wanted=intent, first=first
             ) from error
         if intent is NodeIntent.RETIRED and tx.replicas.live_on(node.id):
-            hint = _before_retiring(tx, node, was, now)
-            raise Conflict(f"node {node.name} still runs replicas", hint=hint)
+            first = _before_retiring(tx, node, was, now)
+            raise Conflict("runs_replicas", node=node.name, first=first)
         if intent is NodeIntent.DRAINING:
             drain(tx, node, now)
         return node.id
@@ -63,19 +61,16 @@ def drain(tx: Transaction, node: Node, now: datetime) -> None:
         move_intent(tx, node, NodeIntent.CORDONED, say("idle"), now, "drained")
 
 
-def _before_retiring(tx: Transaction, node: Node, was: NodeIntent, now: datetime) -> str:
+def _before_retiring(tx: Transaction, node: Node, was: NodeIntent, now: datetime) -> Message:
     """What has to happen before a node that runs replicas leaves the pool for good."""
     held = silent_node_holds(tx, node, now)
     if held is not None:
-        return f"{render(held)}: retire it then"
-    draining = was is NodeIntent.DRAINING
-    return "it is being drained: retire it once it is cordoned" if draining else "drain it first"
+        return say("retire_then", held=held)
+    return say("retire_cordoned" if was is NodeIntent.DRAINING else "drain_first")
 
 
 def _find(tx: Transaction, ref: str, if_match: str | None) -> Node:
     node = find_node(tx, ref)
     if if_match is not None and if_match.strip('"') not in ("*", str(node.version)):
-        raise PreconditionFailed(
-            f"node {node.name} changed meanwhile", hint="read it again and decide anew"
-        )
+        raise PreconditionFailed("precondition_failed", noun="node", name=node.name)
     return node

@@ -34,7 +34,7 @@ def get_chip(deps: Deps, caller: Caller, chip_id: ChipId) -> Chip:
     with deps.store.read() as tx:
         row = tx.chips.get(chip_id)
         if row is None or not row.present:
-            raise not_found("chip", chip_id, hint="list them: penstock chip list")
+            raise not_found("chip", chip_id)
         (shown,) = chip_views(tx, [row], caller.sees)
         return shown.model_copy(update={"speeds": speeds_of(tx, row.type)})
 
@@ -77,5 +77,5 @@ def find_node(tx: Transaction, ref: str) -> NodeRow:
     """By id or name. Raises NotFound."""
     row = tx.nodes.find(ref)
     if row is None:
-        raise not_found("node", ref, hint="list them: penstock node list")
+        raise not_found("node", ref)
     return row

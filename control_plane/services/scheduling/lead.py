@@ -68,7 +68,7 @@ def check_leads(tx: Transaction, epoch: int) -> None:
     """
     row = tx.leaders.get_for_commit(SCHEDULER)
     if row is None or row.epoch != epoch:
-        raise Conflict(f"the scheduler's epoch {epoch} is over", code="deposed")
+        raise Conflict("deposed", epoch=epoch)
 
 
 def _write(tx: Transaction, deps: Deps, me: Candidate, seen: Seen | None) -> Seen | None:

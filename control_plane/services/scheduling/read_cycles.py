@@ -17,8 +17,7 @@ def get_cycle(deps: Deps, caller: Caller, cycle_id: CycleId) -> Cycle:
     with deps.store.read() as tx:
         row = tx.cycles.get(cycle_id)
         if row is None:
-            hint = "records of cycles are kept for a while only"
-            raise not_found("cycle", cycle_id, hint=hint)
+            raise not_found("cycle", cycle_id)
         return _view(row)
 
 

@@ -39,14 +39,13 @@ def refusal(error: Exception) -> PlatformError:
     end is not known: the same request with the same Idempotency-Key finds out.
     """
     if isinstance(error, DataError):
-        return Invalid("a value is out of range", code="out_of_range")
+        return Invalid("out_of_range")
     if isinstance(error, StaleDataError | IntegrityError) or waited_for_lock(error):
-        return Unavailable("too many changes at the same time", code="busy", hint="try again")
+        return Unavailable("busy", what="changes")
     fault = disk_fault(error)
     if fault is not None:
-        hint = "nothing of this request was kept; it works again once the disk takes writes"
-        return Unavailable(f"the database's disk {fault}", code="database_disk", hint=hint)
-    return Unavailable("the database does not answer", code="database_unavailable")
+        return Unavailable("database_disk", fault=fault)
+    return Unavailable("database_unavailable")
 
 
 def cause(error: Exception) -> str:

@@ -18,8 +18,6 @@ LIGHT_IN_A_ROW: Final = 8
 """So many light writes go before a heavier one that waits: heartbeats never wait for more than
 one of those, and they do not keep them out either."""
 
-BUSY: Final = "too many changes wait for their turn"
-
 
 class WriterQueue:
     """One writes at a time, in the order of asking; light writes, which decide nothing, first."""
@@ -96,4 +94,4 @@ class Seats:
 
 def busy() -> Unavailable:
     """What is said to whoever does not get in."""
-    return Unavailable(BUSY, code="busy", hint="try again after the time in Retry-After")
+    return Unavailable("busy", what="changes")

@@ -16,7 +16,8 @@ from sqlalchemy import Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from control_plane.errors import Invalid
-from penstock.api.errors import Violation
+from penstock.api.messages import say
+from penstock.catalogue.violation import violation
 
 RowT = TypeVar("RowT")
 
@@ -67,7 +68,7 @@ def _position(key: InstrumentedAttribute[Any], cursor: str, scope: str) -> str |
     """The cursor's position in the type of its column."""
     given, position = _decoded(cursor)
     if given != scope:
-        raise _bad_cursor(cursor, "belongs to another list, or to other filters or another order")
+        raise _bad_cursor(cursor, "of_another_list")
     if key.type.python_type is not int:
         return position
     if not position.isascii() or not position.isdigit() or len(position) > 18:
@@ -89,11 +90,6 @@ def _decoded(cursor: str) -> tuple[str, str]:
     return scope, position
 
 
-def _bad_cursor(cursor: str, problem: str = "is not one of ours") -> Invalid:
-    return Invalid(
-        f"the cursor {problem}",
-        code="bad_cursor",
-        hint="take it from the field `next` of the page before, and ask for the rest of that same "
-        "list; or leave it out",
-        violations=[Violation(pointer="?cursor", message=problem, received=cursor[:80])],
-    )
+def _bad_cursor(cursor: str, code: str = "not_ours") -> Invalid:
+    wrong = violation("?cursor", code, received=cursor[:80])
+    return Invalid("bad_cursor", what=say(code), violations=[wrong])

@@ -112,7 +112,7 @@ def _read(file: str) -> tuple[str, Document]:
         return source, parse_document(data, syntax=syntax)
     except DocumentError as error:
         at = {"": error.place} if error.place else {}
-        violations = [one._asdict() for one in error.faults]
+        violations = [{"pointer": it.pointer, "message": it.message} for it in error.faults]
         raise CliError(
             error.code, error.message, errors=violations, source=source, places=at
         ) from error

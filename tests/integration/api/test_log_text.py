@@ -191,7 +191,7 @@ def test_a_rank_or_attempt_that_an_ended_job_never_had_is_refused_with_those_it_
     ):
         for accept in ("text/plain", "text/event-stream"):
             refused = api_client.get(f"{path}?{query}", headers={"Accept": accept})
-            assert (refused.status_code, refused.json()["code"]) == (404, "log_not_found")
+            assert (refused.status_code, refused.json()["code"]) == (404, "no_such_log")
             assert refused.json()["detail"] == told
     never = submit(api_client, name="never")["id"]
     api_client.post(f"/api/v1/jobs/{never}/cancel")

@@ -51,7 +51,7 @@ def test_an_intent_honours_the_etag(api_client: TestClient, deps: Deps) -> None:
     assert again.json()["intent"]["state"] == "schedulable"
     (replica,) = place(deps, submit(api_client)["id"], agent)
     refused = api_client.post("/api/v1/nodes/a/retire")
-    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert (refused.status_code, refused.json()["code"]) == (409, "runs_replicas")
     agent.end(replica)
     assert api_client.post("/api/v1/nodes/a/drain").json()["intent"]["state"] == "cordoned"
     assert api_client.post("/api/v1/nodes/a/retire").json()["intent"]["state"] == "retired"

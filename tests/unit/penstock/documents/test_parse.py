@@ -89,7 +89,7 @@ def test_bytes_that_are_no_text_are_told_by_line() -> None:
 
 
 def test_a_document_of_more_than_a_mebibyte_is_not_read() -> None:
-    assert refusal(b"a" * (2**20 + 1)).code == "too_large"
+    assert refusal(b"a" * (2**20 + 1)).code == "document_too_large"
 
 
 @given(st.binary(max_size=200))
