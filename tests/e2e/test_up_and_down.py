@@ -170,12 +170,15 @@ def test_up_after_a_killed_parent_leaves_the_living_agent_and_its_job_alone(lapt
 
 
 def test_jobs_that_are_kept_live_through_down_and_up(laptop: Laptop) -> None:
-    laptop.must("job", "submit", "--name", "kept", "--", "sh", "-c", "sleep 6; echo kept")
+    goes_on = laptop.home.with_name("goes-on")
+    waits = f"until [ -e {goes_on} ]; do sleep 0.1; done"
+    laptop.must("job", "submit", "--name", "kept", "--", "sh", "-c", waits)
     with laptop.client as client:
         eventually(lambda: client.jobs.get("kept").state == "running", "it runs")
     laptop.must("down", "--keep-jobs")
     assert processes.supervisors(laptop.home), "its supervisor lives on"
     laptop.must("up", "--port", "0", "--emulate", FLEET)
+    goes_on.touch()
     with laptop.client as client:
         job = client.jobs.wait("kept", 60)
         assert (job.state, job.attempt) == ("succeeded", 1)

@@ -72,7 +72,7 @@ def test_a_receiver_that_trickles_is_cut_off(monkeypatch: pytest.MonkeyPatch) ->
     with Trickler() as trickler:
         began = time.monotonic()
         assert WebhookClient(allow_private=True)(trickler.url, BODY, {}) is not None
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10, "it would trickle on for ever"
 
 
 def test_a_receiver_that_is_not_there_is_a_failure_that_says_so() -> None:
