@@ -1,4 +1,4 @@
-"""The node agent's process: reads settings, builds the parts, runs the loops until told to end."""
+"""The node agent's process: reads settings, builds the parts, runs the loops until a signal."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ async def _run(settings: Settings, stream: SafeStream) -> None:
 
 
 async def _until_told(agent: Agent, settings: Settings) -> None:
-    told = asyncio.Event()
+    signalled = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, signalled.set)
     joining = asyncio.create_task(agent.join())
-    waiting = asyncio.create_task(told.wait())
+    waiting = asyncio.create_task(signalled.wait())
     try:
         await asyncio.wait({joining, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if joining.done():

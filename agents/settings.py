@@ -131,8 +131,8 @@ def hide_join_token(argv: Sequence[str]) -> None:
     """
     given = _parser().parse_known_args(argv)[0]
     names = {name.upper(): name for name in os.environ}
-    told = os.environ.get(names.get(TOKEN_VARIABLE, ""), "")
-    token = given.join_token or told
+    given_by_env = os.environ.get(names.get(TOKEN_VARIABLE, ""), "")
+    token = given.join_token or given_by_env
     if not token:
         return
     environ = {name: text for name, text in os.environ.items() if name.upper() != TOKEN_VARIABLE}

@@ -7,7 +7,7 @@ measured types reach.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import median
 from typing import Final
 
@@ -29,20 +29,6 @@ def expected_speed(work: Work, chip_type: str, speeds: Speeds) -> Rate | None:
     if not found or not before or not found.value or not before.value:
         return found
     return Rate(2 / (1 / before.value + 1 / found.value), found.origin)
-
-
-def batch_shares(batch_size: int, speeds: Sequence[float]) -> tuple[int, ...]:
-    """Samples of a batch per member, in proportion to speed and adding up to the batch.
-
-    Largest remainders; equal ones go to the lower rank. Speeds are positive, in any unit.
-    """
-    total = sum(speeds)
-    exact = [batch_size * speed / total for speed in speeds]
-    shares = [int(part) for part in exact]
-    by_remainder = sorted(range(len(speeds)), key=lambda rank: (shares[rank] - exact[rank], rank))
-    for rank in by_remainder[: batch_size - sum(shares)]:
-        shares[rank] += 1
-    return tuple(shares)
 
 
 def _phase_speed(work: Work, chip_type: str, speeds: Speeds) -> Rate | None:

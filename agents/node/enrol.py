@@ -73,18 +73,18 @@ async def begin(
         incarnation.note(state_dir, (*before, own))
     except OSError as error:  # the price is a wait, should this start end before it can be noted
         log.warning("start_not_noted", error=str(error))
-    backoff, told = Backoff(random, most_s=MOST_WAIT_S), ""
+    backoff, logged = Backoff(random, most_s=MOST_WAIT_S), ""
     while True:
         held = incarnation.held_runs(folders)
         try:
             await control_plane.begin(BeginRequest(incarnation=own, previous=before, held=held))
         except Unreachable as error:
-            told = _tell("waits_to_begin", error, told)
+            logged = _log_once("waits_to_begin", error, logged)
             await asyncio.sleep(backoff.next_s())
         except (Denied, Refused) as error:
-            if str(error) != told:
+            if str(error) != logged:
                 log.error("credential_refused", error=str(error), hint=HOW_TO_JOIN)
-            told = str(error)
+            logged = str(error)
             await asyncio.sleep(backoff.next_s())
         else:
             control_plane.incarnation = own
@@ -133,12 +133,12 @@ async def _is_accepted(control_plane: ControlPlane) -> bool:
 async def _enrol(
     joining: Joining, control_plane: ControlPlane, request: EnrolRequest, backoff: Backoff
 ) -> Identity:
-    told = ""
+    logged = ""
     while True:
         try:
             reply = await control_plane.enrol(request)
         except Unreachable as error:
-            told = _tell("waits_to_enrol", error, told)
+            logged = _log_once("waits_to_enrol", error, logged)
             await asyncio.sleep(backoff.next_s())
         except (Denied, Refused) as error:
             raise CannotJoin(f"the join token was not accepted: {error}; {HOW_TO_JOIN}") from error
@@ -146,10 +146,10 @@ async def _enrol(
             return _enrolled(joining, control_plane, reply)
 
 
-def _tell(event: str, error: Unreachable, told: str) -> str:
-    """Says once what is waited for, whatever the seconds left; returns what was told last."""
+def _log_once(event: str, error: Unreachable, logged: str) -> str:
+    """Says once what is waited for, whatever the seconds left; returns what it logged."""
     reason = "".join(it for it in str(error) if not it.isdigit())
-    if reason != told:
+    if reason != logged:
         log.warning(event, error=str(error))
     return reason
 

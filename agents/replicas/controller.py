@@ -107,7 +107,7 @@ class ReplicaController:
             )
             self.replicas.add(held)
             log.info("replica_recovered", replica_id=held.id, state=seen.state)
-            self.tell(held, address=held.address, result=dict(kept.result) or None)
+            self.report(held, address=held.address, result=dict(kept.result) or None)
             self.hint(held.id)
 
     def take(self, received: AssignmentList, sent_ns: int) -> None:
@@ -197,10 +197,10 @@ class ReplicaController:
             self.outbox.drop(refusal.replica_id)
         self.converge()
 
-    def tell(self, held: Held, urgent: bool = True, **fields: Any) -> None:
+    def report(self, held: Held, urgent: bool = True, **fields: Any) -> None:
         """Puts an observation on its way, unless nobody would listen.
 
-        The end is told with its record only: what is told between the two is of a running replica.
+        The end is reported with its record only; in between a replica is reported as running.
         """
         if held.exit_accepted:
             return
@@ -222,7 +222,7 @@ class ReplicaController:
         held = self.replicas.get(replica_id)
         if held is not None and held.exit is not None:
             record = await with_last_output(held.exit, held, self.runtime)
-            self.tell(held, exit=record, message=record.message)
+            self.report(held, exit=record, message=record.message)
 
     def reported(self) -> tuple[HeldReplica, ...]:
         """What a heartbeat lists: what is here, and what waits to be started."""
@@ -266,7 +266,7 @@ class ReplicaController:
             return
         held = replace(held, address=address)
         self.replicas.add(held)
-        self.tell(held, urgent=False)
+        self.report(held, urgent=False)
         self.hint(held.id)
 
     def _doom(self, held: Held, order: StopOrder) -> None:
@@ -281,7 +281,7 @@ class ReplicaController:
         log.warning("replica_not_started", replica_id=held.id, why=record.message)
         held = replace(held, state=ReplicaState.EXITED, exit=record, log_done=True)
         self.replicas.add(held)
-        self.tell(held, exit=record, message=record.message)
+        self.report(held, exit=record, message=record.message)
 
     async def _turn(self, replica_id: ReplicaId) -> None:
         """Each step looks at the replica as the one before left it; news of it may free others."""
@@ -319,7 +319,7 @@ class ReplicaController:
         else:
             held = self.replicas.change(held.id, begun=True)
             log.info("replica_started", replica_id=held.id, job_id=held.assignment.job_id)
-            self.tell(held, urgent=held.assignment.world_size > 1, address=held.address)
+            self.report(held, urgent=held.assignment.world_size > 1, address=held.address)
         finally:
             self._starting.discard(held.id)
 
@@ -334,7 +334,7 @@ class ReplicaController:
             await self._end(held, seen.exit)
         elif _STEPS.index(seen.state) > _STEPS.index(held.state):
             held = self.replicas.change(held.id, state=seen.state)
-            self.tell(held, address=held.address)
+            self.report(held, address=held.address)
 
     async def _renew(self, held: Held) -> None:
         deadline_ns = self._deadlines_ns.get(held.id, 0)
@@ -349,7 +349,7 @@ class ReplicaController:
             return
         if await self.runtime.stop(held.id, order):
             log.info("replica_stopping", replica_id=held.id, reason=order.reason)
-            self.tell(
+            self.report(
                 self.replicas.change(held.id, state=ReplicaState.STOPPING), message=order.message
             )
 

@@ -82,7 +82,7 @@ class ReadinessLoop:
         ready = answered or (bool(held.ready) and failures < FAILURES_TO_UNREADY)
         if ready != held.ready:
             held = self.controller.replicas.change(replica_id, ready=ready)
-            self.controller.tell(held, ready=ready)
+            self.controller.report(held, ready=ready)
 
     def _forget_all_but(self, serving: set[ReplicaId]) -> None:
         for known in (self._next, self._failures):

@@ -89,7 +89,7 @@ class WorkloadSocket:
         """Passes on what an ended replica reported last."""
         note = self.notes.end(replica_id)
         if note is not None:
-            self._tell(replica_id, note)
+            self._report(replica_id, note)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -130,7 +130,7 @@ class WorkloadSocket:
         except OSError as error:
             return _no("unavailable", f"the result could not be kept: {error}")
         held = self.controller.replicas.change(held.id, result=merged)
-        self.controller.tell(held, result=result)
+        self.controller.report(held, result=result)
         return {"ok": True}
 
     async def _failed(self, held: Held, message: Message) -> Message:
@@ -149,7 +149,7 @@ class WorkloadSocket:
         ready = message.get("ready") is True
         if held.ready != ready:
             held = self.controller.replicas.change(held.id, ready=ready)
-            self.controller.tell(held, ready=ready)
+            self.controller.report(held, ready=ready)
         return {"ok": True}
 
     async def _commit(self, held: Held, message: Message) -> Message:
@@ -175,7 +175,7 @@ class WorkloadSocket:
     def _flush(self) -> None:
         now = boottime_ns()
         for replica_id, note in self.notes.due(now):
-            self._tell(replica_id, note)
+            self._report(replica_id, note)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -184,10 +184,10 @@ class WorkloadSocket:
             delay_s = max(0.0, (due_ns - now) / SECOND_NS)
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
 
-    def _tell(self, replica_id: ReplicaId, note: Note) -> None:
+    def _report(self, replica_id: ReplicaId, note: Note) -> None:
         held = self.controller.replicas.get(replica_id)
         if held is not None:
-            self.controller.tell(held, progress=note.progress, speeds=note.speeds or None)
+            self.controller.report(held, progress=note.progress, speeds=note.speeds or None)
 
 
 def _no(code: str, message: str) -> Message:

@@ -87,10 +87,10 @@ class ProcessRuntime:
             self.overseer.ordered(replica_id, order)
         message = " ".join(order.message.split())
         grace_ms = int(order.grace_s * 1000)
-        return self._tell(replica_id, f"stop {{}} {order.reason} {grace_ms} {message}")
+        return self._send(replica_id, f"stop {{}} {order.reason} {grace_ms} {message}")
 
     async def renew(self, replica_id: ReplicaId, deadline_ns: int) -> bool:
-        if not self._tell(replica_id, f"renew {{}} {deadline_ns}"):
+        if not self._send(replica_id, f"renew {{}} {deadline_ns}"):
             return False
         self.overseer.renewed(replica_id, deadline_ns)
         return True
@@ -266,7 +266,7 @@ class ProcessRuntime:
             os.close(lock)
         self._parents = [it for it in self._parents if it.poll() is None] + [parent]
 
-    def _tell(self, replica_id: ReplicaId, line: str) -> bool:
+    def _send(self, replica_id: ReplicaId, line: str) -> bool:
         """`{}` in the line becomes the epoch."""
         epoch = self._epoch(replica_id)
         control = self.folders.path(replica_id) / files.CONTROL

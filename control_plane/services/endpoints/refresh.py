@@ -52,9 +52,9 @@ def _derived(tx: Transaction, row: Endpoint) -> tuple[EndpointState, Message]:
     job = tx.jobs.get(row.job_id)
     ended = job is None or job.state in TERMINAL
     state = domain.derive(EndpointState(row.state), num_ready, row.num_replicas, ended)
-    told, more = _troubles(tx, row.job_id) if num_ready < row.num_replicas else ([], None)
+    found, more = _troubles(tx, row.job_id) if num_ready < row.num_replicas else ([], None)
     message = say(
-        "replicas_ready", ready=num_ready, replicas=row.num_replicas, troubles=told, more=more
+        "replicas_ready", ready=num_ready, replicas=row.num_replicas, troubles=found, more=more
     )
     return state, message
 

@@ -105,7 +105,7 @@ def move_replica(
     reason: str | None = None,
 ) -> None:
     """Moves a replica; told in its job's events, with where it is and on what it runs."""
-    told = say("of_replica", whose=whose_chips(tx, replica), message=message)
+    event = say("of_replica", whose=whose_chips(tx, replica), message=message)
     for state in _way(replica_domain.ALLOWED, ReplicaState(replica.state), to):
         _write(replica, stated(state, message, now, reason))
         data = {
@@ -115,7 +115,7 @@ def move_replica(
             "chip_types": sorted({chip["type"] for chip in replica.chips}),
         }  # fmt: skip
         tx.events.append(
-            "job", replica.job_id, replica.project_id, f"replica.{state}", told, now, data
+            "job", replica.job_id, replica.project_id, f"replica.{state}", event, now, data
         )
 
 

@@ -37,7 +37,7 @@ def silent_holds(tx: Transaction, job: Job, gangs: Sequence[Gang], now: datetime
             held[replica.gang_id, replica.node_id].append(replica)
     nodes = tx.nodes.many({node_id for _, node_id in held})
     leases = {lease.replica_id: lease for lease in tx.leases.held_by_jobs([job.id])}
-    told = []
+    found = []
     for (_, node_id), there in sorted(held.items()):
         of_them = [leases[it.id] for it in there if it.id in leases]
         if nodes[node_id].health in _SILENT and of_them:
@@ -45,10 +45,10 @@ def silent_holds(tx: Transaction, job: Job, gangs: Sequence[Gang], now: datetime
             outcome = gang.outcome or outcome_if_lost(tx, job, gang, there[0], now)
             then = _THEN.get(outcome, say("starts_elsewhere"))
             ends = _ends(tx, nodes[node_id], of_them, now)
-            told.append(
+            found.append(
                 say("held_by_silent", who=_who(job, there), num=len(there), held=ends, then=then)
             )
-    return told
+    return found
 
 
 def silent_node_holds(tx: Transaction, node: Node, now: datetime) -> Message | None:

@@ -56,7 +56,7 @@ def first_failure(job: Job, replicas: Sequence[Replica]) -> Replica | None:
 def waits_for_culprit(replica: Replica, replicas: Sequence[Replica]) -> bool:
     """Whether all that is known is that a peer was lost, and some peer has not ended yet."""
     live = any(it.state not in TERMINAL for it in replicas)
-    return live and _exit_reason(replica) is ExitReason.PEER_LOST and not _told_other(replica)
+    return live and _exit_reason(replica) is ExitReason.PEER_LOST and not _blames_itself(replica)
 
 
 def judge_replica(
@@ -64,11 +64,11 @@ def judge_replica(
 ) -> Verdict:
     """The verdict on an attempt that failed by this replica's end."""
     exit_reason = _exit_reason(replica)
-    told, lost = _told(replica), exit_reason is ExitReason.PEER_LOST
-    own_word = exit_reason is ExitReason.ERROR or (lost and told)
+    reported, lost = _reported_code(replica), exit_reason is ExitReason.PEER_LOST
+    own_word = exit_reason is ExitReason.ERROR or (lost and reported)
     reason = replica.reason if own_word else exit_reason
     message = replica.coded_message
-    if lost and not told:
+    if lost and not reported:
         message = say("not_its_own_fault", message=message)
     return judge_cause(tx, job, gang, replica, Cause(exit_reason, reason, message), now)
 
@@ -90,8 +90,8 @@ def judge_cause(
         final = attempt.final and cause.exit_reason not in INFRASTRUCTURE
         end = say("final") if final else _given_up(job, cause.exit_reason, after)
     message = say("attempt_failed", whose=whose(tx, replica), cause=cause.message, end=end)
-    told = replace(cause, message=message)
-    return Verdict(outcome, after, told, (replica.exit or {}).get("code"))
+    ended = replace(cause, message=message)
+    return Verdict(outcome, after, ended, (replica.exit or {}).get("code"))
 
 
 def outcome_if_lost(
@@ -118,7 +118,7 @@ _FOLLOWS: Final = (ExitReason.PEER_LOST, ExitReason.STOPPED)
 
 def _suspicion(replica: Replica) -> tuple[int, datetime, int]:
     reason = _exit_reason(replica)
-    if reason is ExitReason.PEER_LOST and _told_other(replica):
+    if reason is ExitReason.PEER_LOST and _blames_itself(replica):
         return 0, replica.since, replica.rank
     follows = 1 + _FOLLOWS.index(reason) if reason in _FOLLOWS else 0
     return follows, replica.since, replica.rank
@@ -133,16 +133,18 @@ def _exit_reason(replica: Replica) -> ExitReason:
         return ExitReason.ERROR if reason is ExitReason.COMPLETED else reason
     if record.get("code") == TEMPORARY_FAILURE_CODE:
         return ExitReason.PEER_LOST
-    return ExitReason.OUT_OF_MEMORY if _told(replica) == ExitReason.OUT_OF_MEMORY else reason
+    return (
+        ExitReason.OUT_OF_MEMORY if _reported_code(replica) == ExitReason.OUT_OF_MEMORY else reason
+    )
 
 
-def _told_other(replica: Replica) -> bool:
+def _blames_itself(replica: Replica) -> bool:
     """Whether it named a cause of its own, not its peers: its storage, for example."""
-    return _told(replica) not in (None, ExitReason.PEER_LOST)
+    return _reported_code(replica) not in (None, ExitReason.PEER_LOST)
 
 
-def _told(replica: Replica) -> str | None:
-    """The code of the workload's own word on why it ended."""
+def _reported_code(replica: Replica) -> str | None:
+    """The code that the workload reported for its end."""
     return ((replica.exit or {}).get("failure") or {}).get("code")
 
 

@@ -72,5 +72,5 @@ def missing_line(log: LogEnd) -> Line | None:
 
 def _length(log: LogEnd) -> int | None:
     """Of the whole output, as the agent told it with the exit."""
-    told: Any = (log.exit or {}).get("log_bytes")
-    return int(told) if told is not None else None
+    num_bytes: Any = (log.exit or {}).get("log_bytes")
+    return int(num_bytes) if num_bytes is not None else None

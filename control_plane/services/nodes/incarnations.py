@@ -57,8 +57,8 @@ def _begin(tx: Transaction, deps: Deps, node_id: NodeId, request: BeginRequest) 
     if waits is None:
         node.incarnation, node.refused_incarnation = claim.incarnation, None
         return None
-    told = say("agent_heard") if waits is Obstacle.HEARD else say("leases_held")
-    message = say("incarnation_refused", node=node.name, waits=told)
+    waits_for = say("agent_heard") if waits is Obstacle.HEARD else say("leases_held")
+    message = say("incarnation_refused", node=node.name, waits=waits_for)
     if node.refused_incarnation is None:  # one alert: two copies may ask in turn without end
         tx.events.append("node", node.id, None, "node.incarnation_refused", message, now)
     node.refused_incarnation = claim.incarnation

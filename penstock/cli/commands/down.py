@@ -24,5 +24,5 @@ def down(session: Session, keep_jobs: bool) -> None:
 
     home = Home(session.settings.home)
     with home.locked():
-        told = take_down(home, keep_jobs=keep_jobs)
-    session.console.result("\n".join(told) or f"nothing is running in {home.path}")
+        notes = take_down(home, keep_jobs=keep_jobs)
+    session.console.result("\n".join(notes) or f"nothing is running in {home.path}")

@@ -95,8 +95,8 @@ def _wanted(session: Session, name: str | None, expires_in: str) -> dict[str, st
     loopback it knows better.
     """
     server = resolve(session.settings).server
-    told = None if is_loopback(host_of(server)) else server
-    wanted = {"expires_in": expires_in, "node_name": name, "server": told}
+    reached = None if is_loopback(host_of(server)) else server
+    wanted = {"expires_in": expires_in, "node_name": name, "server": reached}
     return {key: value for key, value in wanted.items() if value}
 
 

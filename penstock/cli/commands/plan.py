@@ -57,7 +57,7 @@ def reasons(answer: Document) -> list[str]:
     for removal in answer.get("removals") or []:
         message, chips = clean(removal["message"]), removal["chips"]
         counts = ", ".join(f"{count} {name}" for name, count in sorted(chips.items()))
-        told = not counts or all(name in message for name in chips)
-        lines.append(f"  {message}" if told else f"  {message}: {counts}")
+        is_complete = not counts or all(name in message for name in chips)
+        lines.append(f"  {message}" if is_complete else f"  {message}: {counts}")
     lines += [f"  to unblock: {clean(one)}" for one in answer.get("unblock") or []]
     return lines

@@ -53,17 +53,17 @@ def _status(session: Session) -> Mapping[str, Any]:
     from penstock.cli.local.belonging import cloud_of_node, cloud_to_look_at
 
     context, cloud = cloud_to_look_at(session), cloud_of_node(session)
-    told: dict[str, Any] = {"address": context.server}
+    shown: dict[str, Any] = {"address": context.server}
     if cloud is not None:
-        told["node_of"] = cloud
+        shown["node_of"] = cloud
     local = _processes(session)
     try:
         health = {"health": _health(context)}
         with open_api(context) as api:
             seen = _seen(api, context, cloud)
-            return {**told, "reachable": True, **health, **local, **seen}
+            return {**shown, "reachable": True, **health, **local, **seen}
     except ConnectionFailed as error:
-        return {**told, "reachable": False, "reason": error.reason, **local}
+        return {**shown, "reachable": False, "reason": error.reason, **local}
 
 
 def _seen(api: DocumentClient, context: Context, cloud: str | None) -> dict[str, Any]:
@@ -83,8 +83,8 @@ def _health(context: Context) -> str:
             unwell = unwell_parts(api)
         except ApiError as error:
             return str(error)
-    told = "; ".join(f"{part} {what}" for part, what in unwell.items())
-    return f"degraded: {told}" if told else "ready"
+    parts = "; ".join(f"{part} {what}" for part, what in unwell.items())
+    return f"degraded: {parts}" if parts else "ready"
 
 
 def _processes(session: Session) -> dict[str, Any]:
@@ -126,12 +126,12 @@ def _pool(api: DocumentClient) -> dict[str, Any]:
 
 def _in_words(found: Mapping[str, Any]) -> dict[str, Any]:
     """The same for people."""
-    told = dict(found)
+    shown = dict(found)
     for name in ("server", "agent"):
-        told[name] = _process_words(found[name])
+        shown[name] = _process_words(found[name])
     if "chips" in found:
-        told["chips"] = {name: _chip_words(one) for name, one in found["chips"].items()}
-    return told
+        shown["chips"] = {name: _chip_words(one) for name, one in found["chips"].items()}
+    return shown
 
 
 def _process_words(one: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ class BringUp:
         self._home = home
         self._wish = wish
         self._header = ""
-        self._told: list[str] = []
+        self._lines: list[str] = []
 
     def run(self, *, with_agent: bool) -> None:
         """All steps. Raises CliError when one fails; what was started by then stays."""
@@ -178,19 +178,19 @@ class BringUp:
 
     def _say_all_addresses(self, server: Daemon) -> None:
         host = server.option("--host") or DEFAULT_HOST
-        told = all_addresses(host, outward(host), server)
-        if told is not None:
-            self._say(f"  {told}")
+        addresses = all_addresses(host, outward(host), server)
+        if addresses is not None:
+            self._say(f"  {addresses}")
 
     def _home_option(self) -> str:
         return "" if self._session.settings.is_usual_home else f" --home {self._home.path}"
 
     def _say(self, text: str) -> None:
-        self._told.append(text)
+        self._lines.append(text)
 
     def _tell(self) -> None:
         try:
-            self._session.console.result("\n".join([self._header, *self._told]))
+            self._session.console.result("\n".join([self._header, *self._lines]))
         except ClosedPipe:
             return  # the cloud is there all the same
 

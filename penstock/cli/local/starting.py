@@ -148,25 +148,27 @@ def await_ready(home: Home, server: Daemon) -> None:
 
 def unready(server: Daemon, patience_s: float) -> str | None:
     """What is not ready of a server that runs, once it had time to recover; None: it is ready."""
-    told = ""
+    reason = ""
 
     def ready() -> bool:
-        nonlocal told
+        nonlocal reason
         try:
             api.ready()
         except ApiError as error:
             parts: list[dict[str, Any]] = error.document.get("errors") or []
-            told = "; ".join(f"{it['pointer'].rpartition('/')[2]} {it['message']}" for it in parts)
-            told = told or str(error)
+            reason = "; ".join(
+                f"{it['pointer'].rpartition('/')[2]} {it['message']}" for it in parts
+            )
+            reason = reason or str(error)
         except ConnectionFailed:
-            told = "it does not answer"
+            reason = "it does not answer"
         else:
-            told = ""
-        return not told
+            reason = ""
+        return not reason
 
     with open_probe(Context(server.url)) as api:
         found = processes.wait(lambda: not server.process.is_alive() or ready(), patience_s)
-    return None if found else told
+    return None if found else reason
 
 
 def start_again(home: Home, server: Daemon) -> Daemon:
@@ -336,10 +338,10 @@ def _full_disk(text: str, log: Path) -> str | None:
     """The log may say it, and may be empty for the same reason: then the disk says it itself."""
     home = log.parent.parent
     found = [(folder, why) for folder in (log.parent, home) if (why := obstacle(folder))]
-    told = next((line.strip() for line in text.splitlines() if _FULL.search(line)), None)
+    line = next((line.strip() for line in text.splitlines() if _FULL.search(line)), None)
     if found:
         return f"the disk of {found[0][0]} {found[0][1]}: make room there, and start it again"
-    return f"a disk is full: {told[:300]}; make room there, and start it again" if told else None
+    return f"a disk is full: {line[:300]}; make room there, and start it again" if line else None
 
 
 def _text(log: Path, start: int) -> str:

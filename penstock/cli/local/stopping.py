@@ -26,15 +26,15 @@ _LIVE: Final = ("assigned", *_PLACED)
 
 def take_down(home: Home, *, keep_jobs: bool = False) -> list[str]:
     """Ends everything of this home. Says what it did, and what goes on elsewhere."""
-    foreign, server, told = home.foreign_cloud(), home.server(), []
+    foreign, server, notes = home.foreign_cloud(), home.server(), []
     if server is not None and not keep_jobs:
-        told += stop_jobs(home, Context(server.url, home.admin_token()))
-    told += stop_daemons(home)
+        notes += stop_jobs(home, Context(server.url, home.admin_token()))
+    notes += stop_daemons(home)
     if not keep_jobs and (left := stop_replicas(home)):
-        told.append(f"replicas still running, stopped: {left}")
+        notes.append(f"replicas still running, stopped: {left}")
         if foreign is not None:
-            told.append(f"they were of the cloud at {foreign}, which starts them elsewhere")
-    return told
+            notes.append(f"they were of the cloud at {foreign}, which starts them elsewhere")
+    return notes
 
 
 def stop_jobs(home: Home, context: Context) -> list[str]:
@@ -59,8 +59,8 @@ def stop_jobs(home: Home, context: Context) -> list[str]:
             ids = {job["id"] for job in ours}
             processes.wait(lambda: ids.isdisjoint(it["id"] for it in _placed(api)), JOBS_GRACE_S)
             names = ", ".join(clean(job["name"]) for job in ours)
-            told = [f"stopped running jobs: {names}"] if ours else []
-            return told + [
+            notes = [f"stopped running jobs: {names}"] if ours else []
+            return notes + [
                 _left_alone(job, here, nodes[job["id"]]) for job in jobs if job["id"] not in ids
             ]
     except ClientError:
@@ -77,19 +77,19 @@ def reopen(api: DocumentClient, home: Home) -> None:
 
 def stop_daemons(home: Home) -> list[str]:
     """Ends the server first, so that it places nothing more, then the agent. Says what it did."""
-    told = []
+    notes = []
     for name, daemon, file in home.daemons():
         if daemon is not None:
             by_itself = processes.stop(daemon.process, PROCESS_GRACE_S)
-            told.append(f"{name} stopped" if by_itself else f"{name} did not stop: killed")
+            notes.append(f"{name} stopped" if by_itself else f"{name} did not stop: killed")
         file.unlink(missing_ok=True)
-    return told
+    return notes
 
 
 def stop_replicas(home: Home) -> int:
     """Ends replicas that still run under this home; returns how many supervisors there were.
 
-    A supervisor that is told to end stops its replica first, and writes down how it ended.
+    A supervisor that is notes to end stops its replica first, and writes down how it ended.
     """
     left = list(processes.naming(f"{home.agent_dir}/"))
     for process in left:
@@ -137,11 +137,11 @@ def _nodes_by_job(api: DocumentClient) -> dict[str, set[str]]:
 
 def _left_alone(job: Mapping[str, Any], here: str | None, nodes: set[str]) -> str:
     there, grace = ", ".join(sorted(nodes - {here})), duration(job["spec"]["disconnect_grace"])
-    told = f"left {clean(job['name'])} alone, which runs on {clean(there)}"
+    notes = f"left {clean(job['name'])} alone, which runs on {clean(there)}"
     if here in nodes:
-        return f"{told} and here: what was here ends, and the next `penstock up` starts it anew"
+        return f"{notes} and here: what was here ends, and the next `penstock up` starts it anew"
     return (
-        f"{told}: it ends there after its disconnect_grace of {grace}, unless `penstock up` comes "
+        f"{notes}: it ends there after its disconnect_grace of {grace}, unless `penstock up` comes "
         "before"
     )
 

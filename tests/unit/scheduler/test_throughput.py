@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scheduler.model import Rate, Speeds, Work
-from scheduler.throughput import batch_shares, expected_speed
+from scheduler.throughput import expected_speed
 
 WORK = Work("train/x", flops_per_token=100.0, bytes_per_token=10.0)
 
@@ -69,19 +67,3 @@ def test_a_server_reads_as_many_tokens_as_it_writes() -> None:
     assert (round(both.value, 6), both.origin) == (18.0, "observed")
     assert expected_speed(work, "one", speeds) == Rate(10.0, "profile")
     assert expected_speed(work, "none", speeds) is None
-
-
-def test_shares_follow_speed() -> None:
-    assert batch_shares(24, [2.0, 2.0, 1.0, 1.0]) == (8, 8, 4, 4)
-    assert batch_shares(10, [2.0, 1.0]) == (7, 3)
-    assert batch_shares(4, [1.0, 1.0, 1.0]) == (2, 1, 1)
-
-
-@given(st.integers(0, 10_000), st.lists(st.floats(0.01, 1e6), min_size=1, max_size=16))
-def test_shares_add_up_and_are_off_by_less_than_a_sample(
-    batch_size: int, speeds: list[float]
-) -> None:
-    shares = batch_shares(batch_size, speeds)
-    assert sum(shares) == batch_size
-    for share, speed in zip(shares, speeds, strict=True):
-        assert abs(share - batch_size * speed / sum(speeds)) <= 1 + 1e-6

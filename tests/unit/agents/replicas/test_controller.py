@@ -86,7 +86,7 @@ def test_last_words_are_told_of_a_running_replica_and_the_end_only_with_its_reco
     runtime.end(ReplicaId("replica_1"), 0)
     controller.sweep()
     for held in controller.replicas:
-        controller.tell(held, result={"loss": 1})
+        controller.report(held, result={"loss": 1})
     now(controller.report_end(ReplicaId("replica_1")))
     seen = told(controller)
     assert [(it.state, it.exit is not None) for it in seen if it.result or it.exit] == [
