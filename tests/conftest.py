@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from typing import Final
 
 import pytest
@@ -18,6 +19,7 @@ TIERS: Final = (
     "tests/e2e/",
 )
 UNIT: Final = TIERS[0]
+sys.dont_write_bytecode = True  # an import inside of a unit test is none of its own writing
 
 # The same examples in every run, so that a red build can be made red again; "explore" searches.
 settings.register_profile(
