@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from penstock.api.errors import Violation
 from penstock.api.ids import noun_of
 from penstock.api.messages import Message, as_params
 from penstock.catalogue import render, render_hint
+from penstock.catalogue.values import NAME_THEIR_PLACE
 
 if TYPE_CHECKING:
     from penstock.api.messages import Parameter
-
-NAME_THEIR_PLACE: Final = frozenset(
-    {
-        "extra_forbidden", "unknown_parameter", "no_such_queue", "no_such_chip", "no_such_vendor",
-        "like_an_id", "role_for_all", "role_needs_project", "no_checkpoint_yet",
-        "no_checkpoint_of",
-    }
-)  # fmt: skip
-"""Violations of which the sentence says what it is about."""
 
 
 class PlatformError(Exception):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from pydantic import JsonValue
 from starlette.responses import Response
 
 from control_plane.api import failures
@@ -28,6 +29,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 MAX_BYTES: Final = 2048
 MAX_ALLOWED: Final = 24
 MAX_WORD: Final = 80
+MAX_PARAMETER: Final = 300
 _FEW: Final = 6
 
 # Class → (status, title, whether trying again later helps).
@@ -80,18 +82,25 @@ def problem_response(
 
 
 def fitted(problem: Problem) -> bytes:
-    """The document in few bytes: long lists of allowed values are cut first, violations last."""
+    """The document in few bytes: long lists of allowed values are cut first, then parameters, since
+    the sentences have them too, violations last.
+    """
     document = problem.model_dump(mode="json", exclude_none=True)
+    document["params"] = _short_params(document["params"])
     shown: list[Json] = [_short(one, MAX_ALLOWED) for one in problem.errors]
     for num_allowed in (MAX_ALLOWED, _FEW, 0):
         shown = [_short(one, num_allowed) for one in problem.errors]
         if _size(document, shown) <= MAX_BYTES:
             break
+    if _size(document, shown) > MAX_BYTES:
+        shown = [{name: it for name, it in one.items() if name != "params"} for one in shown]
     while len(shown) > 1 and _size(document, shown) > MAX_BYTES:
         shown.pop()
     left_out = len(problem.errors) - len(shown)
     if left_out:
         document["detail"] = f"{document['detail'][:400]} (and {left_out} more)"
+    if _size(document, shown) > MAX_BYTES:
+        document["params"] = {}
     return _dump({**document, "errors": shown})
 
 
@@ -110,6 +119,8 @@ def _short(violation: Violation, num_allowed: int) -> Json:
     document = violation.model_dump(mode="json", exclude_none=True)
     document["pointer"] = document["pointer"][:200]
     document["message"] = _cut(document["message"], 300)
+    if params := document.pop("params"):
+        document["params"] = _short_params(params)
     allowed: Sequence[str] = document.pop("allowed", ())
     if len(allowed) > num_allowed:
         allowed = _nearest_first(allowed, document.get("did_you_mean"))[:num_allowed]
@@ -120,6 +131,14 @@ def _short(violation: Violation, num_allowed: int) -> Json:
 
 def _nearest_first(allowed: Iterable[str], nearest: str | None) -> list[str]:
     return sorted(allowed, key=lambda word: word != nearest)
+
+
+def _short_params(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {name: _short_params(it) for name, it in value.items()}
+    if isinstance(value, list):
+        return [_short_params(it) for it in value]
+    return _cut(value, MAX_PARAMETER) if isinstance(value, str) else value
 
 
 def _cut(text: str, length: int) -> str:

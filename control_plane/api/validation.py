@@ -48,9 +48,7 @@ def validation_error(
         ),
         *_body(by_part.get("body", ()), body_model, document, places),
     ]
-    if not found:
-        return Invalid("malformed", what="the request is not valid")
-    return invalid(found, model=_described(found, body_model))
+    return invalid(found or [violation("", "not_a_value")], model=_described(found, body_model))
 
 
 def unknown_parameters(given: Iterable[str], known: Sequence[str]) -> list[Violation]:

@@ -68,6 +68,7 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "job_name_taken": "a live job of this project is named {name} already",
     "endpoint_name_taken": "the endpoint {name} is open already, served by another job",
     "idempotency_key_reused": "this Idempotency-Key was used with another body",
+    "unknown_replica": "there is no replica {replica} to commit a checkpoint of step {step} for",
     "not_yours": "the replica {replica} is on another node",
     "stale_epoch": "the checkpoint of step {step} comes from a dead epoch ({epoch})",
     "bad_place": "the checkpoint's address is not a place below the job's own folder {folder}",

@@ -14,7 +14,7 @@ from penstock.catalogue.accounts import ACCOUNTS
 from penstock.catalogue.jobs import JOBS
 from penstock.catalogue.nodes import NODES
 from penstock.catalogue.problems import HINTS, PROBLEMS
-from penstock.catalogue.violations import DOCUMENTS, VALUES
+from penstock.catalogue.values import DOCUMENTS, VALUES
 from penstock.words import thousandths
 
 if TYPE_CHECKING:

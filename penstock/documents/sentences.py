@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from penstock.api.ids import NAME_PATTERN, URL_PATTERN
 from penstock.api.messages import Message, said, say
 from penstock.catalogue.render import PARAMETER, render
-from penstock.catalogue.violations import VALUES
+from penstock.catalogue.values import VALUES
 
 Details = Mapping[str, Any]
 """One error in pydantic's words."""

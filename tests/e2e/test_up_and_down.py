@@ -170,7 +170,7 @@ def test_up_after_a_killed_parent_leaves_the_living_agent_and_its_job_alone(lapt
 
 
 def test_jobs_that_are_kept_live_through_down_and_up(laptop: Laptop) -> None:
-    goes_on = laptop.home.with_name("goes-on")
+    goes_on = laptop.home / "goes-on"
     waits = f"until [ -e {goes_on} ]; do sleep 0.1; done"
     laptop.must("job", "submit", "--name", "kept", "--", "sh", "-c", waits)
     with laptop.client as client:

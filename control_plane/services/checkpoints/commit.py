@@ -66,6 +66,5 @@ def _current(tx: Transaction, node_id: NodeId, commit: CheckpointCommit) -> Repl
     if refusal is None and gang is not None and gang.attempt == commit.epoch:
         assert replica is not None
         return replica
-    if refusal is not None and refusal.code == "not_yours":
-        raise Conflict("not_yours", replica=commit.replica_id)
-    raise Conflict("stale_epoch", step=commit.step, epoch=commit.epoch)
+    code = refusal.code if refusal is not None else "stale_epoch"
+    raise Conflict(code, replica=commit.replica_id, step=commit.step, epoch=commit.epoch)

@@ -89,7 +89,7 @@ def stop_daemons(home: Home) -> list[str]:
 def stop_replicas(home: Home) -> int:
     """Ends replicas that still run under this home; returns how many supervisors there were.
 
-    A supervisor that is notes to end stops its replica first, and writes down how it ended.
+    A supervisor that is told to end stops its replica first, and writes down how it ended.
     """
     left = list(processes.naming(f"{home.agent_dir}/"))
     for process in left:
@@ -137,11 +137,11 @@ def _nodes_by_job(api: DocumentClient) -> dict[str, set[str]]:
 
 def _left_alone(job: Mapping[str, Any], here: str | None, nodes: set[str]) -> str:
     there, grace = ", ".join(sorted(nodes - {here})), duration(job["spec"]["disconnect_grace"])
-    notes = f"left {clean(job['name'])} alone, which runs on {clean(there)}"
+    note = f"left {clean(job['name'])} alone, which runs on {clean(there)}"
     if here in nodes:
-        return f"{notes} and here: what was here ends, and the next `penstock up` starts it anew"
+        return f"{note} and here: what was here ends, and the next `penstock up` starts it anew"
     return (
-        f"{notes}: it ends there after its disconnect_grace of {grace}, unless `penstock up` comes "
+        f"{note}: it ends there after its disconnect_grace of {grace}, unless `penstock up` comes "
         "before"
     )
 

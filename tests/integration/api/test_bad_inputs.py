@@ -14,6 +14,8 @@ from starlette.testclient import TestClient
 
 from control_plane.api import bodies
 from control_plane.api.bodies import MAX_AGENT_BODY_BYTES, MAX_BODY_BYTES, MAX_YAML_BYTES
+from penstock.api.messages import Message
+from penstock.catalogue import TEXTS, render
 from tests.integration.api.world import TASK, headers, join
 
 pytestmark = pytest.mark.integration
@@ -185,6 +187,15 @@ def _content(bad: Bad) -> bytes:
     return bad.body.encode() if isinstance(bad.body, str) else bad.body
 
 
+def _said(told: dict[str, Any]) -> str:
+    """What whoever has the catalogue makes of a code and its parameters; where they were left out
+    for their length, nothing.
+    """
+    if "params" not in told and "{" in TEXTS[told["code"]]:
+        return ""
+    return render(Message(told["code"], told.get("params", {})))
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("bad", CASES.values(), ids=list(CASES))
 def test_a_bad_input_is_told_what_is_wrong(api_client: TestClient, bad: Bad) -> None:
@@ -200,6 +211,9 @@ def test_a_bad_input_is_told_what_is_wrong(api_client: TestClient, bad: Bad) -> 
     assert problem["status"] == bad.status
     assert bad.words in answer.text
     violations = problem["errors"]
+    assert problem["detail"].startswith(_said(problem)[:400])
+    for one in violations:
+        assert one["message"].startswith(_said(one)[:200])
     if bad.pointer is not None:
         assert [one["pointer"] for one in violations] == [bad.pointer]
     if bad.did_you_mean is not None:

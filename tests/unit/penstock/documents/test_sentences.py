@@ -19,7 +19,7 @@ from control_plane.settings import Settings as ServerSettings
 from penstock.api.base import Strict
 from penstock.api.specs import JobSpec
 from penstock.api.tokens import JoinTokenRequest, TokenRequest
-from penstock.catalogue.violations import VALUES
+from penstock.catalogue.values import VALUES
 from penstock.documents.sentences import is_worded, sentence
 from penstock.documents.violations import violations_of
 

@@ -84,6 +84,15 @@ VALUES: Final[Mapping[str, str]] = {
     "of_another_list": "belongs to another list, or to other filters or another order",
 }
 
+NAME_THEIR_PLACE: Final = frozenset(
+    {
+        "extra_forbidden", "unknown_parameter", "no_such_queue", "no_such_chip", "no_such_vendor",
+        "like_an_id", "role_for_all", "role_needs_project", "no_checkpoint_yet",
+        "no_checkpoint_of",
+    }
+)  # fmt: skip
+"""Those of which the sentence says what it is about."""
+
 DOCUMENTS: Final[Mapping[str, str]] = {
     code: f"{_DOCUMENT}{text}{_PLACE}"
     for code, text in {
