@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -33,6 +32,7 @@ from control_plane.server.connections import (
     most_connections,
     raise_descriptors,
 )
+from control_plane.server.interpreter import tune
 from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.accounts.tokens import ensure_admin
 from control_plane.services.deps import Deps, Rules
@@ -52,10 +52,6 @@ from penstock.private_files import tighten, with_journal, write_private
 from scheduler.policies.priority_age import PRIORITY_AGE
 
 log = structlog.get_logger()
-
-SWITCH_S = 0.0005
-"""A thread that computes leaves others their turn after so long: the event loop takes many short
-ones for each answer, and Python's own 5 ms would be waited for with each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +200,7 @@ def serve(settings: Settings, to_beat: int | None) -> None:
         timeout_graceful_shutdown=3,
         timeout_keep_alive=30,
     )
-    sys.setswitchinterval(SWITCH_S)
+    tune()
     log.info("listening", host=settings.host, port=listener.getsockname()[1])
     _Server(config, app.state.streams.close, to_beat).run(sockets=[listener])
     parts.close()

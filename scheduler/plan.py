@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+import numpy as np
+
 from scheduler.model import (
     WHOLE,
     Action,
@@ -262,9 +264,11 @@ class Draft:
 
 def _highest_holders(running: Iterable[RunningGang], layout: Layout) -> dict[str | None, int]:
     """Chip type → the highest priority that holds some of it; None: of all that run."""
-    highest: dict[str | None, int] = {}
-    for gang in running:
-        if not gang.releasing:
-            for chip_type in (None, *layout.by_type([gang.chips])):
-                highest[chip_type] = max(gang.priority, highest.get(chip_type, -1))
+    staying = [it for it in running if not it.releasing]
+    holders, rows = layout.held(staying)
+    priority = np.array([it.priority for it in staying], dtype=np.int64)
+    of_types = np.full(len(layout.types), -1)
+    np.maximum.at(of_types, layout.type_of_row[rows], priority[holders])
+    highest: dict[str | None, int] = {None: max(priority.tolist(), default=-1)}
+    highest.update(zip(layout.types, of_types.tolist(), strict=True))
     return highest

@@ -5,7 +5,7 @@ jobs that hold it. Which of them binds is `diagnosis`'s.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -79,19 +79,24 @@ def host_short(gang: Gang, overlay: Overlay, fit: int) -> tuple[int, int]:
     return sum(sorted(cores)[:missing]), sum(sorted(memory)[:missing])
 
 
-def blockers_of(gang: Gang, layout: Layout, holders: Iterable[RunningGang]) -> tuple[Blocker, ...]:
+def blockers_of(gang: Gang, layout: Layout, holders: Sequence[RunningGang]) -> tuple[Blocker, ...]:
     """The jobs among the holders that hold chips which the gang could use, or host cores beside
     them; highest priority first, then by name.
     """
     chips, nodes = _useful(gang, layout)
     names: dict[str, tuple[str, int]] = {}
     held: dict[str, Counter[str]] = {}
-    for holder in holders:
-        rows = [row for it in holder.chips if chips[row := layout.row_of.get(it, -1)]]
-        if rows or any(nodes[layout.site_of.get(node, -1)] for node in holder.hosts):
+    by, rows = layout.held(holders)
+    by, rows = by[chips[rows]], rows[chips[rows]]
+    pairs, counts = np.unique(np.stack((by, layout.type_of_row[rows])), axis=1, return_counts=True)
+    own: dict[int, dict[str, int]] = {}
+    for (at, kind), count in zip(pairs.T.tolist(), counts.tolist(), strict=True):
+        own.setdefault(at, {})[layout.types[kind]] = count
+    for at, holder in enumerate(holders):
+        if at in own or any(nodes[layout.site_of.get(node, -1)] for node in holder.hosts):
             names[holder.job_id] = holder.job_name, holder.priority
-            held.setdefault(holder.job_id, Counter()).update(layout.chips[it].type for it in rows)
-    found = [Blocker(*names[job], dict(sorted(counts.items()))) for job, counts in held.items()]
+            held.setdefault(holder.job_id, Counter()).update(own.get(at, {}))
+    found = [Blocker(*names[job], dict(sorted(it.items()))) for job, it in held.items()]
     most = [it for it in found if it.chips] or found
     return tuple(sorted(most, key=lambda it: (-it.priority, it.job_name)))
 

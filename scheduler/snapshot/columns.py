@@ -139,13 +139,19 @@ class Layout:
         return tuple(sorted({it.type for it in self.makes}))
 
     @cached_property
+    def type_of_row(self) -> Ints:
+        """Of each chip the place of its type in `types`."""
+        of_make = _ints(self.types.index(it.type) for it in self.makes)
+        return of_make[self.make_of_row]
+
+    @cached_property
     def kinds(self) -> Kinds:
         """Chips that no request tells apart."""
         state = np.where(self.healthy, self.state[self.site_of_row], UNHEALTHY)
         table = np.stack((self.make_of_row, state, self.site_of_row)).astype(np.int64)
         kinds, of_row, count = np.unique(table, axis=1, return_inverse=True, return_counts=True)
-        of_make = _ints(self.types.index(it.type) for it in self.makes)
         make, state, site = kinds
+        of_make = _ints(self.types.index(it.type) for it in self.makes)
         return Kinds(make, state, site, of_make[make], count, of_row.reshape(-1))
 
     @cached_property
@@ -174,6 +180,15 @@ class Layout:
         rows = [self.row_of[it] for it in gang.chips if it in self.row_of]
         nodes = {self.chips[row].node_id for row in rows} | gang.hosts.keys()
         return {it for it in nodes if it in self.site_of and self.open[self.site_of[it]]}
+
+    def held(self, gangs: Sequence[RunningGang]) -> tuple[Ints, Ints]:
+        """(place of its holder among the gangs, row) of each chip that they hold; those that the
+        snapshot does not list are left out.
+        """
+        row_of = self.row_of
+        rows = _ints(row_of.get(chip_id, -1) for it in gangs for chip_id in it.chips)
+        holders = np.repeat(np.arange(len(gangs)), [len(it.chips) for it in gangs])
+        return holders[rows >= 0], rows[rows >= 0]
 
     def charge(self, seats: Iterable[Seat]) -> dict[str, int]:
         """Chip type → thousandths that the seats take."""

@@ -21,6 +21,7 @@ from statistics import median
 from typing import Any
 
 from control_plane.hints.hub import Hub
+from control_plane.server.interpreter import tune
 from control_plane.services.accounts.bootstrap import bootstrap
 from control_plane.services.deps import Deps
 from control_plane.store.database.engine import open_database
@@ -41,6 +42,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
         rig = a_rig(Path(folder))
+        tune()
         for number in range(given.nodes):
             rig.node(f"n{number:05}", {BIG: given.chips_per_node}, cores=96)
         _measure(rig, given.jobs, given.rounds, vars(given))

@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 
 from control_plane.api.app import build_api
+from control_plane.server.interpreter import tune
 from control_plane.services.accounts.tokens import ensure_admin
 from penstock.api.states import NodeIntent
 from tests.bench.cycles import a_rig
@@ -39,6 +40,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
         _fill(a_rig(Path(folder)), given)
+        tune()
         server = a_rig(Path(folder))
         with serving(build_api(server.deps, server.hub)) as url:
             headers = {"Authorization": f"Bearer {_secret(server)}"}

@@ -29,7 +29,7 @@ def count_pool(deps: Deps) -> PoolCounts:
     """Reads everything once; called by each scrape."""
     now = deps.clock.now()
     with deps.store.read() as tx:
-        counts, hosts, waits = tx.counts.all(), tx.nodes.hosts(), tx.queues.waits()
+        counts, nodes, waits = tx.counts.all(), tx.nodes.standing(), tx.queues.waits()
         queues, lease_time = tx.queues.all(), tx.lease_time
     oldest: dict[str, float] = {}
     for it in waits:
@@ -41,7 +41,7 @@ def count_pool(deps: Deps) -> PoolCounts:
         nodes=_sums((*key[:2], number) for key, number in counts["node"].items()),
         heartbeat_age_s={
             node.name: (lease_time - node.heard_at).total_seconds()
-            for node in hosts
+            for node in nodes
             if node.heard_at is not None
         },
         chips=_sums((*key[:2], number) for key, number in counts["chip"].items()),

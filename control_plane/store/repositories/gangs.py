@@ -25,7 +25,7 @@ class WaitingGang:
     job_id: JobId
     index: int
     version: int
-    wait: Json | None
+    code: str | None
     not_before: datetime | None
 
 
@@ -96,12 +96,13 @@ class Gangs(Repository[Gang, GangId]):
 
     def waiting(self) -> Sequence[WaitingGang]:
         """All that are queued, as plain values: a cycle over a deep queue is bound by this read."""
-        columns = (Gang.id, Gang.job_id, Gang.index, Gang.version, Gang.wait, Gang.not_before)
-        query = select(*columns).where(Gang.state == JobState.QUEUED).order_by(Gang.id)
+        code = Gang.wait["code"].as_string()
+        query = select(Gang.id, Gang.job_id, Gang.index, Gang.version, code, Gang.not_before)
+        query = query.where(Gang.state == JobState.QUEUED).order_by(Gang.id)
         return [WaitingGang(*row) for row in self._session.execute(query)]
 
-    def queued(self, gang_ids: Collection[GangId]) -> Sequence[QueuedGang]:
-        """What these ask for."""
+    def queued(self, gang_ids: Collection[GangId] | None) -> Sequence[QueuedGang]:
+        """What these ask for, or all that are queued."""
         columns = (
             Gang.id,
             Gang.job_id,
@@ -116,8 +117,10 @@ class Gangs(Repository[Gang, GangId]):
             Job.resolved,
         )
         query = select(*columns).join(Job, Job.id == Gang.job_id)
-        rows = self._session.execute(query.where(Gang.id.in_(tuple(gang_ids))))
-        return [QueuedGang(*row) for row in rows]
+        mine = Gang.state == JobState.QUEUED
+        if gang_ids is not None:
+            mine = Gang.id.in_(tuple(gang_ids))
+        return [QueuedGang(*row) for row in self._session.execute(query.where(mine))]
 
     def any_queued(self) -> bool:
         query = select(Gang.id).where(Gang.state == JobState.QUEUED).limit(1)

@@ -48,8 +48,8 @@ class Leases(Repository[Lease, LeaseId]):
         rows = self._session.execute(query.where(Lease.state == LeaseState.HELD).order_by(Lease.id))
         return [(row[0], row[1], row[2]) for row in rows]
 
-    def holds(self, lease_ids: Collection[LeaseId]) -> Sequence[HeldLease]:
-        """What these hold, as plain values."""
+    def holds(self, lease_ids: Collection[LeaseId] | None) -> Sequence[HeldLease]:
+        """What these hold, or all that are held, as plain values."""
         columns = (
             Lease.id,
             Lease.job_id,
@@ -61,8 +61,10 @@ class Leases(Repository[Lease, LeaseId]):
             Lease.memory_bytes,
         )
         query = select(*columns).join(Replica, Replica.id == Lease.replica_id)
-        rows = self._session.execute(query.where(Lease.id.in_(tuple(lease_ids))))
-        return [HeldLease(*row) for row in rows]
+        mine = Lease.state == LeaseState.HELD
+        if lease_ids is not None:
+            mine = Lease.id.in_(tuple(lease_ids))
+        return [HeldLease(*row) for row in self._session.execute(query.where(mine))]
 
     def held_on(self, node_id: NodeId) -> Sequence[Lease]:
         return self._session.scalars(

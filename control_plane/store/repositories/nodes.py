@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -15,21 +16,46 @@ from control_plane.store.repositories.base import Repository, UniqueRows
 from control_plane.store.repositories.paging import Slice
 from penstock.api.ids import ChipId, NodeId
 from penstock.api.states import NodeIntent
+from penstock.json_types import Json
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
-    """What a cycle needs of a node; no more columns than that."""
+class Standing:
+    """What a cycle asks of every node each time; the rest is as its version says."""
 
     id: NodeId
     name: str
     version: int
     health: str
     intent: str
+    heard_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What else a cycle needs of a node; no more columns than that."""
+
+    id: NodeId
+    version: int
     labels: dict[str, str]
     cores_milli: int
     memory_bytes: int
-    heard_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlainChip:
+    """What a cycle needs of a chip: the same as long as the version of its node is."""
+
+    id: ChipId
+    node_id: NodeId
+    index: int
+    type: str
+    vendor: str
+    memory_bytes: int | None
+    cores_milli: int
+    emulated: bool
+    health: str
+    report: Json
 
 
 class Nodes(UniqueRows[Node, NodeId]):
@@ -66,20 +92,17 @@ class Nodes(UniqueRows[Node, NodeId]):
         row.version += 1
         self._session.flush()
 
-    def hosts(self) -> Sequence[Host]:
-        """Nodes that are not retired, as plain values: what a cycle needs of them."""
-        columns = (
-            Node.id,
-            Node.name,
-            Node.version,
-            Node.health,
-            Node.intent,
-            Node.labels,
-            Node.cores_milli,
-            Node.memory_bytes,
-            Node.heard_at,
-        )
+    def standing(self) -> Sequence[Standing]:
+        """Nodes that are not retired, as plain values."""
+        columns = (Node.id, Node.name, Node.version, Node.health, Node.intent, Node.heard_at)
         query = select(*columns).where(Node.intent != NodeIntent.RETIRED).order_by(Node.name)
+        return [Standing(*row) for row in self._session.execute(query)]
+
+    def hosts(self, node_ids: Collection[NodeId] | None) -> Sequence[Host]:
+        """These or all, as plain values."""
+        query = select(Node.id, Node.version, Node.labels, Node.cores_milli, Node.memory_bytes)
+        if node_ids is not None:
+            query = query.where(Node.id.in_(tuple(node_ids)))
         return [Host(*row) for row in self._session.execute(query)]
 
     def beat(self, node_id: NodeId, now: datetime, heard_at: datetime, **columns: object) -> None:
@@ -142,6 +165,26 @@ class Chips(Repository[Chip, ChipId]):
         if node_ids is not None:
             query = query.where(Chip.node_id.in_(tuple(node_ids)))
         return self._session.scalars(query).all()
+
+    def plain(self, node_ids: Collection[NodeId] | None) -> Sequence[PlainChip]:
+        """Chips present now, of these nodes or of all, as plain values."""
+        columns: tuple[Any, ...] = (
+            Chip.id,
+            Chip.node_id,
+            Chip.index,
+            Chip.type,
+            Chip.vendor,
+            Chip.memory_bytes,
+            Chip.cores_milli,
+            Chip.emulated,
+            Chip.health,
+            Chip.report,
+        )
+        query = select(*columns).where(Chip.present)
+        if node_ids is not None:
+            query = query.where(Chip.node_id.in_(tuple(node_ids)))
+        rows = self._session.execute(query.order_by(Chip.node_id, Chip.type, Chip.index))
+        return [PlainChip(*row) for row in rows]
 
     def known(self, node_id: NodeId) -> dict[str, Chip]:
         """Every chip the node ever reported, by key."""

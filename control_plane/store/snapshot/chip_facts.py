@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from control_plane.store import models
-from control_plane.store.repositories.batches import in_batches
+from control_plane.store.repositories.batches import few_or_all
+from control_plane.store.repositories.nodes import PlainChip
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import NodeId
 from penstock.api.states import ChipHealth
@@ -54,14 +54,14 @@ class ChipFacts:
 def _read(
     tx: Transaction, nodes: Sequence[NodeId], versions: Mapping[NodeId, int]
 ) -> Mapping[NodeId, NodeFacts]:
-    rows: dict[NodeId, list[models.Chip]] = defaultdict(list)
-    for some in in_batches(nodes):
-        for row in tx.chips.present(some):
+    rows: dict[NodeId, list[PlainChip]] = defaultdict(list)
+    for some in few_or_all(nodes, len(versions)):
+        for row in tx.chips.plain(some):
             rows[row.node_id].append(row)
     return {node: _facts(versions[node], rows[node]) for node in nodes}
 
 
-def _facts(version: int, rows: Iterable[models.Chip]) -> NodeFacts:
+def _facts(version: int, rows: Iterable[PlainChip]) -> NodeFacts:
     rates: dict[str, dict[str, plan.Rate]] = defaultdict(dict)
     for row in rows:
         for kind, rate in row.report.get("rates", {}).items():
@@ -75,7 +75,7 @@ def _trains(vendor: str) -> bool:
     return known is not None and known.torch_device in TRAINER_DRIVES
 
 
-def _chip(row: models.Chip) -> plan.Chip:
+def _chip(row: PlainChip) -> plan.Chip:
     return plan.Chip(
         id=plan.ChipId(row.id),
         node_id=plan.NodeId(row.node_id),

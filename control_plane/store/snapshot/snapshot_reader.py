@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 from control_plane.domain.replica import LIVE
 from control_plane.store import models
-from control_plane.store.repositories.batches import in_batches
+from control_plane.store.repositories.batches import few_or_all
 from control_plane.store.repositories.gangs import PlacedGang, WaitingGang
 from control_plane.store.repositories.leases import HeldLease
-from control_plane.store.repositories.nodes import Host
+from control_plane.store.repositories.nodes import Host, Standing
 from control_plane.store.repositories.speeds import nearest_speeds
 from control_plane.store.snapshot.chip_facts import ChipFacts, NodeFacts
 from control_plane.store.snapshot.gang_reader import gang_of
@@ -57,6 +57,7 @@ class _Seen:
     """What the last read saw, with what tells whether it still holds."""
 
     leases: dict[LeaseId, HeldLease] = field(default_factory=dict)
+    hosts: Mapping[NodeId, Host] = field(default_factory=dict)
     nodes: dict[NodeId, tuple[object, plan.Node]] = field(default_factory=dict)
     queued: dict[GangId, tuple[int, plan.Gang]] = field(default_factory=dict)
     running: dict[GangId, tuple[object, plan.RunningGang]] = field(default_factory=dict)
@@ -77,15 +78,16 @@ class PoolReader:
         heard_since = tx.lease_time - timedelta(seconds=suspect_after_s)
         ahead = now - tx.lease_time  # the planner's times are those that people are told
         before, seen = self._seen, _Seen()
-        hosts, waiting = tx.nodes.hosts(), tx.gangs.waiting()
-        versions = {host.id: host.version for host in hosts}
+        standing, waiting = tx.nodes.standing(), tx.gangs.waiting()
+        versions = {it.id: it.version for it in standing}
+        seen.hosts = _hosts(tx, versions, before)
         facts, holds = self._facts.of(tx, versions), _holds(tx, before, seen)
         by_node: dict[NodeId, list[Hold]] = defaultdict(list)
         for hold in holds:
             by_node[hold[0].node_id].append(hold)
         nodes = tuple(
-            _node(host, facts[host.id], tuple(by_node.get(host.id, ())), heard_since, before, seen)
-            for host in hosts
+            _node(it, facts[it.id], tuple(by_node.get(it.id, ())), heard_since, before, seen)
+            for it in standing
         )
         seen.columns = Columns(nodes, before.columns)
         gangs = tuple(_queued(tx, waiting, holds, ahead, before, seen))
@@ -100,23 +102,28 @@ class PoolReader:
         )
         self._seen = seen
         waits = {
-            plan.GangId(gang.id): Wait(
-                gang.job_id, gang.index, (gang.wait or {}).get("code"), gang.not_before
-            )
-            for gang in waiting
+            plan.GangId(it.id): Wait(it.job_id, it.index, it.code, it.not_before) for it in waiting
         }
         return PoolReading(snapshot, versions, waits, tx.lease_time)
 
 
-def _wait(gang: WaitingGang) -> Wait:
-    return Wait(gang.job_id, gang.index, (gang.wait or {}).get("code"), gang.not_before)
+def _hosts(tx: Transaction, versions: Mapping[NodeId, int], before: _Seen) -> Mapping[NodeId, Host]:
+    known = before.hosts
+    missing = [it for it, at in versions.items() if it not in known or known[it].version != at]
+    found = {
+        host.id: host
+        for some in few_or_all(missing, len(versions))
+        for host in tx.nodes.hosts(some)
+    }
+    return {it: found.get(it) or known[it] for it in versions}
 
 
 def _holds(tx: Transaction, before: _Seen, seen: _Seen) -> Sequence[Hold]:
     """What leases hold does not change while they are held."""
     rows = tx.leases.standing()
     found = {lease_id: before.leases.get(lease_id) for lease_id, _, _ in rows}
-    for some in in_batches([lease_id for lease_id, lease in found.items() if lease is None]):
+    missing = [lease_id for lease_id, lease in found.items() if lease is None]
+    for some in few_or_all(missing, len(found)):
         found.update({lease.id: lease for lease in tx.leases.holds(some)})
     seen.leases = {lease_id: lease for lease_id, lease in found.items() if lease is not None}
     return [
@@ -127,24 +134,24 @@ def _holds(tx: Transaction, before: _Seen, seen: _Seen) -> Sequence[Hold]:
 
 
 def _node(
-    host: Host,
+    standing: Standing,
     facts: NodeFacts,
     holds: tuple[Hold, ...],
     heard_since: datetime,
     before: _Seen,
     seen: _Seen,
 ) -> plan.Node:
-    closed = _closed(host, heard_since)
-    by, node = before.nodes.get(host.id, (None, None))
-    key = (host.version, closed, holds)
+    closed = _closed(standing, heard_since)
+    by, node = before.nodes.get(standing.id, (None, None))
+    key = (standing.version, closed, holds)
     if node is None or by != key:
-        node = _made_node(host, facts, holds, closed)
-    seen.nodes[host.id] = key, node
+        node = _made_node(standing.name, seen.hosts[standing.id], facts, holds, closed)
+    seen.nodes[standing.id] = key, node
     return node
 
 
 def _made_node(
-    host: Host, facts: NodeFacts, holds: Sequence[Hold], closed: plan.Closed | None
+    name: str, host: Host, facts: NodeFacts, holds: Sequence[Hold], closed: plan.Closed | None
 ) -> plan.Node:
     """Beside what is free: what is held by those that will end soon, told to or ended already."""
     cores, memory, chips = [0, 0], [0, 0], defaultdict[str, list[int]](lambda: [0, 0])
@@ -156,7 +163,7 @@ def _made_node(
             entry[1] += amount if leaving else 0
     return plan.Node(
         id=plan.NodeId(host.id),
-        name=host.name,
+        name=name,
         closed=closed,
         cores_milli=host.cores_milli,
         free_cores_milli=host.cores_milli - cores[0],
@@ -169,12 +176,12 @@ def _made_node(
     )
 
 
-def _closed(host: Host, heard_since: datetime) -> plan.Closed | None:
-    if host.intent != NodeIntent.SCHEDULABLE:
-        return plan.Closed(host.intent)
-    if host.health != NodeHealth.READY:
-        return plan.Closed(host.health)
-    heard = host.heard_at is not None and host.heard_at >= heard_since
+def _closed(node: Standing, heard_since: datetime) -> plan.Closed | None:
+    if node.intent != NodeIntent.SCHEDULABLE:
+        return plan.Closed(node.intent)
+    if node.health != NodeHealth.READY:
+        return plan.Closed(node.health)
+    heard = node.heard_at is not None and node.heard_at >= heard_since
     return None if heard else plan.Closed.SUSPECT
 
 
@@ -194,7 +201,8 @@ def _queued(
     seen.queued = {
         it.id: known[it.id] for it in waiting if it.id in known and known[it.id][0] == it.version
     }
-    for some in in_batches([it.id for it in waiting if it.id not in seen.queued]):
+    missing = [it.id for it in waiting if it.id not in seen.queued]
+    for some in few_or_all(missing, len(waiting)):
         for row in tx.gangs.queued(some):
             seen.queued[row.id] = row.version, gang_of(row)
     spread = {JobId(gang.job_id) for _, gang in seen.queued.values() if gang.spread}
