@@ -4,8 +4,8 @@ jobs that hold it. Which of them binds is `diagnosis`'s.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import add
 
 import numpy as np
 import numpy.typing as npt
@@ -84,19 +84,22 @@ def blockers_of(gang: Gang, layout: Layout, holders: Sequence[RunningGang]) -> t
     them; highest priority first, then by name.
     """
     chips, nodes = _useful(gang, layout)
-    names: dict[str, tuple[str, int]] = {}
-    held: dict[str, Counter[str]] = {}
     by, rows = layout.held(holders)
     by, rows = by[chips[rows]], rows[chips[rows]]
-    pairs, counts = np.unique(np.stack((by, layout.type_of_row[rows])), axis=1, return_counts=True)
-    own: dict[int, dict[str, int]] = {}
-    for (at, kind), count in zip(pairs.T.tolist(), counts.tolist(), strict=True):
-        own.setdefault(at, {})[layout.types[kind]] = count
-    for at, holder in enumerate(holders):
-        if at in own or any(nodes[layout.site_of.get(node, -1)] for node in holder.hosts):
+    kinds = layout.types
+    cells = by * len(kinds) + layout.type_of_row[rows]
+    counts = np.bincount(cells, minlength=len(holders) * len(kinds)).reshape(len(holders), -1)
+    names: dict[str, tuple[str, int]] = {}
+    held: dict[str, list[int]] = {}
+    for holder, own in zip(holders, counts.tolist(), strict=True):
+        if any(own) or any(nodes[layout.site_of.get(node, -1)] for node in holder.hosts):
             names[holder.job_id] = holder.job_name, holder.priority
-            held.setdefault(holder.job_id, Counter()).update(own.get(at, {}))
-    found = [Blocker(*names[job], dict(sorted(it.items()))) for job, it in held.items()]
+            before = held.get(holder.job_id)
+            held[holder.job_id] = own if before is None else list(map(add, before, own))
+    found = [
+        Blocker(*names[job], {kind: n for kind, n in zip(kinds, own, strict=True) if n})
+        for job, own in held.items()
+    ]
     most = [it for it in found if it.chips] or found
     return tuple(sorted(most, key=lambda it: (-it.priority, it.job_name)))
 

@@ -50,6 +50,25 @@ class Chip:
     trainable: bool = True
     """Whether the trainer can drive it."""
 
+    def held(self, free_milli: int, releasing_milli: int) -> Chip:
+        """The same chip with so much of it free; made by hand, since there are ten thousands."""
+        return Chip(
+            self.id,
+            self.node_id,
+            self.index,
+            self.type,
+            self.vendor,
+            self.memory_bytes,
+            self.dtypes,
+            self.emulated,
+            self.stands_for,
+            self.healthy,
+            free_milli,
+            releasing_milli,
+            self.cores_milli,
+            self.trainable,
+        )
+
     @property
     def is_processor(self) -> bool:
         """Whether it is the host's own."""

@@ -185,8 +185,8 @@ class Layout:
         """(place of its holder among the gangs, row) of each chip that they hold; those that the
         snapshot does not list are left out.
         """
-        row_of = self.row_of
-        rows = _ints(row_of.get(chip_id, -1) for it in gangs for chip_id in it.chips)
+        row_of = self.row_of.get
+        rows = _ints([row_of(chip_id, -1) for it in gangs for chip_id in it.chips])
         holders = np.repeat(np.arange(len(gangs)), [len(it.chips) for it in gangs])
         return holders[rows >= 0], rows[rows >= 0]
 
@@ -279,7 +279,7 @@ def _changed(before: Columns, nodes: tuple[Node, ...]) -> list[Node] | None:
 
 def _same_but_for_what_is_free(old: Node, new: Node) -> bool:
     def as_if_free(node: Node) -> Node:
-        chips = [replace(it, free_milli=0, releasing_milli=0) for it in node.chips]
+        chips = [it.held(0, 0) for it in node.chips]
         return replace(
             node,
             free_cores_milli=0,
@@ -301,4 +301,5 @@ def _blank(columns: int, rows: int) -> Ints:
 
 
 def _ints(values: Iterable[int]) -> Ints:
-    return np.array(list(values), dtype=np.int64)
+    known = values if isinstance(values, list) else list(values)
+    return np.array(known, dtype=np.int64)

@@ -29,7 +29,7 @@ def count_pool(deps: Deps) -> PoolCounts:
     """Reads everything once; called by each scrape."""
     now = deps.clock.now()
     with deps.store.read() as tx:
-        counts, nodes, waits = tx.counts.all(), tx.nodes.standing(), tx.queues.waits()
+        counts, heard, waits = tx.counts.all(), tx.nodes.last_heard(), tx.queues.waits()
         queues, lease_time = tx.queues.all(), tx.lease_time
     oldest: dict[str, float] = {}
     for it in waits:
@@ -39,11 +39,7 @@ def count_pool(deps: Deps) -> PoolCounts:
         waiting={(it.queue, it.reason): it.number for it in waits},
         oldest_wait_s=oldest,
         nodes=_sums((*key[:2], number) for key, number in counts["node"].items()),
-        heartbeat_age_s={
-            node.name: (lease_time - node.heard_at).total_seconds()
-            for node in nodes
-            if node.heard_at is not None
-        },
+        heartbeat_age_s={name: (lease_time - at).total_seconds() for name, at in heard},
         chips=_sums((*key[:2], number) for key, number in counts["chip"].items()),
         chips_unhealthy=_sums((*key[:2], number) for key, number in counts["unhealthy"].items()),
         chips_held=_sums((*key[:2], number / 1000) for key, number in counts["held"].items()),

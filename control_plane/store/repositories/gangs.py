@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -65,7 +65,7 @@ class QueuedGang:
 
 @dataclass(frozen=True, slots=True)
 class PlacedGang:
-    """What a cycle needs of a gang that holds chips, and of its job."""
+    """What a cycle needs of a placed gang and its job: the same as long as its version is."""
 
     id: GangId
     job_id: JobId
@@ -126,8 +126,13 @@ class Gangs(Repository[Gang, GangId]):
         query = select(Gang.id).where(Gang.state == JobState.QUEUED).limit(1)
         return self._session.scalar(query) is not None
 
-    def placed(self) -> Sequence[PlacedGang]:
-        """All of them, as plain values."""
+    def placed_versions(self) -> Sequence[tuple[GangId, int]]:
+        """(id, version) of all that hold chips."""
+        query = select(Gang.id, Gang.version).where(Gang.state.in_(PLACED)).order_by(Gang.id)
+        return [(row[0], row[1]) for row in self._session.execute(query)]
+
+    def placed(self, gang_ids: Collection[GangId] | None) -> Mapping[GangId, PlacedGang]:
+        """These, or all that hold chips, as plain values."""
         columns: tuple[Any, ...] = (
             Gang.id,
             Gang.job_id,
@@ -140,8 +145,9 @@ class Gangs(Repository[Gang, GangId]):
             Job.priority,
             Job.type,
         )
-        query = select(*columns).join(Job, Job.id == Gang.job_id).where(Gang.state.in_(PLACED))
-        return [PlacedGang(*row) for row in self._session.execute(query.order_by(Gang.id))]
+        query = select(*columns).join(Job, Job.id == Gang.job_id)
+        mine = Gang.state.in_(PLACED) if gang_ids is None else Gang.id.in_(tuple(gang_ids))
+        return {row[0]: PlacedGang(*row) for row in self._session.execute(query.where(mine))}
 
     def any_due(self, now: datetime) -> bool:
         """Whether a queued gang's back-off has just ended without anybody telling."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import false, func, select, update
 from sqlalchemy.orm import Session
 
 from control_plane.hints.topics import node_topic
@@ -28,7 +28,7 @@ class Standing:
     version: int
     health: str
     intent: str
-    heard_at: datetime | None
+    heard: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +92,24 @@ class Nodes(UniqueRows[Node, NodeId]):
         row.version += 1
         self._session.flush()
 
-    def standing(self) -> Sequence[Standing]:
-        """Nodes that are not retired, as plain values."""
-        columns = (Node.id, Node.name, Node.version, Node.health, Node.intent, Node.heard_at)
-        query = select(*columns).where(Node.intent != NodeIntent.RETIRED).order_by(Node.name)
+    def standing(self, heard_since: datetime) -> Sequence[Standing]:
+        """Nodes that are not retired, as plain values: `heard` if they were since then."""
+        heard = func.coalesce(Node.heard_at >= heard_since, false())
+        query = select(Node.id, Node.name, Node.version, Node.health, Node.intent, heard)
+        query = query.where(Node.intent != NodeIntent.RETIRED).order_by(Node.name)
         return [Standing(*row) for row in self._session.execute(query)]
 
-    def hosts(self, node_ids: Collection[NodeId] | None) -> Sequence[Host]:
+    def last_heard(self) -> Sequence[tuple[str, datetime]]:
+        """(name, lease time) of nodes that are not retired and were ever heard of."""
+        query = select(Node.name, Node.heard_at).where(Node.intent != NodeIntent.RETIRED)
+        return [(name, at) for name, at in self._session.execute(query) if at is not None]
+
+    def hosts(self, node_ids: Collection[NodeId] | None) -> Mapping[NodeId, Host]:
         """These or all, as plain values."""
         query = select(Node.id, Node.version, Node.labels, Node.cores_milli, Node.memory_bytes)
         if node_ids is not None:
             query = query.where(Node.id.in_(tuple(node_ids)))
-        return [Host(*row) for row in self._session.execute(query)]
+        return {row[0]: Host(*row) for row in self._session.execute(query)}
 
     def beat(self, node_id: NodeId, now: datetime, heard_at: datetime, **columns: object) -> None:
         """Writes a heartbeat's columns past the version guard: they are nobody's decision.

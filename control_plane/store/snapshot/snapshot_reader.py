@@ -5,9 +5,10 @@ changed is read again: chips by the version of their node, gangs by their own, l
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from control_plane.domain.replica import LIVE
 from control_plane.store import models
@@ -26,6 +27,8 @@ from scheduler import model as plan
 from scheduler.model import HostShare
 from scheduler.snapshot.columns import Columns
 
+IdT = TypeVar("IdT", NodeId, GangId)
+VersionedT = TypeVar("VersionedT", Host, PlacedGang)
 Hold = tuple[HeldLease, bool]
 """What is held, and whether it is being given back."""
 
@@ -60,6 +63,7 @@ class _Seen:
     hosts: Mapping[NodeId, Host] = field(default_factory=dict)
     nodes: dict[NodeId, tuple[object, plan.Node]] = field(default_factory=dict)
     queued: dict[GangId, tuple[int, plan.Gang]] = field(default_factory=dict)
+    placed: Mapping[GangId, PlacedGang] = field(default_factory=dict)
     running: dict[GangId, tuple[object, plan.RunningGang]] = field(default_factory=dict)
     columns: Columns | None = None
 
@@ -78,16 +82,15 @@ class PoolReader:
         heard_since = tx.lease_time - timedelta(seconds=suspect_after_s)
         ahead = now - tx.lease_time  # the planner's times are those that people are told
         before, seen = self._seen, _Seen()
-        standing, waiting = tx.nodes.standing(), tx.gangs.waiting()
+        standing, waiting = tx.nodes.standing(heard_since), tx.gangs.waiting()
         versions = {it.id: it.version for it in standing}
-        seen.hosts = _hosts(tx, versions, before)
+        seen.hosts = _as_of(versions, before.hosts, tx.nodes.hosts)
         facts, holds = self._facts.of(tx, versions), _holds(tx, before, seen)
         by_node: dict[NodeId, list[Hold]] = defaultdict(list)
         for hold in holds:
             by_node[hold[0].node_id].append(hold)
         nodes = tuple(
-            _node(it, facts[it.id], tuple(by_node.get(it.id, ())), heard_since, before, seen)
-            for it in standing
+            _node(it, facts[it.id], tuple(by_node.get(it.id, ())), before, seen) for it in standing
         )
         seen.columns = Columns(nodes, before.columns)
         gangs = tuple(_queued(tx, waiting, holds, ahead, before, seen))
@@ -107,14 +110,16 @@ class PoolReader:
         return PoolReading(snapshot, versions, waits, tx.lease_time)
 
 
-def _hosts(tx: Transaction, versions: Mapping[NodeId, int], before: _Seen) -> Mapping[NodeId, Host]:
-    known = before.hosts
+def _as_of(
+    versions: Mapping[IdT, int],
+    known: Mapping[IdT, VersionedT],
+    read: Callable[[Sequence[IdT] | None], Mapping[IdT, VersionedT]],
+) -> Mapping[IdT, VersionedT]:
+    """What is known at these versions, and what is read since it is not."""
     missing = [it for it, at in versions.items() if it not in known or known[it].version != at]
-    found = {
-        host.id: host
-        for some in few_or_all(missing, len(versions))
-        for host in tx.nodes.hosts(some)
-    }
+    found: dict[IdT, VersionedT] = {}
+    for some in few_or_all(missing, len(versions)):
+        found.update(read(some))
     return {it: found.get(it) or known[it] for it in versions}
 
 
@@ -134,14 +139,9 @@ def _holds(tx: Transaction, before: _Seen, seen: _Seen) -> Sequence[Hold]:
 
 
 def _node(
-    standing: Standing,
-    facts: NodeFacts,
-    holds: tuple[Hold, ...],
-    heard_since: datetime,
-    before: _Seen,
-    seen: _Seen,
+    standing: Standing, facts: NodeFacts, holds: tuple[Hold, ...], before: _Seen, seen: _Seen
 ) -> plan.Node:
-    closed = _closed(standing, heard_since)
+    closed = _closed(standing)
     by, node = before.nodes.get(standing.id, (None, None))
     key = (standing.version, closed, holds)
     if node is None or by != key:
@@ -171,22 +171,21 @@ def _made_node(
         memory_bytes=host.memory_bytes,
         free_memory_bytes=host.memory_bytes - memory[0],
         releasing_memory_bytes=memory[1],
-        chips=tuple(_chip(it, *chips[it.id]) if it.id in chips else it for it in facts.chips),
+        chips=tuple(_held(it, *chips[it.id]) if it.id in chips else it for it in facts.chips),
         labels=host.labels,
     )
 
 
-def _closed(node: Standing, heard_since: datetime) -> plan.Closed | None:
+def _closed(node: Standing) -> plan.Closed | None:
     if node.intent != NodeIntent.SCHEDULABLE:
         return plan.Closed(node.intent)
     if node.health != NodeHealth.READY:
         return plan.Closed(node.health)
-    heard = node.heard_at is not None and node.heard_at >= heard_since
-    return None if heard else plan.Closed.SUSPECT
+    return None if node.heard else plan.Closed.SUSPECT
 
 
-def _chip(chip: plan.Chip, taken: int, releasing: int) -> plan.Chip:
-    return replace(chip, free_milli=max(0, plan.WHOLE - taken), releasing_milli=releasing)
+def _held(chip: plan.Chip, taken: int, releasing: int) -> plan.Chip:
+    return chip.held(max(0, plan.WHOLE - taken), releasing)
 
 
 def _queued(
@@ -251,7 +250,8 @@ def _running(
     for lease, _ in holds:
         by_gang[lease.gang_id].append(lease)
     saved = tx.checkpoints.last_commits()
-    for gang in tx.gangs.placed():
+    seen.placed = _as_of(dict(tx.gangs.placed_versions()), before.placed, tx.gangs.placed)
+    for gang in seen.placed.values():
         saved_at = max(gang.since, saved.get(gang.job_id, gang.since))
         key = (gang.version, saved_at, tuple(by_gang.get(gang.id, ())))
         by, running = before.running.get(gang.id, (None, None))
