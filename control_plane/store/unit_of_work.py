@@ -120,15 +120,27 @@ class Store:
         """
         for _ in range(MAX_TRIES - 1):
             try:
-                with self.write(serial) as tx:
-                    return work(tx), tx.hints
+                return self._once(work, serial)
             except (LostRace, StaleDataError, IntegrityError):
                 continue
             except (OperationalError, InternalError) as error:
                 if not _is_lost_race(error):
                     raise
-        with self.write(serial) as tx:
+        return self._once(work, serial)
+
+    def _once(
+        self, work: Callable[[Transaction], ResultT], serial: bool
+    ) -> tuple[ResultT, set[str]]:
+        def do(session: Session) -> tuple[ResultT, set[str]]:
+            tx = Transaction(session, serial)
             return work(tx), tx.hints
+
+        if serial and not self._patient:
+            return self.database.combine(do)
+        with self.database.writing(serial, patient=self._patient) as session:
+            done = do(session)
+            session.commit()
+            return done
 
 
 def _is_lost_race(error: OperationalError | InternalError) -> bool:

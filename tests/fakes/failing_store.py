@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from control_plane.store.database.engine import Database
 from control_plane.store.unit_of_work import Store, Transaction
+
+ResultT = TypeVar("ResultT")
 
 
 class Crash(BaseException):
@@ -27,6 +30,16 @@ class FailingStore(Store):
     def write(self, serial: bool = True) -> Iterator[Transaction]:
         with super().write(serial) as tx:
             yield tx
+        self._committed()
+
+    def _once(
+        self, work: Callable[[Transaction], ResultT], serial: bool
+    ) -> tuple[ResultT, set[str]]:
+        done = super()._once(work, serial)
+        self._committed()
+        return done
+
+    def _committed(self) -> None:
         self.num_commits += 1
         if self.num_commits == self.dies_at:
             raise Crash

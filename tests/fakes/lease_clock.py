@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
 
 from control_plane.clock import ManualClock
 from control_plane.store.models import LeaseClock
@@ -17,8 +19,12 @@ def lease_time(store: Store) -> datetime:
         return tx.lease_time
 
 
-def _writing(store: Store) -> AbstractContextManager[Connection]:
-    return store.database.engine.execution_options(penstock_write=True).begin()
+@contextmanager
+def _writing(store: Store) -> Iterator[Session]:
+    """In its turn, like every writer."""
+    with store.database.writing(serial=False, patient=True) as session:
+        yield session
+        session.commit()
 
 
 class CloudClock(ManualClock):
@@ -36,17 +42,17 @@ class CloudClock(ManualClock):
     def bind(self, store: Store) -> None:
         """Moves this cloud's lease clock from now on, and sets it to the clock's own time."""
         self._store = store
-        with _writing(store) as connection:
-            connection.execute(delete(LeaseClock))
-            connection.execute(insert(LeaseClock).values(id=1, at=self.now()))
+        with _writing(store) as session:
+            session.execute(delete(LeaseClock))
+            session.execute(insert(LeaseClock).values(id=1, at=self.now()))
 
     def advance(self, seconds: float) -> None:
         super().advance(seconds)
         if self._store is not None:
-            with _writing(self._store) as connection:
-                at = connection.execute(select(LeaseClock.at)).scalar_one()
+            with _writing(self._store) as session:
+                at = session.execute(select(LeaseClock.at)).scalar_one()
                 moved = at + timedelta(seconds=seconds)
-                connection.execute(update(LeaseClock).values(at=moved))
+                session.execute(update(LeaseClock).values(at=moved))
 
     def step(self, seconds: float) -> None:
         super().advance(seconds)

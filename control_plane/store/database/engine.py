@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
+from typing import TypeVar
 
+from pydantic_core import from_json
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -24,9 +26,11 @@ from control_plane.deadlines import (
     Deadline,
 )
 from control_plane.errors import Unavailable
+from control_plane.store.database.combined import Work, together
 from control_plane.store.database.turns import Seats, WriterQueue
 from penstock.disk_room import obstacle
 
+ResultT = TypeVar("ResultT")
 _SERIAL_LOCK = 0x70656E73
 
 
@@ -77,10 +81,21 @@ class Database:
         committed before them. Raises Unavailable `busy` when its turn does not come in time.
         """
         with self._entry(serial, patient), Session(self.engine, expire_on_commit=False) as session:
-            session.connection(execution_options={"penstock_write": True})
-            if serial and not self.is_sqlite:
-                session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SERIAL_LOCK})
+            connection = session.connection(execution_options={"penstock_write": True})
+            if serial:
+                self._lock_writers(connection)
             yield session
+
+    def combine(self, work: Callable[[Session], ResultT]) -> ResultT:
+        """A serial transaction that shares its commit with others that wait at the same time; what
+        `work` raises is its own. Raises Unavailable `busy` when its turn does not come in time.
+        """
+        mine = Work(work)
+        with self.writers.turn(Deadline.after(TURN_S), work=mine) as has_turn:
+            if has_turn:
+                with self.engine.execution_options(penstock_write=True).connect() as connection:
+                    together(connection, mine, self.writers, self._lock_writers)
+        return mine.result()
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
@@ -121,6 +136,10 @@ class Database:
         self.engine.dispose()
         self.readers.dispose()
 
+    def _lock_writers(self, connection: Connection) -> None:
+        if not self.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SERIAL_LOCK})
+
     @contextmanager
     def _entry(self, serial: bool, patient: bool) -> Iterator[None]:
         if serial or self.is_sqlite:
@@ -147,6 +166,7 @@ def open_database(url: str) -> Database:
 def _sqlite_engine(url: str) -> Engine:
     engine = create_engine(
         url,
+        json_deserializer=from_json,
         connect_args={"check_same_thread": False, "timeout": SQLITE_BUSY_S},
         pool_size=_KEPT_OPEN,
         max_overflow=_NUM_CONNECTIONS - _KEPT_OPEN,

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.rows import TupleRow
+from pydantic_core import from_json
 from sqlalchemy import Engine, create_engine, event, make_url
 
 from control_plane.deadlines import (
@@ -67,6 +68,7 @@ def postgres_engine(url: str, num: int, idle_s: float | None = None) -> Engine:
     given = make_url(url).query
     engine = create_engine(
         url,
+        json_deserializer=from_json,
         pool_pre_ping=True,
         pool_size=KEPT_OPEN,
         max_overflow=num - KEPT_OPEN,

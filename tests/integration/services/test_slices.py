@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import pytest
 from sqlalchemy import func, select
@@ -21,6 +21,7 @@ from tests.fakes.failing_store import Crash, FailingStore
 from tests.integration.services.invariants import broken
 
 SLICE = 4
+ResultT = TypeVar("ResultT")
 
 
 @pytest.fixture(autouse=True)
@@ -35,16 +36,20 @@ class CountingStore(Store):
         super().__init__(store.database)
         self.sizes: list[tuple[int, int]] = []
 
-    @contextmanager
-    def write(self, serial: bool = True) -> Iterator[Transaction]:
-        with super().write(serial) as tx:
+    def _once(
+        self, work: Callable[[Transaction], ResultT], serial: bool
+    ) -> tuple[ResultT, set[str]]:
+        def counted(tx: Transaction) -> ResultT:
             leases, gangs = self._seen(tx)
-            yield tx
+            result = work(tx)
             tx._session.flush()
             more_leases, changed = self._seen(tx)
-        if changed != gangs:
-            num_changed = sum(changed[it] != version for it, version in gangs.items())
-            self.sizes.append((more_leases - leases, num_changed))
+            if changed != gangs:
+                num_changed = sum(changed[it] != version for it, version in gangs.items())
+                self.sizes.append((more_leases - leases, num_changed))
+            return result
+
+        return super()._once(counted, serial)
 
     @staticmethod
     def _seen(tx: Transaction) -> tuple[int, dict[str, int]]:

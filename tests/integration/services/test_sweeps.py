@@ -23,6 +23,7 @@ def test_a_sweep_over_a_quiet_cloud_writes_nothing(
         raise AssertionError("it writes")
 
     monkeypatch.setattr(Store, "write", write)
+    monkeypatch.setattr(Store, "run", write)
     cluster.sweep()
 
 

@@ -1,0 +1,70 @@
+"""One commit for all that wait: whoever has the turn does the work of those behind as well, each in
+a savepoint of its own. Nobody is answered before the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from control_plane.deadlines import Deadline
+from control_plane.store.database.turns import Waiter, WriterQueue
+
+T = TypeVar("T")
+
+MOST_TOGETHER: Final = 64
+TOGETHER_S: Final = 0.1
+"""Nobody joins a transaction that has lasted so long: heartbeats wait for its end."""
+
+
+@dataclass(eq=False, slots=True)
+class Work(Generic[T]):
+    """What somebody wants to have written, and what came of it."""
+
+    do: Callable[[Session], T]
+    value: T | None = None
+    error: BaseException | None = None
+
+    def in_savepoint(self, connection: Connection) -> None:
+        """What it wrote is gone where it raised. Raises only what ends all of the transaction."""
+        try:
+            with Session(
+                connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
+            ) as session:
+                self.value = self.do(session)
+                session.commit()
+        except Exception as error:
+            self.error = error
+            if connection.invalidated:
+                raise
+
+    def result(self) -> T:
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]
+
+
+def together(
+    connection: Connection, first: Work[T], queue: WriterQueue, lock: Callable[[Connection], None]
+) -> None:
+    """Does the first work and that of others who wait by then, and commits. An error of the
+    commit, or of the connection, is everybody's.
+    """
+    deadline, others = Deadline.after(TOGETHER_S), list[Waiter]()
+    try:
+        with connection.begin():
+            lock(connection)
+            first.in_savepoint(connection)
+            while len(others) < MOST_TOGETHER and not deadline.is_over and (one := queue.take()):
+                others.append(one)
+                one.asked.in_savepoint(connection)
+    except Exception as error:
+        for work in (first, *(one.asked for one in others)):
+            work.error = work.error or error
+    finally:
+        for one in others:
+            one.called.set()
