@@ -20,7 +20,6 @@ from control_plane.api.deps import (
 from control_plane.api.replies import reply
 from control_plane.api.route import Route
 from control_plane.errors import invalid
-from control_plane.services.deps import Caller, Deps
 from control_plane.services.jobs.cancel import cancel_job
 from control_plane.services.jobs.explain import explain_job
 from control_plane.services.jobs.plan import plan_job
@@ -35,7 +34,6 @@ from control_plane.services.jobs.retry import retry_job
 from control_plane.services.jobs.submit import submit_job
 from control_plane.store.repositories.jobs import JobFilter
 from penstock.api.base import Page
-from penstock.api.ids import JobId
 from penstock.api.jobs import Checkpoint, Job, Replica
 from penstock.api.plans import Explanation, PlanAnswer
 from penstock.api.specs import JobSpec
@@ -66,8 +64,8 @@ def submit(
     spec: JobSpec, caller: Member, deps: DepsParam, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Takes in a job. It is stored before the answer is sent."""
-    job_id, created = submit_job(deps, caller, spec, idempotency_key)
-    return _made(deps, caller, job_id, 201 if created else 200)
+    job, created = submit_job(deps, caller, spec, idempotency_key)
+    return _made(job, 201 if created else 200)
 
 
 @router.post("/plan", operation_id="plan_job", response_model=PlanAnswer)
@@ -130,8 +128,8 @@ def retry(
     ref: Ref, caller: Member, deps: DepsParam, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Submits an ended job again, as a new job linked by `retry_of`."""
-    job_id, created = retry_job(deps, caller, ref, idempotency_key)
-    return _made(deps, caller, job_id, 201 if created else 200)
+    job, created = retry_job(deps, caller, ref, idempotency_key)
+    return _made(job, 201 if created else 200)
 
 
 @router.get("/jobs/{ref}/explain", operation_id="explain_job", response_model=Explanation)
@@ -158,9 +156,8 @@ def checkpoints(
     return reply(list_checkpoints(deps, caller, ref, limit, cursor))
 
 
-def _made(deps: Deps, caller: Caller, job_id: JobId, status: int) -> Response:
-    job = get_job(deps, caller, job_id)
-    return reply(job, status, version=job.etag, location=f"/api/v1/jobs/{job_id}")
+def _made(job: Job, status: int) -> Response:
+    return reply(job, status, version=job.etag, location=f"/api/v1/jobs/{job.id}")
 
 
 def _labels(given: list[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from control_plane.daemon.clock_thread import ClockThread
 from control_plane.daemon.leading import Leading
 from control_plane.errors import Conflict
 from control_plane.hints.hub import Hub
-from control_plane.hints.topics import CYCLE
+from control_plane.hints.topics import CYCLE, SUBMITTED
 from control_plane.services.agents.launch import launch
 from control_plane.services.deps import Deps
 from control_plane.services.endpoints.give_up import give_up_servers
@@ -30,10 +30,16 @@ log = structlog.get_logger()
 MAX_PAUSE_S = 0.25
 """After a cycle the daemon rests as long as the cycle took, at most this: under a storm of hints
 over a deep queue, cycles take half of one core and no more."""
+SUBMITS_PAUSE = 5
+MAX_SUBMITS_PAUSE_S = 2.0
+"""Where no more happened than that others joined the queue, it rests so many times as long, at most
+this: what was free has been looked at, and who submits waits for the processor too."""
 
 
 class SchedulerDaemon:
-    """One thread. Wakes on the topic `cycle`, and every `sweep_s` seconds without a hint."""
+    """One thread. Wakes on the topics `cycle` and `submitted`, and every `sweep_s` seconds without
+    a hint.
+    """
 
     def __init__(
         self, deps: Deps, hub: Hub, metrics: Metrics, sweep_s: float, leading: Leading
@@ -50,6 +56,7 @@ class SchedulerDaemon:
         self._swept_at = float("-inf")
         self._leads_since: datetime | None = None
         self._seen = -1
+        self._submits_from = 0.0
 
     def start(self) -> None:
         self._thread.start()
@@ -63,11 +70,15 @@ class SchedulerDaemon:
         self._clock.stop(timeout_s)
 
     def _run(self) -> None:
-        with self._hub.listen(CYCLE) as woken:
+        with self._hub.listen(CYCLE, SUBMITTED) as woken, self._hub.listen(CYCLE) as pressing:
+            pressing.set()
             woken.set()
             while not self._stopping.is_set():
                 triggered = woken.wait(self._sweep_s)
+                if triggered:
+                    pressing.wait(self._submits_from - time.monotonic())
                 woken.clear()
+                pressing.clear()
                 if self._stopping.is_set():
                     break
                 try:
@@ -99,6 +110,7 @@ class SchedulerDaemon:
         placed = run_cycle(self._deps, epoch, trigger)
         took = time.perf_counter() - started
         self._metrics.cycle(placed, took)
+        self._submits_from = time.monotonic() + min(SUBMITS_PAUSE * took, MAX_SUBMITS_PAUSE_S)
         self._stopping.wait(min(took, MAX_PAUSE_S))
 
     def _lead(self) -> int | None:

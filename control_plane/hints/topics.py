@@ -5,6 +5,9 @@ from __future__ import annotations
 from penstock.api.ids import JobId, NodeId
 
 CYCLE = "cycle"
+"""Something came free, or may: the scheduler decides soon."""
+SUBMITTED = "submitted"
+"""One more waits: the scheduler decides once it has rested."""
 ROUTES = "routes"
 EVENTS = "events"
 

@@ -16,9 +16,10 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -85,7 +86,7 @@ def _measure(bare: Side, ours: Side, seconds: float, queued: int) -> None:
 
 def _submits(sides: tuple[Side, Side], numbers: Iterator[int], seconds: float, name: str) -> None:
     for clients in CLIENTS:
-        makes = [lambda side=side: side.submit(numbers) for side in sides]
+        makes = [partial(side.submit, numbers) for side in sides]
         _case(sides, name, makes, 201, clients, seconds)
 
 
@@ -116,7 +117,7 @@ def _a_job(side: Side) -> tuple[str, str]:
 def _case(
     sides: tuple[Side, Side],
     name: str,
-    makes: list[Callable[[], bytes]],
+    makes: Sequence[Callable[[], bytes]],
     status: int,
     clients: int,
     seconds: float,

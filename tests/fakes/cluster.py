@@ -103,7 +103,7 @@ class Cluster:
 
     def submit(self, document: Mapping[str, Any], key: str | None = None) -> str:
         """The job's id."""
-        return submit_job(self.deps, ADMIN, JobSpec.model_validate(document), key)[0]
+        return submit_job(self.deps, ADMIN, JobSpec.model_validate(document), key)[0].id
 
     def cancel(self, ref: str) -> None:
         cancel_job(self.deps, ADMIN, ref)

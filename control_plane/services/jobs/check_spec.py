@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from control_plane.errors import invalid
-from control_plane.services.nodes.chip_types import ANY, chip_types, unknown_chip
+from control_plane.services.nodes.chip_types import ANY, chip_types, table_types, unknown_chip
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.errors import Violation
 from penstock.api.ids import noun_of
@@ -25,7 +25,7 @@ def check_spec(tx: Transaction, spec: JobSpec) -> JobSpec:
     table names, for a queue that is not there, and for names that look like ids. A known type
     that is absent now is fine: the job waits, and explains.
     """
-    queue = tx.queues.find(spec.queue)
+    queue = tx.queues.lookup(spec.queue)
     found = [*_chips(tx, spec.resources.chip), *_new_names(spec)]
     if queue is None:
         found.append(_no_queue(tx, spec.queue))
@@ -37,8 +37,8 @@ def check_spec(tx: Transaction, spec: JobSpec) -> JobSpec:
 
 
 def _chips(tx: Transaction, wishes: Sequence[str]) -> Iterable[Violation]:
-    vendors = vendor_table()
-    if all(wish == ANY or wish in vendors for wish in wishes):
+    vendors, in_table = vendor_table(), table_types()
+    if all(wish == ANY or wish in vendors or wish in in_table for wish in wishes):
         return
     allowed = [ANY, *chip_types(tx), *vendors]
     for index, wish in enumerate(wishes):

@@ -7,12 +7,13 @@ from datetime import datetime
 
 from control_plane.errors import Conflict
 from control_plane.ids import new_id
-from control_plane.store.models import IdempotencyKey, Job, Project
+from control_plane.store.models import IdempotencyKey
+from control_plane.store.repositories.base import Named
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import JobId, KeyId
 
 
-def made_before(tx: Transaction, project: Project, key: str | None, body: str) -> JobId | None:
+def made_before(tx: Transaction, project: Named, key: str | None, body: str) -> JobId | None:
     """The id of the job that this key made in the project, from the same body.
 
     Raises Conflict for a key that was used with another body.
@@ -25,16 +26,18 @@ def made_before(tx: Transaction, project: Project, key: str | None, body: str) -
     return row.job_id
 
 
-def remember(tx: Transaction, key: str | None, body: str, job: Job, now: datetime) -> None:
+def remember(
+    tx: Transaction, key: str | None, body: str, project: Named, job_id: JobId, now: datetime
+) -> None:
     """Part of the transaction that makes the job; does nothing without a key."""
     if key is not None:
-        tx.idempotency_keys.add(
+        tx.idempotency_keys.insert(
             IdempotencyKey(
                 id=new_id(KeyId),
-                project_id=job.project_id,
+                project_id=project.id,
                 key=key,
                 body_hash=_hash(body),
-                job_id=job.id,
+                job_id=job_id,
                 created_at=now,
             )
         )

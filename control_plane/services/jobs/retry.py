@@ -8,17 +8,19 @@ from control_plane.services.deps import Caller, Deps
 from control_plane.services.jobs.cancel import find_job
 from control_plane.services.jobs.idempotency import made_before, remember
 from control_plane.services.jobs.submit import find_project, make_job
-from control_plane.store.models import Job
+from control_plane.services.jobs.views import job_view
+from control_plane.store.models import Job as JobRow
 from control_plane.store.unit_of_work import Transaction
-from penstock.api.ids import JobId, noun_of
+from penstock.api.ids import noun_of
+from penstock.api.jobs import Job
 from penstock.api.specs import JobSpec
 from penstock.api.states import Role
 
 
 def retry_job(
     deps: Deps, caller: Caller, ref: str, idempotency_key: str | None
-) -> tuple[JobId, bool]:
-    """(new job's id, whether it is new). The same key with the same `ref` is the same new job.
+) -> tuple[Job, bool]:
+    """(the new job, whether it is new). The same key with the same `ref` is the same new job.
 
     Training goes on from the old job's newest checkpoint, if it has one.
     """
@@ -26,22 +28,22 @@ def retry_job(
     # Not the old job's id: by its name, a repeat finds the new job.
     now, body = deps.clock.now(), f"retry {ref}"
 
-    def work(tx: Transaction) -> tuple[JobId, bool]:
+    def work(tx: Transaction) -> tuple[Job, bool]:
         old = find_job(tx, caller, ref)
         project = find_project(tx, caller, old.project)
         known = made_before(tx, project, idempotency_key, body)
         if known is not None:
-            return known, False
+            return job_view(tx, known, now), False
         if old.state not in TERMINAL:
             raise Conflict("job_not_ended", job=old.name, state=old.state)
         job = make_job(tx, deps, caller, project, _spec(tx, old), now, retry_of=old.id)
-        remember(tx, idempotency_key, body, job, now)
-        return job.id, True
+        remember(tx, idempotency_key, body, project, job.id, now)
+        return job, True
 
     return deps.run(work)
 
 
-def _spec(tx: Transaction, old: Job) -> JobSpec:
+def _spec(tx: Transaction, old: JobRow) -> JobSpec:
     spec = _without_names_like_ids(JobSpec.model_validate(old.spec))
     if spec.train is None or not tx.checkpoints.of_job(old.id):
         return spec

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from control_plane.errors import Conflict, QuotaExceeded, invalid, not_found
-from control_plane.hints.topics import CYCLE
+from control_plane.hints.topics import SUBMITTED
 from control_plane.ids import new_id
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.gangs.moves import stated
 from control_plane.services.jobs.check_spec import check_spec
 from control_plane.services.jobs.idempotency import made_before, remember
 from control_plane.services.jobs.resolve_work import resolve_work
-from control_plane.store.models import Endpoint, Gang, Job, Project
+from control_plane.services.jobs.views import job_view, new_job_view
+from control_plane.store.models import Endpoint, Gang, Job
+from control_plane.store.repositories.base import Named
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import EndpointId, GangId, JobId
+from penstock.api.jobs import Job as JobView
 from penstock.api.messages import say
 from penstock.api.specs import JobSpec
 from penstock.api.states import EndpointState, JobState, Role
@@ -28,8 +30,8 @@ DEFAULT_PROJECT = "default"
 
 def submit_job(
     deps: Deps, caller: Caller, spec: JobSpec, idempotency_key: str | None
-) -> tuple[JobId, bool]:
-    """(job id, whether it is new). The same key with the same body is the same job.
+) -> tuple[JobView, bool]:
+    """(the job, whether it is new). The same key with the same body is the same job.
 
     Raises Conflict for a key with another body and for a name that a live job has, NotFound for
     a project the caller does not see, Invalid for a spec that can never mean anything.
@@ -37,14 +39,14 @@ def submit_job(
     caller.require(Role.MEMBER)
     now, body = deps.clock.now(), spec.model_dump_json()
 
-    def work(tx: Transaction) -> tuple[JobId, bool]:
+    def work(tx: Transaction) -> tuple[JobView, bool]:
         project = find_project(tx, caller, spec.project)
         known = made_before(tx, project, idempotency_key, body)
         if known is not None:
-            return known, False
+            return job_view(tx, known, now), False
         job = make_job(tx, deps, caller, project, spec, now)
-        remember(tx, idempotency_key, body, job, now)
-        return job.id, True
+        remember(tx, idempotency_key, body, project, job.id, now)
+        return job, True
 
     return deps.run(work)
 
@@ -54,6 +56,7 @@ class BuiltJob:
     """A job's rows, before they are in the database."""
 
     job: Job
+    spec: JobSpec
     gangs: Sequence[Gang]
     endpoint: Endpoint | None
 
@@ -62,33 +65,34 @@ def make_job(
     tx: Transaction,
     deps: Deps,
     caller: Caller,
-    project: Project,
+    project: Named,
     spec: JobSpec,
     now: datetime,
     retry_of: JobId | None = None,
-) -> Job:
+) -> JobView:
     """Adds the job with its gangs, its endpoint and its first event."""
     built = build_job(tx, deps, caller, project, spec, now, retry_of)
     job, endpoint = built.job, built.endpoint
-    tx.jobs.add(job)
+    tx.jobs.insert(job)
     for gang in built.gangs:
-        tx.gangs.add(gang)
+        tx.gangs.insert(gang)
     if endpoint is not None:
-        tx.endpoints.add(endpoint)
-        tx.events.append(
-            "endpoint", endpoint.id, job.project_id, "endpoint.pending", endpoint.coded_message, now
+        pending = endpoint.coded_message
+        tx.endpoints.insert(endpoint)
+        tx.events.append_first(
+            "endpoint", endpoint.id, job.project_id, "endpoint.pending", pending, now
         )
     by = say("submitted_by", by=caller.name)
-    tx.events.append("job", job.id, project.id, "job.queued", by, now)
-    tx.hints.add(CYCLE)
-    return job
+    tx.events.append_first("job", job.id, project.id, "job.queued", by, now)
+    tx.hints.add(SUBMITTED)
+    return new_job_view(job, built.spec, now)
 
 
 def build_job(
     tx: Transaction,
     deps: Deps,
     caller: Caller,
-    project: Project,
+    project: Named,
     spec: JobSpec,
     now: datetime,
     retry_of: JobId | None = None,
@@ -97,10 +101,15 @@ def build_job(
     spec = check_spec(tx, spec)
     _check_room(tx, deps)
     _check_priority(deps, caller, spec)
-    job = _job(tx, caller, project, spec, now, retry_of)
+    job_id = new_id(JobId)
+    name = spec.name or f"{spec.type}-{job_id[-8:]}"
+    if tx.jobs.is_live(project.id, name):
+        raise Conflict("job_name_taken", name=name)
+    spec = spec.model_copy(update={"name": name, "project": project.name})
+    job = _job(job_id, name, caller, project, spec, now, retry_of)
     job.resolved = resolve_work(tx, job, spec)
     gangs = [_gang(job, index, now) for index in range(num_gangs(spec))]
-    return BuiltJob(job, gangs, _endpoint(tx, job, spec, now))
+    return BuiltJob(job, spec, gangs, _endpoint(tx, job, spec, now))
 
 
 def num_gangs(spec: JobSpec) -> int:
@@ -108,10 +117,10 @@ def num_gangs(spec: JobSpec) -> int:
     return spec.serve.replicas if spec.serve is not None else 1
 
 
-def find_project(tx: Transaction, caller: Caller, name: str | None) -> Project:
+def find_project(tx: Transaction, caller: Caller, name: str | None) -> Named:
     """The named project, or the caller's own; one of another tenant is as if it were not."""
     wanted = name or caller.project or DEFAULT_PROJECT
-    project = tx.projects.find(wanted)
+    project = tx.projects.lookup(wanted)
     if project is None or (not caller.is_admin and project.id != caller.project_id):
         raise not_found("project", wanted)
     return project
@@ -131,18 +140,14 @@ def _check_priority(deps: Deps, caller: Caller, spec: JobSpec) -> None:
 
 
 def _job(
-    tx: Transaction,
+    job_id: JobId,
+    name: str,
     caller: Caller,
-    project: Project,
+    project: Named,
     spec: JobSpec,
     now: datetime,
     retry_of: JobId | None,
 ) -> Job:
-    job_id = new_id(JobId)
-    name = spec.name or f"{spec.type}-{job_id[-8:]}"
-    live = tx.jobs.live_named(project.id, name)
-    if live is not None:
-        raise Conflict("job_name_taken", name=name)
     return Job(
         id=job_id,
         project_id=project.id,
@@ -151,7 +156,7 @@ def _job(
         queue=spec.queue,
         type=spec.type,
         priority=spec.priority,
-        spec=_document(spec, name, project),
+        spec=spec.model_dump(mode="json", exclude_none=True),
         resolved={},
         labels=dict(spec.labels),
         **stated(JobState.QUEUED, say("submitted"), now),
@@ -166,12 +171,8 @@ def _job(
         created_at=now,
         started_at=None,
         ended_at=None,
+        version=1,
     )
-
-
-def _document(spec: JobSpec, name: str, project: Project) -> dict[str, Any]:
-    resolved = spec.model_copy(update={"name": name, "project": project.name})
-    return resolved.model_dump(mode="json", exclude_none=True)
 
 
 def _gang(job: Job, index: int, now: datetime) -> Gang:

@@ -24,9 +24,19 @@ def job_views(tx: Transaction, rows: Sequence[JobRow], now: datetime) -> list[Jo
     chips = _held_chips(tx, ids)
     ran = tx.replicas.run_times(ids, now)
     return [
-        _view(row, newest.get(row.id, 0), chips.get(row.id, []), ran.get(row.id), now)
+        _view(row, _spec(row), newest.get(row.id, 0), chips.get(row.id, []), ran.get(row.id), now)
         for row in rows
     ]
+
+
+def job_view(tx: Transaction, job_id: JobId, now: datetime) -> Job:
+    """One that is there."""
+    return job_views(tx, list(tx.jobs.many([job_id]).values()), now)[0]
+
+
+def new_job_view(row: JobRow, spec: JobSpec, now: datetime) -> Job:
+    """Of a job that has just been made, by what is known of it anyway."""
+    return _view(row, spec, 0, [], None, now)
 
 
 def held_chips(chips: Iterable[Mapping[str, Any]], node: str) -> list[HeldChip]:
@@ -83,10 +93,18 @@ def checkpoint_view(row: CheckpointRow, job: JobRow) -> Checkpoint:
     )
 
 
+def _spec(row: JobRow) -> JobSpec:
+    return JobSpec.model_validate(row.spec)
+
+
 def _view(
-    row: JobRow, attempt: int, chips: list[HeldChip], ran_s: float | None, now: datetime
+    row: JobRow,
+    spec: JobSpec,
+    attempt: int,
+    chips: list[HeldChip],
+    ran_s: float | None,
+    now: datetime,
 ) -> Job:
-    spec = JobSpec.model_validate(row.spec)
     message, waited_until = row.coded_message, row.started_at or row.ended_at or now
     return Job(
         id=row.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 from control_plane.store.unit_of_work import Transaction
@@ -16,14 +17,19 @@ ANY: Final = "any"
 
 def chip_types(tx: Transaction) -> list[str]:
     """Types that a node has or had, and types that the vendor table names."""
-    table = {
+    seen = tx.chips.types()
+    return [*seen, *sorted(table_types().difference(seen))]
+
+
+@cache
+def table_types() -> frozenset[str]:
+    """Types that the vendor table names."""
+    return frozenset(
         name
         for vendor in vendor_table().values()
         for key, emulated in vendor.types.items()
         for name in (key, emulated.stands_for)
-    }
-    seen = tx.chips.types()
-    return [*seen, *sorted(table.difference(seen))]
+    )
 
 
 def unknown_chip(pointer: str, name: str, allowed: Sequence[str]) -> Violation:

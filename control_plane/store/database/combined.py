@@ -29,6 +29,14 @@ class Work(Generic[T]):
     value: T | None = None
     error: BaseException | None = None
 
+    def alone(self, connection: Connection) -> None:
+        """As the first of its transaction, which ends with it where it raises."""
+        with Session(
+            connection, expire_on_commit=False, join_transaction_mode="rollback_only"
+        ) as session:
+            self.value = self.do(session)
+            session.commit()
+
     def in_savepoint(self, connection: Connection) -> None:
         """What it wrote is gone where it raised. Raises only what ends all of the transaction."""
         try:
@@ -58,7 +66,7 @@ def together(
     try:
         with connection.begin():
             lock(connection)
-            first.in_savepoint(connection)
+            first.alone(connection)
             while len(others) < MOST_TOGETHER and not deadline.is_over and (one := queue.take()):
                 others.append(one)
                 one.asked.in_savepoint(connection)

@@ -25,9 +25,12 @@ one of those, and they do not keep them out either."""
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """Somebody in the queue. `work` is what whoever has the turn may do for them."""
+    """Somebody in the queue. `work` is what whoever has the turn may do for them; the patient do
+    not count.
+    """
 
     work: Work[Any] | None = None
+    is_patient: bool = False
     called: threading.Event = field(default_factory=threading.Event)
     is_taken: bool = False
 
@@ -65,8 +68,8 @@ class WriterQueue:
         has done the work. Raises Unavailable `busy`: at once where the queue is full (never for
         the `patient`), else at the deadline.
         """
-        me = Waiter(work)
-        self._enter(me, self._light if light else self._heavy, deadline, patient)
+        me = Waiter(work, patient)
+        self._enter(me, self._light if light else self._heavy, deadline)
         if me.is_taken:
             yield False
             return
@@ -86,12 +89,13 @@ class WriterQueue:
             taken.is_taken = True
             return taken
 
-    def _enter(self, me: Waiter, queue: deque[Waiter], deadline: Deadline, patient: bool) -> None:
+    def _enter(self, me: Waiter, queue: deque[Waiter], deadline: Deadline) -> None:
         with self._lock:
             if not self._taken:
                 self._taken = True
                 return
-            if len(queue) >= self._most_waiting and not patient:
+            num_waiting = sum(not it.is_patient for it in queue)
+            if num_waiting >= self._most_waiting and not me.is_patient:
                 raise busy()
             queue.append(me)
         if me.called.wait(deadline.left_s):

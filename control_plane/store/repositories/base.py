@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final, Generic, TypeVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, delete, select
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Insert,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    insert,
+    inspect,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import Base, Endpoint, Job, Node, Project, Queue
@@ -14,6 +27,7 @@ from penstock.api.ids import ProjectId, noun_of
 
 MOST_CHOICES: Final = 10
 _ID: Final = "id"
+_VERSION: Final = "version"
 RowT = TypeVar("RowT", bound=Base)
 IdT = TypeVar("IdT")
 NamedT = TypeVar("NamedT", Endpoint, Job, Node, Project, Queue)
@@ -42,6 +56,16 @@ class Repository(Generic[RowT, IdT]):
 
     def add(self, row: RowT) -> None:
         self._session.add(row)
+
+    def insert(self, row: RowT) -> None:
+        """Adds a new row at once and past the session, which takes a third of the time."""
+        self._session.connection().execute(_insertion(self.model), _values(row))
+
+    def _first(self, query: Executable, **values: object) -> Row[Any] | None:
+        """The first row of a query that was made before, with values for its parameters: making a
+        query takes longer than running it.
+        """
+        return self._session.connection().execute(query, values).first()
 
     def page(
         self, limit: int, cursor: str | None, *, newest_first: bool = False, **columns: str | None
@@ -100,13 +124,51 @@ class NamedRows(Repository[NamedT, IdT]):
         return self.model.id == ref if noun_of(ref) is not None else self.model.name == ref
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a reference means."""
+
+    id: Any
+    name: str
+
+
 class UniqueRows(NamedRows[NamedT, IdT]):
     """Rows of which no two have the same name."""
 
     key = "name"
 
+    def lookup(self, ref: str) -> Named | None:
+        """No more of the row that `find` would find."""
+        row = self._first(_lookup(self.model, noun_of(ref) is not None), ref=ref)
+        return None if row is None else Named(row.id, row.name)
+
     def find(self, ref: str) -> NamedT | None:
         return self._session.scalar(select(self.model).where(self._means(ref)))
+
+
+@cache
+def _lookup(model: type[Any], by_id: bool) -> Select[Any]:
+    column = model.id if by_id else model.name
+    return select(model.id, model.name).where(column == bindparam("ref"))
+
+
+@cache
+def _insertion(model: type[Base]) -> Insert:
+    return insert(model)
+
+
+@cache
+def _columns(model: type[Base]) -> tuple[str, ...]:
+    return tuple(column.key for column in inspect(model).column_attrs)
+
+
+def _values(row: Base) -> dict[str, Any]:
+    """By column, but for a number that the database gives; a first version is 1."""
+    given = row.__dict__
+    values = {name: given[name] for name in _columns(type(row)) if name in given}
+    if inspect(type(row)).version_id_col is not None:
+        values.setdefault(_VERSION, 1)
+    return values
 
 
 class Ambiguous(Exception):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select, text, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from control_plane.store.models import Change, Count
@@ -80,6 +80,10 @@ class Changes:
         return query if self._is_sqlite else query.where(Change.xid < _SETTLED)
 
 
+_OF_STATE: Final = (Count.kind == "job", Count.third == bindparam("state"))
+_NUM_JOBS: Final = select(func.sum(Count.number)).where(*_OF_STATE)
+
+
 class KeptCounts:
     """How many there are of what."""
 
@@ -97,5 +101,4 @@ class KeptCounts:
         return found
 
     def num_jobs(self, state: JobState) -> int:
-        total = select(func.sum(Count.number)).where(Count.kind == "job", Count.third == state)
-        return int(self._session.scalar(total) or 0)
+        return int(self._session.connection().scalar(_NUM_JOBS, {"state": state}) or 0)

@@ -40,22 +40,23 @@ class Events(Repository[Event, int]):
         data: dict[str, Any] | None = None,
     ) -> None:
         """Ids follow the order of commits, because serial transactions follow one another."""
-        assert self._serial, "events are told by serial transactions only"
-        self._hints.update((EVENTS, f"{object_type}:{object_id}"))
-        text, document = message_columns(message)
-        self._session.add(
-            Event(
-                object_type=object_type,
-                object_id=object_id,
-                seq=self._seq(object_id),
-                project_id=project_id,
-                type=kind,
-                message=text,
-                message_document=document,
-                data=data or {},
-                at=now,
-            )
-        )
+        event = self._event(object_type, object_id, project_id, kind, message, now)
+        event.seq, event.data = self._seq(object_id), data or {}
+        self._session.add(event)
+
+    def append_first(
+        self,
+        object_type: str,
+        object_id: str,
+        project_id: ProjectId | None,
+        kind: str,
+        message: Message,
+        now: datetime,
+    ) -> None:
+        """Of an object that was made in this transaction."""
+        event = self._event(object_type, object_id, project_id, kind, message, now)
+        self._next[object_id] = event.seq + 1
+        self.insert(event)
 
     def remember(self, object_ids: Collection[str]) -> None:
         """Reads at once how far the numbers of these objects go, for appends that follow."""
@@ -97,6 +98,30 @@ class Events(Repository[Event, int]):
         is_later = (later.object_id == Event.object_id) & (later.seq > Event.seq)
         followed = select(later.id).where(is_later).exists()
         return self._delete(limit, Event.at < before, Event.object_type != "job", followed)
+
+    def _event(
+        self,
+        object_type: str,
+        object_id: str,
+        project_id: ProjectId | None,
+        kind: str,
+        message: Message,
+        now: datetime,
+    ) -> Event:
+        assert self._serial, "events are told by serial transactions only"
+        self._hints.update((EVENTS, f"{object_type}:{object_id}"))
+        text, document = message_columns(message)
+        return Event(
+            object_type=object_type,
+            object_id=object_id,
+            seq=1,
+            project_id=project_id,
+            type=kind,
+            message=text,
+            message_document=document,
+            data={},
+            at=now,
+        )
 
     def _seq(self, object_id: str) -> int:
         if object_id not in self._next:

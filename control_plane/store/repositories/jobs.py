@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, bindparam, func, select
 
 from control_plane.domain.job import LIVE, PLACED
 from control_plane.store.models import Checkpoint, Event, Gang, Job, Lease
@@ -16,6 +17,8 @@ from penstock.api.ids import CheckpointId, JobId, ProjectId
 from penstock.api.states import JobState
 
 LIVE_STATES = tuple(sorted(LIVE))
+_NAMED = (Job.project_id == bindparam("project_id")) & (Job.name == bindparam("name"))
+_LIVE: Final = select(Job.id).where(_NAMED, Job.state.in_(LIVE_STATES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,9 @@ class Jobs(ScopedRows[Job, JobId]):
     model = Job
     alive = Job.state.in_(LIVE_STATES)
 
-    def live_named(self, project_id: ProjectId, name: str) -> Job | None:
-        return self._session.scalar(self._where(project_id=project_id, name=name).where(self.alive))
+    def is_live(self, project_id: ProjectId, name: str) -> bool:
+        """Whether a job of that name is."""
+        return self._first(_LIVE, project_id=project_id, name=name) is not None
 
     def page_of(self, wanted: JobFilter, limit: int, cursor: str | None) -> Slice[Job]:
         newest_first = not wanted.oldest_first

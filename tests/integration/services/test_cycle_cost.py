@@ -19,13 +19,13 @@ def test_placing_a_gang_costs_three_statements(cluster: Cluster) -> None:
     """Guarded updates of the gang and of its job, and an event; the rest is done at once."""
     cluster.node("a", {BIG: 40}, cores=80)
     costs = []
-    for num_jobs in (2, 20):
+    for num_jobs in (1, 2, 20):  # the first has nothing to read of what runs
         for number in range(num_jobs):
             cluster.submit(a_task(f"job-{num_jobs}-{number}"))
         with _statements(cluster) as asked:
             assert cluster.cycle() == num_jobs
         costs.append(len(asked))
-    assert costs[1] - costs[0] <= 3 * (20 - 2)
+    assert costs[2] - costs[1] <= 3 * (20 - 2)
 
 
 def test_noting_why_a_gang_waits_costs_two_statements(cluster: Cluster) -> None:

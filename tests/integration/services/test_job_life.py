@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from control_plane.hints.topics import CYCLE, node_topic
+from control_plane.hints.topics import SUBMITTED, node_topic
 from control_plane.services.checkpoints.commit import commit_checkpoint
 from control_plane.services.jobs.read import get_job
 from penstock.api.assignments import CheckpointCommit, Failure
@@ -43,7 +43,7 @@ def test_each_step_tells_whoever_waits_for_it(cluster: Cluster) -> None:
     agent = cluster.node("a")
     cluster.hub.published.clear()
     cluster.submit(a_task("one"))
-    assert CYCLE in cluster.hub.published
+    assert SUBMITTED in cluster.hub.published
     cluster.cycle()
     assert node_topic(NodeId(agent.node_id)) in cluster.hub.published
 

@@ -156,7 +156,7 @@ def test_a_job_of_before_named_like_an_id_is_retried_under_a_new_name(cluster: C
     cluster.cancel(old)
     new, created = retry_job(cluster.deps, ADMIN, old, None)
     assert created
-    assert get_job(cluster.deps, ADMIN, new).name.startswith("task-")
+    assert get_job(cluster.deps, ADMIN, new.id).name.startswith("task-")
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_a_retried_job_is_a_new_one_that_names_the_old(cluster: Cluster) -> None
     with pytest.raises(Conflict, match="has not ended"):
         retry_job(cluster.deps, ADMIN, "one", None)
     cluster.cancel("one")
-    second, _ = retry_job(cluster.deps, ADMIN, first, None)
+    second = retry_job(cluster.deps, ADMIN, first, None)[0].id
     assert (cluster.job(second).retry_of, cluster.state(second)) == (first, JobState.QUEUED)
     assert cluster.state(first) is JobState.CANCELLED
 
