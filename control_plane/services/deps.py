@@ -11,10 +11,12 @@ from control_plane.clock import Clock
 from control_plane.errors import Denied
 from control_plane.launchers.base import Launcher
 from control_plane.store.leader_watch import LeaderWatch
+from control_plane.store.remembered import Remembered
 from control_plane.store.snapshot.snapshot_reader import PoolReader, PoolReading
 from control_plane.store.storage_probe import StorageProbe
 from control_plane.store.unit_of_work import Store, Transaction
 from penstock.api.ids import ProjectId, ReplicaId, TokenId
+from penstock.api.jobs import Job
 from penstock.api.states import Role
 from scheduler.policies.base import Policy
 
@@ -69,6 +71,7 @@ class Deps:
     """By the name that nodes have for them."""
     rules: Rules = Rules()
     pool: PoolReader = field(default_factory=PoolReader)
+    job_views: Remembered[Job] = field(default_factory=Remembered)
     storage_probe: StorageProbe = field(default_factory=StorageProbe)
     leader: LeaderWatch = field(default_factory=LeaderWatch)
 

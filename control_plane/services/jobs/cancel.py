@@ -12,7 +12,7 @@ from control_plane.services.gangs.settle import settle_job, stop_gang
 from control_plane.store.models import Job
 from control_plane.store.repositories.base import Ambiguous
 from control_plane.store.unit_of_work import Transaction
-from penstock.api.ids import JobId
+from penstock.api.ids import JobId, noun_of
 from penstock.api.messages import Message, say
 from penstock.api.states import ExitReason, JobState, Outcome, Role
 
@@ -49,6 +49,16 @@ def find_job(tx: Transaction, caller: Caller, ref: str) -> Job:
     if job is None:
         raise not_found("job", ref)
     return job
+
+
+def find_job_id(tx: Transaction, caller: Caller, ref: str) -> JobId:
+    """The same, and no more than the id."""
+    if noun_of(ref) is None:
+        return find_job(tx, caller, ref).id
+    job_id = JobId(ref)
+    if not tx.jobs.is_of(job_id, caller.sees):
+        raise not_found("job", ref)
+    return job_id
 
 
 def _cancel_gangs(tx: Transaction, job: Job, message: Message, now: datetime) -> None:

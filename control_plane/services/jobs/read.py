@@ -7,9 +7,9 @@ from dataclasses import replace
 from control_plane.errors import not_found
 from control_plane.services.accounts.read_queues import find_queue
 from control_plane.services.deps import Caller, Deps
-from control_plane.services.jobs.cancel import find_job
+from control_plane.services.jobs.cancel import find_job, find_job_id
 from control_plane.services.jobs.replica_views import replica_views
-from control_plane.services.jobs.views import checkpoint_view, job_views
+from control_plane.services.jobs.views import checkpoint_view, known_views
 from control_plane.services.nodes.read import find_node
 from control_plane.store.repositories.jobs import JobFilter
 from penstock.api.base import Page
@@ -20,7 +20,8 @@ from penstock.api.jobs import Checkpoint, Job, Replica
 def get_job(deps: Deps, caller: Caller, ref: str) -> Job:
     """By id or name. Raises NotFound, also for a job of another tenant."""
     with deps.store.read() as tx:
-        return job_views(tx, [find_job(tx, caller, ref)], deps.clock.now())[0]
+        job_id = find_job_id(tx, caller, ref)
+        return known_views(tx, deps.job_views, [job_id], deps.clock.now())[0]
 
 
 def list_jobs(deps: Deps, wanted: JobFilter, limit: int, cursor: str | None) -> Page[Job]:
@@ -29,7 +30,8 @@ def list_jobs(deps: Deps, wanted: JobFilter, limit: int, cursor: str | None) -> 
         if wanted.queue is not None and noun_of(wanted.queue) is not None:
             wanted = replace(wanted, queue=find_queue(tx, wanted.queue).name)
         found = tx.jobs.page_of(wanted, limit, cursor)
-        return Page[Job](items=job_views(tx, found.rows, deps.clock.now()), next=found.next)
+        items = known_views(tx, deps.job_views, found.rows, deps.clock.now())
+        return Page[Job](items=items, next=found.next)
 
 
 def project_filter(deps: Deps, caller: Caller, name: str | None) -> ProjectId | None:

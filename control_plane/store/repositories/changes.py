@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select, text, tuple_
@@ -20,6 +20,9 @@ _IDENTITY = text(
     "SELECT concat_ws('.', system_identifier, timeline_id, pg_database.oid,"
     " 'changes'::regclass::oid) FROM pg_control_system(), pg_control_checkpoint(), pg_database"
     " WHERE datname = current_database()"
+)
+_LAST: Final = select(Change.object_id, Change.xid, Change.id).where(
+    Change.object_id.in_(bindparam("ids", expanding=True))
 )
 _SETTLED: ColumnElement[int] = literal_column(
     "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)"
@@ -59,6 +62,11 @@ class Changes:
         newest = self._settled().order_by(Change.xid.desc(), Change.id.desc()).limit(1)
         row = self._session.execute(newest.with_only_columns(Change.xid, Change.id)).first()
         return Place(0, 0) if row is None else Place(*row)
+
+    def last_of(self, object_ids: Collection[str]) -> dict[str, Place]:
+        """Object → its last change, as of this transaction."""
+        rows = self._session.connection().execute(_LAST, {"ids": tuple(object_ids)})
+        return {row[0]: Place(row[1], row[2]) for row in rows}
 
     def after(self, place: Place, limit: int) -> Sequence[Noted]:
         """The next ones in the order of the feed."""

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Select, bindparam, func, select
 
 from control_plane.domain.job import LIVE, PLACED
 from control_plane.store.models import Checkpoint, Event, Gang, Job, Lease
 from control_plane.store.repositories.base import Repository, ScopedRows
-from control_plane.store.repositories.paging import Slice
+from control_plane.store.repositories.paging import Slice, page_of
 from penstock.api.ids import CheckpointId, JobId, ProjectId
 from penstock.api.states import JobState
 
 LIVE_STATES = tuple(sorted(LIVE))
 _NAMED = (Job.project_id == bindparam("project_id")) & (Job.name == bindparam("name"))
+_PROJECT: Final = select(Job.project_id).where(Job.id == bindparam("id"))
 _LIVE: Final = select(Job.id).where(_NAMED, Job.state.in_(LIVE_STATES))
 
 
@@ -44,9 +45,18 @@ class Jobs(ScopedRows[Job, JobId]):
         """Whether a job of that name is."""
         return self._first(_LIVE, project_id=project_id, name=name) is not None
 
-    def page_of(self, wanted: JobFilter, limit: int, cursor: str | None) -> Slice[Job]:
-        newest_first = not wanted.oldest_first
-        return self._page(self._filtered(wanted), limit, cursor, wanted, newest_first=newest_first)
+    def page_of(self, wanted: JobFilter, limit: int, cursor: str | None) -> Slice[JobId]:
+        """Their ids."""
+        query: Select[Any] = self._filtered(wanted).with_only_columns(Job.id)
+        of, newest_first = (Job.__tablename__, wanted), not wanted.oldest_first
+        return page_of(
+            self._session, query, Job.id, limit, cursor, of=of, newest_first=newest_first
+        )
+
+    def is_of(self, job_id: JobId, project_id: ProjectId | None) -> bool:
+        """Whether it is there, in that project or in any."""
+        row = self._first(_PROJECT, id=job_id)
+        return row is not None and project_id in (None, row.project_id)
 
     def in_state(self, states: Collection[JobState]) -> Sequence[Job]:
         return self._session.scalars(

@@ -53,7 +53,8 @@ def page_of(
     rows = session.scalars(query.order_by(order).limit(limit + 1)).all()
     if len(rows) <= limit:
         return Slice(rows, None)
-    return Slice(rows[:limit], _encoded(scope, str(getattr(rows[limit - 1], key.key))))
+    last = rows[limit - 1]  # a row, or no more of it than the key
+    return Slice(rows[:limit], _encoded(scope, str(getattr(last, key.key, last))))
 
 
 def _scope(*of: object) -> str:
