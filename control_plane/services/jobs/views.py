@@ -1,5 +1,5 @@
-"""Rows of jobs as the API shows them: a page of jobs takes seven queries, however long it is, and two
-where nothing of them has changed.
+"""Rows of jobs as the API shows them: a page of jobs takes seven queries, however long it is, and
+two where nothing of them has changed.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def together(
             while len(others) < MOST_TOGETHER and not deadline.is_over and (one := queue.take()):
                 others.append(one)
                 one.asked.in_savepoint(connection)
-    except Exception as error:
+    except BaseException as error:
         for work in (first, *(one.asked for one in others)):
             work.error = work.error or error
     finally:

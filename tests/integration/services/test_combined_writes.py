@@ -42,7 +42,7 @@ class Writers:
     asked: list[Future[Any]] = field(default_factory=list)
 
     @contextmanager
-    def while_one_writes(self, **names: type[Exception] | None) -> Iterator[None]:
+    def while_one_writes(self, **names: type[BaseException] | None) -> Iterator[None]:
         """Those of `names` ask for a project each during the block, and raise what is given."""
         begun, going_on = Event(), Event()
 
@@ -64,7 +64,7 @@ class Writers:
         with self.store.read() as tx:
             return {it.name for it in tx.projects.page(100, None).rows} - {"default"}
 
-    def _make(self, name: str, error: type[Exception] | None) -> str:
+    def _make(self, name: str, error: type[BaseException] | None) -> str:
         def work(tx: Transaction) -> str:
             now = datetime.now(UTC)
             tx.projects.add(Project(id=new_id(ProjectId), name=name, created_at=now))
@@ -111,6 +111,24 @@ def test_who_lost_a_race_tries_again_alone(writers: Writers) -> None:
     assert isinstance(writers.asked[2].exception(20), LostRace), "after its last try"
     assert writers.asked[1].result(20) == "one"
     assert writers.projects() == {"one"}
+
+
+class _Gone(BaseException):
+    """What ends a thread, whoever's work it was doing."""
+
+
+def test_who_is_not_committed_because_of_another_is_told(writers: Writers) -> None:
+    with writers.while_one_writes(one=None, two=_Gone, three=None):
+        pass
+    names = ("first", "one", "two", "three")
+    told = {
+        name
+        for name, asked in zip(names, writers.asked, strict=True)
+        if asked.exception(20) is not None
+    }
+    assert "two" in told
+    assert told | {"first", *writers.projects()} == set(names)
+    assert not told & writers.projects()
 
 
 def test_without_a_commit_nobody_is_told_of_one(writers: Writers, commits: Commits) -> None:

@@ -16,6 +16,7 @@ from control_plane.daemon import scheduler as module
 from control_plane.daemon.leading import Leading
 from control_plane.daemon.scheduler import SchedulerDaemon
 from control_plane.hints.hub import Hub
+from control_plane.hints.topics import CYCLE, SUBMITTED
 from control_plane.services.deps import Deps
 from control_plane.services.nodes.count import count_pool
 from control_plane.services.scheduling.cycle import run_cycle
@@ -72,6 +73,31 @@ def test_a_hint_is_followed_at_once(live: Cluster, daemons: Start) -> None:
     until(lambda: _leader(live) is not None)
     live.submit(a_task("one"))
     until(lambda: live.state("one") is JobState.STARTING)
+
+
+def test_submits_alone_let_the_scheduler_rest_and_what_came_free_does_not(
+    live: Cluster, daemons: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[float] = []
+
+    def slow(deps: Deps, epoch: int, trigger: str) -> int:
+        began.append(time.monotonic())
+        time.sleep(0.1)
+        return 0
+
+    monkeypatch.setattr(module, "run_cycle", slow)
+    daemons(live.hub)
+    until(lambda: _leader(live) is not None)
+    time.sleep(module.SUBMITS_PAUSE * 0.1 + 2 * SWEEP_S)
+    began.clear()
+    live.hub.publish(SUBMITTED)
+    until(lambda: len(began) == 1)
+    live.hub.publish(SUBMITTED)
+    until(lambda: len(began) == 2)
+    assert began[1] - began[0] > (1 + module.SUBMITS_PAUSE) * 0.1 - 0.05
+    live.hub.publish(CYCLE)
+    until(lambda: len(began) == 3)
+    assert began[2] - began[1] < began[1] - began[0]
 
 
 def test_a_lost_hint_costs_a_sweep(live: Cluster, daemons: Start) -> None:
