@@ -39,16 +39,23 @@ class Work(Generic[T]):
 
     def in_savepoint(self, connection: Connection) -> None:
         """What it wrote is gone where it raised. Raises only what ends all of the transaction."""
-        try:
-            with Session(
+        with (
+            self,
+            Session(
                 connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
-            ) as session:
-                self.value = self.do(session)
-                session.commit()
-        except Exception as error:
-            self.error = error
-            if connection.invalidated:
-                raise
+            ) as session,
+        ):
+            self.value = self.do(session)
+            session.commit()
+        if self.error is not None and connection.invalidated:
+            raise self.error
+
+    def __enter__(self) -> None:
+        """Within, what it raises is kept for whoever asked."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        self.error = error
+        return isinstance(error, Exception)
 
     def result(self) -> T:
         if self.error is not None:
@@ -60,7 +67,7 @@ def together(
     connection: Connection, first: Work[T], queue: WriterQueue, lock: Callable[[Connection], None]
 ) -> None:
     """Does the first work and that of others who wait by then, and commits. An error of the
-    commit, or of the connection, is everybody's.
+    commit, or of the connection, is everybody's, and raised.
     """
     deadline, others = Deadline.after(TOGETHER_S), list[Waiter]()
     try:
@@ -71,8 +78,9 @@ def together(
                 others.append(one)
                 one.asked.in_savepoint(connection)
     except BaseException as error:
-        for work in (first, *(one.asked for one in others)):
-            work.error = work.error or error
+        for one in others:
+            one.asked.error = one.asked.error or error
+        raise
     finally:
         for one in others:
             one.called.set()
