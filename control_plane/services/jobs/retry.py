@@ -8,7 +8,7 @@ from control_plane.services.deps import Caller, Deps
 from control_plane.services.jobs.cancel import find_job
 from control_plane.services.jobs.idempotency import made_before, remember
 from control_plane.services.jobs.submit import find_project, make_job
-from control_plane.services.jobs.views import known_views
+from control_plane.services.jobs.views import job_view
 from control_plane.store.models import Job as JobRow
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import noun_of
@@ -33,7 +33,7 @@ def retry_job(
         project = find_project(tx, caller, old.project)
         known = made_before(tx, project, idempotency_key, body)
         if known is not None:
-            return known_views(tx, deps.job_views, [known], now)[0], False
+            return job_view(tx, known, now), False
         if old.state not in TERMINAL:
             raise Conflict("job_not_ended", job=old.name, state=old.state)
         job = make_job(tx, deps, caller, project, _spec(tx, old), now, retry_of=old.id)

@@ -14,7 +14,7 @@ from control_plane.services.gangs.moves import stated
 from control_plane.services.jobs.check_spec import check_spec
 from control_plane.services.jobs.idempotency import made_before, remember
 from control_plane.services.jobs.resolve_work import resolve_work
-from control_plane.services.jobs.views import known_views, new_job_view
+from control_plane.services.jobs.views import job_view, new_job_view
 from control_plane.store.models import Endpoint, Gang, Job
 from control_plane.store.repositories.base import Named
 from control_plane.store.unit_of_work import Transaction
@@ -43,7 +43,7 @@ def submit_job(
         project = find_project(tx, caller, spec.project)
         known = made_before(tx, project, idempotency_key, body)
         if known is not None:
-            return known_views(tx, deps.job_views, [known], now)[0], False
+            return job_view(tx, known, now), False
         job = make_job(tx, deps, caller, project, spec, now)
         remember(tx, idempotency_key, body, project, job.id, now)
         return job, True

@@ -35,11 +35,17 @@ def job_views(tx: Transaction, rows: Sequence[JobRow], now: datetime) -> list[Jo
     ]
 
 
+def job_view(tx: Transaction, job_id: JobId, now: datetime) -> Job:
+    """One that is there."""
+    return job_views(tx, list(tx.jobs.many([job_id]).values()), now)[0]
+
+
 def known_views(
     tx: Transaction, known: Remembered[Job], ids: Sequence[JobId], now: datetime
 ) -> list[Job]:
     """Those that are there, in the order of the ids. Views of jobs that hold nothing are made once:
-    while they wait or have ended they only age.
+    while they wait or have ended they only age. For reads only: what a transaction that writes sees
+    may never have been.
     """
     changes = tx.changes.last_of(ids)
     found = {it: view for it in ids if (view := known.get(it, changes.get(it))) is not None}

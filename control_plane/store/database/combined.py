@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 MOST_TOGETHER: Final = 64
 TOGETHER_S: Final = 0.1
-"""Nobody joins a transaction that has lasted so long: heartbeats wait for its end."""
+"""Nobody joins once others have joined for so long: heartbeats wait for its end."""
 
 
 @dataclass(eq=False, slots=True)
@@ -69,11 +69,12 @@ def together(
     """Does the first work and that of others who wait by then, and commits. An error of the
     commit, or of the connection, is everybody's, and raised.
     """
-    deadline, others = Deadline.after(TOGETHER_S), list[Waiter]()
+    others = list[Waiter]()
     try:
         with connection.begin():
             lock(connection)
             first.alone(connection)
+            deadline = Deadline.after(TOGETHER_S)
             while len(others) < MOST_TOGETHER and not deadline.is_over and (one := queue.take()):
                 others.append(one)
                 one.asked.in_savepoint(connection)
