@@ -10,6 +10,7 @@ from typing import Final
 OUT_OF_MEMORY: Final = "out_of_memory"
 FILES: Final = "file_error"
 STORAGE: Final = "storage_error"
+NOT_INSTALLED: Final = "not_installed"
 CRASHED: Final = "crashed"
 _NO_MEMORY: Final = ("out of memory", "can't allocate memory", "DefaultCPUAllocator")
 
@@ -20,6 +21,11 @@ def failure_of(error: BaseException) -> tuple[str, str]:
         return OUT_OF_MEMORY, f"out of memory: {_first_line(error)}"
     if isinstance(error, OSError):
         return FILES, os_error_message(error)
+    if isinstance(error, ModuleNotFoundError):
+        return NOT_INSTALLED, (
+            f"this node lacks {error.name}, which Penstock's own engine needs: install "
+            "`penstock[workload]` for the Python that its agent runs"
+        )
     return CRASHED, f"{type(error).__name__}: {_first_line(error)}"
 
 

@@ -10,10 +10,14 @@ import gc
 import sys
 from typing import Final
 
+from workloads.failures import failure_of
+from workloads.reporter import Reporter
 from workloads.settings import Settings, process_settings
 
 USAGE: Final = "usage: python -m workloads train|serve"
 EXIT_USAGE: Final = 2
+REPORT_S: Final = 10.0
+"""For the word to the agent before the process ends."""
 
 
 def main(arguments: list[str]) -> int:
@@ -26,7 +30,20 @@ def main(arguments: list[str]) -> int:
     except (OSError, ValueError) as error:
         print(f"this replica's environment cannot be used: {error}", file=sys.stderr)
         return EXIT_USAGE
-    return _train(settings) if arguments == ["train"] else _serve(settings)
+    try:
+        return _train(settings) if arguments == ["train"] else _serve(settings)
+    except ModuleNotFoundError as error:
+        return _lacks(settings, error)
+
+
+def _lacks(settings: Settings, error: ModuleNotFoundError) -> int:
+    """A node may have an agent and nothing that computes."""
+    code, message = failure_of(error)
+    print(message, file=sys.stderr)
+    reporter = Reporter(settings.agent_socket, settings.replica_id, settings.agent_token)
+    reporter.failed(code, message)
+    reporter.close(REPORT_S)
+    return EXIT_USAGE
 
 
 def _train(settings: Settings) -> int:

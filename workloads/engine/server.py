@@ -115,6 +115,11 @@ class ServingProcess:
             final = not isinstance(error, ModelUnreachable)
             self._reporter.failed("model_refused", str(error), final=final)
             self._post(self._on_failed)
+        except ModuleNotFoundError as error:
+            code, message = failure_of(error)
+            log.error(code, reason=message)
+            self._reporter.failed(code, message)
+            self._post(self._on_failed)
         except Exception as error:  # process loop: nothing is left to serve, it ends and says why
             log.exception("engine_failed")
             code, message = failure_of(error)

@@ -16,6 +16,7 @@ def resolve_work(tx: Transaction, job: Job, spec: JobSpec) -> Json:
     """What the engine is to load; raises Invalid where a name stands for nothing."""
     if spec.train is not None and spec.train.resume_from is not None:
         checkpoint = _checkpoint(tx, job, spec.train.resume_from, "/train/resume_from")
+        _check_some_is_left(checkpoint, spec.train.steps)
         return {"resume": _reference(checkpoint)}
     if spec.serve is not None:
         return _model(tx, job, spec.serve.model, spec.serve.endpoint or job.name)
@@ -46,8 +47,9 @@ def _shape(tx: Transaction, checkpoint: Checkpoint) -> Json | None:
 def _checkpoint(
     tx: Transaction, job: Job, ref: str, pointer: str, kind: str | None = None
 ) -> Checkpoint:
-    """A checkpoint of the same project, by its id or as the newest of a job. `kind` says which of
-    the two the reference has to be; None leaves it open.
+    """A checkpoint of the same project, by its id or as the newest of a job: of the newest run of
+    that name that has any. `kind` says which of the two the reference has to be; None leaves it
+    open.
     """
     noun, source = noun_of(ref), None
     if "checkpoint" in (noun, kind):
@@ -59,7 +61,16 @@ def _checkpoint(
         found = tx.checkpoints.of_job(source.id) if source is not None else ()
         if found:
             return found[0]
+        if noun is None and (earlier := tx.checkpoints.newest_of_name(ref, job.project_id)):
+            return earlier
     raise invalid([_no_checkpoint(ref, pointer, kind, noun, source)], "no_such_checkpoint")
+
+
+def _check_some_is_left(checkpoint: Checkpoint, steps: int) -> None:
+    """A job that starts where it would end computes nothing, and would call that a success."""
+    if checkpoint.step >= steps:
+        wrong = violation("/train/steps", "nothing_left", received=steps, step=checkpoint.step)
+        raise invalid([wrong])
 
 
 def _no_checkpoint(

@@ -22,7 +22,7 @@ def retry_job(
 ) -> tuple[Job, bool]:
     """(the new job, whether it is new). The same key with the same `ref` is the same new job.
 
-    Training goes on from the old job's newest checkpoint, if it has one.
+    Training goes on from the old job's newest checkpoint, if it has one before the end.
     """
     caller.require(Role.MEMBER)
     # Not the old job's id: by its name, a repeat finds the new job.
@@ -45,7 +45,10 @@ def retry_job(
 
 def _spec(tx: Transaction, old: JobRow) -> JobSpec:
     spec = _without_names_like_ids(JobSpec.model_validate(old.spec))
-    if spec.train is None or not tx.checkpoints.of_job(old.id):
+    if spec.train is None:
+        return spec
+    newest = next(iter(tx.checkpoints.of_job(old.id)), None)
+    if newest is None or newest.step >= spec.train.steps:
         return spec
     train = spec.train.model_copy(update={"resume_from": old.id})
     return spec.model_copy(update={"train": train})

@@ -104,6 +104,16 @@ class Checkpoints(Repository[Checkpoint, CheckpointId]):
             .order_by(Checkpoint.step.desc(), Checkpoint.epoch.desc())
         ).all()
 
+    def newest_of_name(self, name: str, project_id: ProjectId) -> Checkpoint | None:
+        """The newest one of the newest job of that name that has any."""
+        return self._session.scalar(
+            select(Checkpoint)
+            .join(Job, Job.id == Checkpoint.job_id)
+            .where(Job.name == name, Job.project_id == project_id)
+            .order_by(Job.id.desc(), Checkpoint.step.desc(), Checkpoint.epoch.desc())
+            .limit(1)
+        )
+
     def last_commits(self) -> dict[JobId, datetime]:
         """Placed job → when its newest checkpoint was committed."""
         placed = select(Gang.job_id).where(Gang.state.in_(PLACED))

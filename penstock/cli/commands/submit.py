@@ -20,6 +20,7 @@ from penstock.cli.options import (
 from penstock.cli.output.show import show_data
 from penstock.cli.session import Session
 from penstock.cli.spec.file import load_spec
+from penstock.cli.spec.literal import unexpanded
 from penstock.cli.spec.options import TakesCommand, describing, running
 from penstock.client.requests import Document
 
@@ -57,6 +58,11 @@ def submit(
     session.console.quiet = quiet
     job = session.api().jobs.submit(spec, idempotency_key=idempotency_key)
     _announce(session, job, output, quiet, stays=follow or wait)
+    for word in unexpanded(job["spec"]):
+        session.console.note(
+            f"  note: {word} is passed as it stands, for no shell runs the command: "
+            "write sh -c '...' around it"
+        )
     if follow:
         return stay_with(session, job, exit_status=exit_status)
     return wait_for_end(session, [job], exit_status=exit_status) if wait else ExitCode.DONE

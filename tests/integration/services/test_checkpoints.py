@@ -57,6 +57,34 @@ def test_a_job_told_to_start_from_another_does_until_it_has_its_own(cluster: Clu
     assert _assigned(cluster, "again").work["resume"]["step"] == 250
 
 
+def test_a_name_means_its_newest_run_that_has_a_checkpoint(cluster: Cluster) -> None:
+    _commit(cluster, _training(cluster), 100)
+    _finish(cluster, "coder")
+    cluster.submit(_a_training("coder"))
+    cluster.submit(_a_training("again", train={"steps": 300, "resume_from": "coder"}))
+    cluster.steps(2)
+    assert _assigned(cluster, "again").work["resume"]["step"] == 100
+
+
+@pytest.mark.parametrize("steps", [1, 99, 100])
+def test_training_that_would_start_at_its_end_is_refused(cluster: Cluster, steps: int) -> None:
+    _commit(cluster, _training(cluster), 100)
+    _finish(cluster, "coder")
+    with pytest.raises(Invalid) as caught:
+        cluster.submit(_a_training("again", train={"steps": steps, "resume_from": "coder"}))
+    (wrong,) = caught.value.violations
+    assert wrong.pointer == "/train/steps"
+    assert "more than 100" in wrong.message
+
+
+def test_a_finished_training_that_is_retried_begins_anew(cluster: Cluster) -> None:
+    _commit(cluster, _training(cluster), 300)
+    _finish(cluster, "coder")
+    retry_job(cluster.deps, ADMIN, "coder", None)
+    cluster.steps(2)
+    assert _assigned(cluster).work["resume"] is None
+
+
 @pytest.mark.parametrize(
     "uri",
     [

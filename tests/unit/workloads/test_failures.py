@@ -19,6 +19,14 @@ from workloads.failures import failure_of
         (PermissionError(13, "Permission denied", "/d/a"), "file_error", "/d/a: permission denied"),
         (OSError(28, "No space left on device"), "file_error", "no space left on device"),
         (RuntimeError("shape\nmore"), "crashed", "RuntimeError: shape"),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            "not_installed",
+            (
+                "this node lacks torch, which Penstock's own engine needs: install "
+                "`penstock[workload]` for the Python that its agent runs"
+            ),
+        ),
     ],
 )
 def test_an_error_becomes_a_code_and_one_sentence(

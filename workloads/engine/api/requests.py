@@ -11,11 +11,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, NoReturn, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from penstock.documents import DocumentError, Limits, parse_document
 from penstock.documents.sentences import sentence
 from penstock.documents.violations import nearest
+from penstock.json_types import Json
 from workloads.engine.api.errors import bad_request
 
 LIMITS: Final = Limits(8 * 2**20, 200_000, 100_000, any_value=True)
@@ -52,15 +62,27 @@ def _one_or_many(value: object) -> object:
 
 
 def _text_of(value: object) -> object:
-    """A message's content as one string; lists of parts may hold text only."""
+    """A message's content as one string; lists of parts may hold text and refusals only."""
     if not isinstance(value, list):
         return value
+    texts = []
     for part in value:
-        if not isinstance(part, dict) or part.get("type") != "text":
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind not in ("text", "refusal"):
             raise ValueError("only parts of type `text` are supported")
-        if not isinstance(part.get("text"), str):
-            raise ValueError("a part's `text` must be a string")
-    return "".join(part["text"] for part in value)
+        text = part.get(kind)
+        if not isinstance(text, str):
+            raise ValueError(f"a part's `{kind}` must be a string")
+        texts.append(text)
+    return "".join(texts)
+
+
+def _arguments(value: object) -> object:
+    """A call's arguments as templates want them: what the JSON in a string says."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _single_prompt(value: object) -> object:
@@ -82,12 +104,45 @@ class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Message(_Document):
-    """One turn of a conversation."""
+class _Said(BaseModel):
+    """What a server or a client of OpenAI's API may have written: more than is read here."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Annotated[str, BeforeValidator(_text_of)]
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class CalledFunction(_Said):
+    name: str
+    arguments: Annotated[JsonValue, BeforeValidator(_arguments)] = None
+
+
+class ToolCall(_Said):
+    id: str | None = None
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class Message(_Said):
+    """One turn of a conversation. An assistant that called tools, or refused, may say nothing."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Annotated[str | None, BeforeValidator(_text_of), Field(validate_default=True)] = None
     name: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+    @field_validator("content")
+    @classmethod
+    def _says_something(cls, content: str | None, info: ValidationInfo) -> str | None:
+        if content is None and info.data.get("role") != "assistant":
+            raise ValueError("must be a string")
+        return content
+
+    def for_template(self) -> Json:
+        """The fields that templates know, without those that say nothing."""
+        text = self.content if self.content is not None else self.refusal or ""
+        given = self.model_dump(exclude_none=True, exclude={"refusal", "content"})
+        return {key: it for key, it in given.items() if it != []} | {"content": text}
 
 
 class StreamOptions(_Document):
@@ -118,7 +173,13 @@ class SharedRequest(_Document, ABC):
 
     @property
     def wanted_tokens(self) -> int | None:
+        """What was asked for."""
         return self.max_tokens
+
+    @property
+    def default_tokens(self) -> int | None:
+        """At most so many where nothing was; None: what there is room for."""
+        return None
 
 
 class CompletionRequest(SharedRequest):
@@ -132,9 +193,9 @@ class CompletionRequest(SharedRequest):
         return self.logprobs
 
     @property
-    def wanted_tokens(self) -> int | None:
-        """OpenAI's default of 16."""
-        return self.max_tokens or 16
+    def default_tokens(self) -> int | None:
+        """OpenAI's."""
+        return 16
 
 
 class ChatRequest(SharedRequest):

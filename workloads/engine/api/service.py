@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from penstock.json_types import Json
 from workloads.engine.api.errors import (
     ApiError,
     bad_request,
@@ -46,7 +47,7 @@ class Text(Protocol):
 
     def encode(self, text: str) -> list[int]: ...
 
-    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]: ...
+    def encode_chat(self, messages: list[Json]) -> list[int]: ...
 
     def token_text(self, token: int) -> str: ...
 
@@ -190,7 +191,8 @@ def sampling_params(
 ) -> SamplingParams:
     """How to sample; raises ApiError where the completion would outgrow the context."""
     room = served.context - num_prompt
-    max_tokens = request.wanted_tokens or max(room, 1)
+    most = room if request.default_tokens is None else min(room, request.default_tokens)
+    max_tokens = request.wanted_tokens or max(most, 1)
     if max_tokens > room:
         param = "messages" if isinstance(request, ChatRequest) else "prompt"
         raise context_overflow(param, num_prompt, max_tokens, served.context)
@@ -208,7 +210,7 @@ def sampling_params(
 
 def _encoded(request: CompletionRequest | ChatRequest, served: Served) -> list[int]:
     if isinstance(request, ChatRequest):
-        return served.text.encode_chat([m.model_dump() for m in request.messages])
+        return served.text.encode_chat([it.for_template() for it in request.messages])
     if isinstance(request.prompt, str):
         return served.text.encode(request.prompt)
     if beyond := [token for token in request.prompt if not 0 <= token < served.vocab_size]:

@@ -15,8 +15,14 @@ class ChatRefused(ValueError):
 
 
 def plain_template(messages: Sequence[Mapping[str, object]]) -> str:
-    """For models without a template: a line `role: content` per message, then `assistant:`."""
-    lines = [f"{message['role']}: {message['content']}" for message in messages]
+    """For models without a template: a line `role: content` per message, then `assistant:`. What
+    tools were called with follows as JSON.
+    """
+    lines = []
+    for message in messages:
+        calls = message.get("tool_calls")
+        said = [str(message["content"]), json.dumps(calls, ensure_ascii=False) if calls else ""]
+        lines.append(f"{message['role']}: {' '.join(filter(None, said))}")
     return "\n".join([*lines, "assistant:"])
 
 

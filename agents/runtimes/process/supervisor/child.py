@@ -156,6 +156,8 @@ def _explained(spec: Spec, failure: str) -> StartFailed:
     step, number, *name = failure.split(" ", 2)
     why = os.strerror(int(number)).lower()
     if step == "workdir":
+        if int(number) == errno.ENOENT:
+            why += "; it has to be on the node that runs the job"
         return StartFailed(NOT_RUN_CODE, f"cannot enter the work folder {spec.cwd!r}: {why}")
     if step == "user":
         assert spec.user is not None

@@ -49,9 +49,82 @@ def test_text_parts_of_a_message_are_joined() -> None:
     assert chat(messages=[{"role": "user", "content": parts}]).messages[0].content == "ab"
 
 
+RETURNED: dict[str, Any] = {
+    "role": "assistant",
+    "content": "hello",
+    "refusal": None,
+    "tool_calls": None,
+    "function_call": None,
+    "audio": None,
+    "annotations": [],
+    "reasoning_content": "it is polite",
+}
+CALL = {
+    "id": "call_1",
+    "type": "function",
+    "index": 0,
+    "function": {"name": "add", "arguments": '{"a": 1}'},
+}
+
+
+@pytest.mark.parametrize(
+    "message,seen",
+    [
+        (RETURNED, {"role": "assistant", "content": "hello"}),
+        ({"role": "assistant", "content": None}, {"role": "assistant", "content": ""}),
+        ({"role": "assistant"}, {"role": "assistant", "content": ""}),
+        (
+            {"role": "assistant", "content": None, "refusal": "I may not."},
+            {"role": "assistant", "content": "I may not."},
+        ),
+        (
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
+            {"role": "assistant", "content": "no"},
+        ),
+        (
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [
+                    {
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "add", "arguments": {"a": 1}},
+                    }
+                ],
+            },
+        ),
+        (
+            {"role": "tool", "tool_call_id": "call_1", "content": "2", "extra": {"x": 1}},
+            {"role": "tool", "tool_call_id": "call_1", "content": "2"},
+        ),
+        ({"role": "user", "content": "hi", "name": None}, {"role": "user", "content": "hi"}),
+    ],
+)
+def test_what_servers_and_clients_write_comes_back_in(
+    message: dict[str, Any], seen: dict[str, Any]
+) -> None:
+    ours = chat(messages=[{"role": "user", "content": "hi"}, message]).messages[1]
+    assert ours.for_template() == seen
+
+
+@pytest.mark.parametrize("message", [{"role": "user"}, {"role": "tool", "content": None}])
+def test_who_speaks_for_themselves_says_something(message: dict[str, Any]) -> None:
+    with pytest.raises(ApiError) as caught:
+        chat(messages=[message])
+    assert caught.value.param == "messages.0.content"
+
+
+def test_a_call_whose_arguments_are_no_json_keeps_them() -> None:
+    call = {**CALL, "function": {"name": "add", "arguments": "{half"}}
+    (message,) = chat(messages=[{"role": "assistant", "tool_calls": [call]}]).messages
+    assert message.for_template()["tool_calls"][0]["function"]["arguments"] == "{half"
+
+
 def test_completions_default_to_sixteen_tokens_and_chats_to_none() -> None:
-    assert completion().wanted_tokens == 16
-    assert chat().wanted_tokens is None
+    assert (completion().wanted_tokens, completion().default_tokens) == (None, 16)
+    assert (chat().wanted_tokens, chat().default_tokens) == (None, None)
     assert chat(max_tokens=5).wanted_tokens == 5
     assert chat(max_tokens=5, max_completion_tokens=7).wanted_tokens == 7
 

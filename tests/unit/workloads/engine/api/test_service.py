@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ class LetterText:
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
 
-    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+    def encode_chat(self, messages: list[dict[str, Any]]) -> list[int]:
         if messages[0]["role"] == "assistant":
             raise ChatRefused("the user speaks first")
         return self.encode("".join(message["content"] for message in messages))
@@ -171,6 +172,14 @@ def test_a_completion_may_fill_the_context_exactly() -> None:
     with pytest.raises(ApiError) as caught:
         sampling_params(request, 16, served(), 0)
     assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "prompt")
+
+
+@pytest.mark.parametrize("num_prompt,expected", [(1, 16), (4, 16), (15, 5)])
+def test_a_completion_without_limit_is_short_and_never_refused_where_there_is_room(
+    num_prompt: int, expected: int
+) -> None:
+    request = CompletionRequest(model="m", prompt="x")
+    assert sampling_params(request, num_prompt, served(), 0).max_tokens == expected
 
 
 def test_a_chat_without_limit_gets_what_is_left() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from workloads.checkpoints.model_files import ModelRefused
@@ -12,6 +14,12 @@ TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content":
 
 def test_without_a_template_each_message_is_a_line_and_the_assistant_is_next() -> None:
     assert plain_template(TURNS) == "system: Be brief.\nuser: Hi {{ 1 }}\nassistant:"
+
+
+def test_without_a_template_calls_of_tools_are_json() -> None:
+    calls = [{"id": "1", "function": {"name": "add", "arguments": {"a": 1}}}]
+    turns = [{"role": "assistant", "content": "", "tool_calls": calls}]
+    assert plain_template(turns).splitlines()[0] == f"assistant: {json.dumps(calls)}"
 
 
 def test_a_models_template_sees_messages_and_special_tokens() -> None:
