@@ -74,6 +74,9 @@ def open_model(
 
 
 def _locate(uri: str) -> tuple[Any, str]:
+    """A path is a path, whatever is in its name; only what has a scheme is a URI."""
+    if "://" not in uri:
+        return fsspec.filesystem("file"), str(Path(uri).absolute())
     try:
         filesystem, root = fsspec.core.url_to_fs(uri)
     except (ValueError, ImportError) as error:

@@ -267,5 +267,20 @@ def test_a_models_own_chat_template_is_used(huggingface: Path) -> None:
     assert tokenizer.decode(tokenizer.encode_chat([{"role": "user", "content": "x"}])) == "[x]"
 
 
+@pytest.mark.parametrize("name", ["a::b", "100%25", "it#1", "a b?c=d", "file:x"])
+def test_a_folder_is_a_path_whatever_its_name(huggingface: Path, name: str) -> None:
+    folder = huggingface.with_name(name)
+    huggingface.rename(folder)
+    assert load(folder).tokenizer.num_tokens > 0
+
+
+def test_parts_of_a_character_have_their_own_bytes(huggingface: Path) -> None:
+    tokenizer = load(huggingface).tokenizer
+    for text in ("plain", "café", "日本", "😀", "\ufffd"):
+        found = [tokenizer.token_bytes(token) for token in tokenizer.encode(text)]
+        assert None not in found
+        assert bytes(byte for one in found for byte in one or ()).decode().strip() == text
+
+
 def _edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))

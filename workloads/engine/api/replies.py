@@ -20,6 +20,7 @@ class ReplyHead:
     is_chat: bool
     num_prompt: int
     token_text: Callable[[int], str]
+    token_bytes: Callable[[int], list[int] | None]
     logprobs: bool
 
     def whole(self, pieces: Iterable[Piece]) -> Document:
@@ -99,5 +100,5 @@ class ReplyHead:
         }
 
     def _scored(self, token: int, logprob: float | None) -> Document:
-        text = self.token_text(token)
-        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+        text, exact = self.token_text(token), self.token_bytes(token)
+        return {"token": text, "logprob": logprob, "bytes": exact}

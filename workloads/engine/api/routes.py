@@ -155,6 +155,7 @@ class Api:
             is_chat=is_chat,
             num_prompt=len(sequence.prompt),
             token_text=served.text.token_text,
+            token_bytes=served.text.token_bytes,
             logprobs=sequence.params.num_logprobs is not None,
         )
 

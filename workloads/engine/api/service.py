@@ -51,6 +51,8 @@ class Text(Protocol):
 
     def token_text(self, token: int) -> str: ...
 
+    def token_bytes(self, token: int) -> list[int] | None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Served:

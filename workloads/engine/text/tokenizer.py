@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from tokenizers import Tokenizer
 
 from workloads.checkpoints.model_files import ModelFiles, read_document
 from workloads.engine.text.chat import ChatTemplate, jinja_template, plain_template
+
+_BYTE_FALLBACK: Final = re.compile(r"<0x([0-9A-F]{2})>")
+_PRINTABLE: Final = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+_OTHERS: Final = [it for it in range(256) if it not in _PRINTABLE]
+_BYTE_OF: Final[Mapping[str, int]] = {
+    **{chr(it): it for it in _PRINTABLE},
+    **{chr(0x100 + place): it for place, it in enumerate(_OTHERS)},
+}
+"""Letters in which byte-level tokenizers write bytes (GPT-2's table): those that can be printed
+stand for themselves, the others for letters from U+0100 on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +58,20 @@ class TextTokenizer:
         return str(self.raw.decode(list(tokens), skip_special_tokens=True))
 
     def token_text(self, token: int) -> str:
-        """One token alone, special ones included."""
+        """One token alone, special ones included; a part of a character reads as U+FFFD."""
         return str(self.raw.decode([token], skip_special_tokens=False))
+
+    def token_bytes(self, token: int) -> list[int] | None:
+        """The bytes that a token stands for, parts of characters too; None where its tokenizer
+        does not say.
+        """
+        text, piece = self.token_text(token), str(self.raw.id_to_token(token))
+        if fallback := _BYTE_FALLBACK.fullmatch(piece):
+            return [int(fallback[1], 16)]
+        if "\ufffd" not in text:
+            return list(text.encode())
+        known = [_BYTE_OF.get(letter) for letter in piece]
+        return None if None in known else [it for it in known if it is not None]
 
 
 def load_tokenizer(files: ModelFiles) -> TextTokenizer:

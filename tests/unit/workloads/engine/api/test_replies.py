@@ -13,7 +13,12 @@ PIECES = [
 
 
 def a_head(is_chat: bool, logprobs: bool = False) -> ReplyHead:
-    return ReplyHead("s", 7, "m", "f" * 16, is_chat, 5, lambda token: f"t{token}", logprobs)
+    def text(token: int) -> str:
+        return f"t{token}"
+
+    return ReplyHead(
+        "s", 7, "m", "f" * 16, is_chat, 5, text, lambda it: list(text(it).encode()), logprobs
+    )
 
 
 def test_a_whole_completion_carries_text_usage_and_fingerprint() -> None:

@@ -45,6 +45,9 @@ class LetterText:
     def token_text(self, token: int) -> str:
         return chr(token)
 
+    def token_bytes(self, token: int) -> list[int] | None:
+        return [token]
+
 
 def served(engine: FakeEngine | None = None, bos: int | None = None) -> Served:
     return Served(engine or FakeEngine(), LetterText(), 20, 128, bos, None)
