@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Final
 
 from starlette.requests import Request
 
 from control_plane.errors import Denied, Unauthenticated
-from control_plane.ids import hash_secret
 from control_plane.server.lanes import in_lane
-from control_plane.services.accounts.tokens import Authenticated, authenticate, check_alive
+from control_plane.services.accounts.known_callers import KnownCallers
+from control_plane.services.accounts.tokens import authenticate, check_alive
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.nodes.enrol import authenticate_node, check_join_token
 from control_plane.services.nodes.incarnations import check_incarnation
@@ -20,8 +19,6 @@ from penstock.api.assignments import INCARNATION_HEADER
 from penstock.api.ids import NodeId, TokenId
 from penstock.api.states import Role
 
-REMEMBER_S: Final = 2.0
-MAX_REMEMBERED: Final = 10_000
 MAX_SECRET: Final = 512
 JOIN_PREFIX: Final = "psj_"
 EVERYBODY: Final = Caller(TokenId("none"), "local", Role.ADMIN, None, None)
@@ -34,7 +31,7 @@ class Gate:
     def __init__(self, deps: Deps, *, auth: bool) -> None:
         self._deps = deps
         self._auth = auth
-        self._remembered: dict[str, tuple[Authenticated, float]] = {}
+        self._known = KnownCallers()
 
     async def caller(self, request: Request, role: Role) -> Caller:
         """Who asks. Raises Unauthenticated, and Denied without at least that role."""
@@ -69,20 +66,13 @@ class Gate:
 
     def forget(self, token_id: TokenId) -> None:
         """A token was revoked: at once here, elsewhere once it is not remembered any more."""
-        self._remembered = {
-            key: entry
-            for key, entry in self._remembered.items()
-            if entry[0].caller.token_id != token_id
-        }
+        self._known.forget(token_id)
 
     async def _by_secret(self, secret: str) -> Caller:
-        key = hash_secret(secret)
-        known, until = self._remembered.get(key, (None, 0.0))
-        if known is None or time.monotonic() >= until:
+        known = self._known.get(secret)
+        if known is None:
             known = await in_lane(authenticate, self._deps, secret)
-            if len(self._remembered) >= MAX_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[key] = (known, time.monotonic() + REMEMBER_S)
+            self._known.put(secret, known)
         check_alive(None, known.expires_at, self._deps.clock.now())
         return known.caller
 

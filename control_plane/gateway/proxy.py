@@ -28,6 +28,7 @@ log = structlog.get_logger()
 
 MAX_REPLICAS_TRIED = 5
 _PASSED_ON = ("content-type", "x-request-id", "x-penstock-chip-type", "retry-after")
+_CLOSED = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 _DEAD = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
 _HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
 
@@ -48,10 +49,14 @@ class Ask:
 class Proxy:
     """Shared by all requests of the process."""
 
-    def __init__(self, deps: Deps, routes: Routes, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, deps: Deps, routes: Routes, client: httpx.AsyncClient, anew: httpx.AsyncClient
+    ) -> None:
+        """`client` keeps its connections, `anew` makes one for each request."""
         self._deps = deps
         self._routes = routes
         self._client = client
+        self._anew = anew
         self._balancer = Balancer()
         self._metering: set[asyncio.Task[None]] = set()
 
@@ -89,20 +94,29 @@ class Proxy:
             return Relay(upstream, stack.pop_all(), usage, ask.streamed, meter)
 
     async def _begin(self, stack: AsyncExitStack, route: Route, ask: Ask) -> Upstream | None:
-        request = self._client.build_request(
-            "POST", f"http://{route.address}{ask.path}", content=ask.body, headers=_HEADERS
-        )
+        """Once more over a new connection where a kept one was closed as the request came."""
         try:
-            reply = await self._client.send(request, stream=True)
-            stack.push_async_callback(reply.aclose)
-            if reply.status_code == 503:
-                return None
-            rest = reply.aiter_raw()
-            first = await anext(rest, b"")
+            try:
+                return await self._send(stack, self._client, route, ask)
+            except _CLOSED:
+                return await self._send(stack, self._anew, route, ask)
         except _DEAD:
             return None
         except httpx.TimeoutException as error:
             raise too_slow(ask.path) from error
+
+    async def _send(
+        self, stack: AsyncExitStack, client: httpx.AsyncClient, route: Route, ask: Ask
+    ) -> Upstream | None:
+        """None from a replica that is leaving. Whatever it packed its answer in is taken off."""
+        url = f"http://{route.address}{ask.path}"
+        request = client.build_request("POST", url, content=ask.body, headers=_HEADERS)
+        reply = await client.send(request, stream=True)
+        stack.push_async_callback(reply.aclose)
+        if reply.status_code == 503:
+            return None
+        rest = reply.aiter_bytes()
+        first = await anext(rest, b"")
         headers = {key: reply.headers[key] for key in _PASSED_ON if key in reply.headers}
         headers["x-penstock-replica"] = route.replica_id
         return Upstream(reply.status_code, headers, first, rest)

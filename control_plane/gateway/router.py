@@ -37,7 +37,8 @@ from control_plane.gateway.relay import unless_gone
 from control_plane.gateway.routes import Routes
 from control_plane.hints.hub import Hub
 from control_plane.server.checks import Checks
-from control_plane.services.accounts.tokens import authenticate
+from control_plane.services.accounts.known_callers import KnownCallers
+from control_plane.services.accounts.tokens import authenticate, check_alive
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.endpoints.routes import OpenModel, known_types, wish_against
 from control_plane.store.database.faults import DatabaseFault
@@ -70,9 +71,14 @@ class Gateway:
         self._deps = deps
         self._auth = auth
         self._checks = Checks()
+        self._known = KnownCallers()
         self._routes = Routes(deps, hub)
-        self._client = httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, trust_env=False)
-        self._proxy = Proxy(deps, self._routes, self._client)
+        kept, anew = (
+            httpx.AsyncClient(timeout=_TIMEOUT, limits=limits, trust_env=False)
+            for limits in (_LIMITS, httpx.Limits(max_keepalive_connections=0))
+        )
+        self._clients = kept, anew
+        self._proxy = Proxy(deps, self._routes, kept, anew)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -85,7 +91,8 @@ class Gateway:
             with suppress(asyncio.CancelledError):
                 await listening
             await self._proxy.drained()
-            await self._client.aclose()
+            for client in self._clients:
+                await client.aclose()
 
     def outstanding(self, replica_id: ReplicaId) -> int:
         """Requests that are under way to a replica."""
@@ -131,7 +138,7 @@ class Gateway:
         if not model.routes:
             raise not_ready(name, chip_type)
         path = "/v1/" + request.url.path.partition("/v1/")[2]
-        made = partial(_ask, path, body, document, chip_type, caller)
+        made = partial(_ask, path, body, document, model.is_our_engine, chip_type, caller)
         ask = await self._checked(caller, body, made)
         answer = await unless_gone(self._proxy.forward(model, ask), request.receive)
         return answer or Response(status_code=CLIENT_LEFT)
@@ -175,9 +182,16 @@ class Gateway:
         if scheme.lower() != "bearer" or not secret.strip():
             raise no_token()
         try:
-            known = await asyncio.to_thread(authenticate, self._deps, secret.strip())
+            return await self._by_secret(secret.strip())
         except Unauthenticated:
             raise no_token() from None
+
+    async def _by_secret(self, secret: str) -> Caller:
+        known = self._known.get(secret)
+        if known is None:
+            known = await asyncio.to_thread(authenticate, self._deps, secret)
+            self._known.put(secret, known)
+        check_alive(None, known.expires_at, self._deps.clock.now())
         return known.caller
 
 
@@ -239,11 +253,16 @@ async def _body(request: Request) -> bytes:
         ) from error
 
 
-def _ask(path: str, body: bytes, document: Json, chip_type: str | None, caller: Caller) -> Ask:
-    """Streams are asked for their usage too, which plain answers always carry."""
+def _ask(
+    path: str, body: bytes, document: Json, ours: bool, chip_type: str | None, caller: Caller
+) -> Ask:
+    """Streams of our engine are asked for their usage too, which plain answers always carry. What
+    another engine may be asked is for its client to know.
+    """
     streamed = document.get("stream") is True
     options = document.get("stream_options") or {}
-    hides_usage = streamed and isinstance(options, dict) and not options.get("include_usage")
+    asks = isinstance(options, dict) and not options.get("include_usage")
+    hides_usage = ours and streamed and asks
     if hides_usage:
         asked = {**document, "stream_options": {**options, "include_usage": True}}
         body = json.dumps(asked).encode()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 import time
+import zlib
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 PROMPT_TOKENS = 7
 WORDS = ("one ", "two ", "three ")
+KNOWN = frozenset({"model", "prompt", "messages", "stream", "max_tokens"})
 
 
 @dataclass(slots=True)
 class Behaviour:
     """`dies`: before it answers, or in the middle of its answer. `status`: other than 200 is an
     error at once. `pause_s`: before each word. `gate`: waits for it before the first byte.
+    `is_strict`: refuses what it does not know. `packs`: its answers, whatever was asked for.
+    `keeps`: connections; else it closes one as the next request arrives.
     """
 
     dies: str = "never"
@@ -24,6 +29,9 @@ class Behaviour:
     pause_s: float = 0.0
     gate: threading.Event | None = None
     sends_usage: bool = True
+    is_strict: bool = False
+    packs: bool = False
+    keeps: bool = True
 
 
 @dataclass(slots=True)
@@ -79,7 +87,14 @@ class _Handler(BaseHTTPRequestHandler):
     def replica(self) -> FakeReplica:
         return self.server.replica
 
+    num_answered = 0
+    _packer: Any = None
+
     def do_POST(self) -> None:
+        if self.num_answered and not self.replica.behaves.keeps:
+            self.close_connection = True
+            return
+        self.num_answered += 1
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         self.replica.seen.bodies.append(body)
         self.replica.seen.paths.append(self.path)
@@ -100,6 +115,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif behaves.status != 200:
             self._json(behaves.status, {"error": {"message": "no", "code": "busy"}})
+        elif behaves.is_strict and not body.keys() <= KNOWN:
+            self._json(400, {"error": {"message": f"unknown: {sorted(body)}", "code": "unknown"}})
         elif body.get("stream"):
             self._stream(body)
         else:
@@ -151,6 +168,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, status: int, document: Any) -> None:
         data = json.dumps(document).encode()
         self.send_response(status)
+        if self.replica.behaves.packs:
+            data = gzip.compress(data)
+            self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -160,12 +180,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Transfer-Encoding", "chunked")
+        self._packer = None
+        if self.replica.behaves.packs:
+            self._packer = zlib.compressobj(wbits=31)
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
 
     def _event(self, document: Any) -> None:
         self._chunk(f"data: {json.dumps(document)}\n\n".encode())
 
     def _chunk(self, data: bytes) -> None:
+        if self._packer is not None:
+            end = zlib.Z_SYNC_FLUSH if data else zlib.Z_FINISH
+            packed = self._packer.compress(data) + self._packer.flush(end)
+            self.wfile.write(f"{len(packed):x}\r\n".encode() + packed + b"\r\n")
+            if data:
+                self.wfile.flush()
+                return
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         self.wfile.flush()
 

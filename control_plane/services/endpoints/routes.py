@@ -35,13 +35,16 @@ class OpenModel:
     created_at_s: int
     routes: tuple[Route, ...]
     project: str = ""
+    is_our_engine: bool = True
+    """Not a server that the job brought along."""
 
 
 def read_routes(deps: Deps) -> tuple[OpenModel, ...]:
     """All open endpoints of all projects."""
     with deps.store.read() as tx:
         endpoints = tx.endpoints.open()
-        replicas = tx.replicas.live_of({endpoint.job_id for endpoint in endpoints})
+        jobs = tx.jobs.many({endpoint.job_id for endpoint in endpoints})
+        replicas = tx.replicas.live_of(jobs)
         heard = {node.id for node in tx.nodes.all() if node.health == NodeHealth.READY}
     ready = [replica for replica in replicas if _answers(replica) and replica.node_id in heard]
     return tuple(
@@ -52,6 +55,7 @@ def read_routes(deps: Deps) -> tuple[OpenModel, ...]:
             int(endpoint.created_at.timestamp()),
             tuple(_route(endpoint, row) for row in ready if row.job_id == endpoint.job_id),
             endpoint.project,
+            jobs[endpoint.job_id].spec["serve"].get("command") is None,
         )
         for endpoint in endpoints
     )

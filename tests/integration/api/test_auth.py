@@ -10,9 +10,9 @@ from starlette.testclient import TestClient
 
 from control_plane.api.app import api_routes
 from control_plane.api.deps import NODE, PUBLIC
-from control_plane.api.gate import REMEMBER_S
 from control_plane.api.route import policy_of
 from control_plane.clock import ManualClock
+from control_plane.services.accounts.known_callers import REMEMBER_S
 from control_plane.services.accounts.tokens import ensure_admin
 from control_plane.services.deps import Deps
 from penstock.api.states import Role

@@ -46,17 +46,21 @@ class Front:
             httpx.Client(base_url=self.url, headers=headers, timeout=20)
         )
 
-    def serve(self, name: str, *kinds: str, project: str = "mine") -> list[FakeReplica]:
-        """An endpoint with a ready replica on a chip of each kind."""
+    def serve(
+        self, name: str, *kinds: str, project: str = "mine", command: list[str] | None = None
+    ) -> list[FakeReplica]:
+        """An endpoint with a ready replica on a chip of each kind: of our engine, or of what the
+        command starts.
+        """
         made = []
         for number, kind in enumerate(kinds):
             replica = self.stack.enter_context(FakeReplica(f"{name}-{number}"))
             agent = self.cluster.node(f"{name}-{number}", {kind: 1})
             agent.addresses = [replica.address]
             made.append(replica)
-        self.cluster.submit(
-            a_server(name, len(kinds), project=project, resources={"chips": 1, "mix": True})
-        )
+        job = a_server(name, len(kinds), project=project, resources={"chips": 1, "mix": True})
+        job["serve"]["command"] = command
+        self.cluster.submit(job)
         self.cluster.steps(3)
         for row in self.cluster.replicas(name):
             self.replicas[row.id] = next(it for it in made if it.address == row.address)
