@@ -12,6 +12,7 @@ from penstock.client.errors import (
     BadReference,
     ClientError,
     ConnectionFailed,
+    Unsendable,
     WaitTimeout,
 )
 
@@ -110,6 +111,8 @@ def _document(error: CliError | ClientError) -> tuple[Document, str, Mapping[str
 
 def _own(error: ClientError) -> Document:
     """Code and hint of what the client found without the server."""
+    if isinstance(error, Unsendable):
+        return {"code": "cannot_be_sent"}
     if isinstance(error, BadReference):
         return {"code": "bad_name"}
     if isinstance(error, WaitTimeout):

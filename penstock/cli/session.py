@@ -42,10 +42,13 @@ class Session:
 def open_api(context: Context, **options: Any) -> DocumentClient:
     """A client for a context's server; `options` are those of Connection."""
     from penstock.client.connection import Connection
+    from penstock.client.errors import Unsendable
     from penstock.client.synchronous import DocumentClient
 
     try:
         return DocumentClient(Connection(context.server, context.token, **options))
+    except Unsendable:
+        raise
     except ValueError as error:
         raise CliError("bad_server", str(error)) from error
 

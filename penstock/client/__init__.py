@@ -13,6 +13,7 @@ from penstock.client.errors import (
     BadReference,
     ClientError,
     ConnectionFailed,
+    Unsendable,
     WaitTimeout,
 )
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ApiError", "AsyncClient", "BadReference", "Client", "ClientError", "ConnectionFailed",
-    "WaitTimeout",
+    "Unsendable", "WaitTimeout",
 ]  # fmt: skip
 
 

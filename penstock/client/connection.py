@@ -20,6 +20,7 @@ from penstock.client.requests import (
     Failure,
     Request,
     RetryPolicy,
+    check_text,
     retry_after_s,
 )
 
@@ -44,6 +45,7 @@ class Connection:
         parts = urlsplit(self.server)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"`{self.server}` is no server address such as http://127.0.0.1:8470")
+        check_text("the token", self.token or "", ascii_only=True)
 
     def httpx_options(self) -> Document:
         """Arguments of both httpx clients."""

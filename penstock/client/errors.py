@@ -47,6 +47,10 @@ class BadReference(ClientError, ValueError):
     """What was given as the name or id of an object can be neither."""
 
 
+class Unsendable(BadReference):
+    """What was given cannot be sent: no UTF-8, or no ASCII in a header."""
+
+
 class WaitTimeout(ClientError):
     """What was waited for did not happen in time; it may still happen."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from penstock.backoff import doubled_s, jittered_s
+from penstock.client.errors import Unsendable
 
 Document = dict[str, Any]
 """A JSON object as it came."""
@@ -26,6 +27,24 @@ class Request(Generic[T]):
     body: Mapping[str, object] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value in self.params:
+            check_text(f"the value of {name}", value)
+        for name, value in self.headers.items():
+            check_text(name, value, ascii_only=True)
+
+
+def check_text(what: str, text: str, *, ascii_only: bool = False) -> None:
+    """Raises Unsendable for what is no text, as bytes of another encoding among a command's words.
+    `what` names it for its user.
+    """
+    if ascii_only and not (text.isascii() and text.isprintable()):
+        raise Unsendable(f"{what} must be printable ASCII, not {text[:80]!a}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Unsendable(f"{what} is not UTF-8: {text[:80]!a}") from error
 
 
 Untyped = Request[Any]

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import quote
 
 from penstock.client.errors import BadReference
-from penstock.client.requests import Request, Untyped
+from penstock.client.requests import Request, Untyped, check_text
 from penstock.client.sse import LAST_ID
 
 API: Final = "/api/v1"
@@ -84,6 +84,7 @@ def _path(*parts: str) -> str:
 def _segment(part: str) -> str:
     if part in ("", ".", ".."):
         raise BadReference(f"`{part}` is neither a name nor an id")
+    check_text("the name or id", part)
     return quote(part, safe="")
 
 

@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from penstock.client import routes
 from penstock.client.connection import Connection, next_page
-from penstock.client.errors import api_error
+from penstock.client.errors import Unsendable, api_error
 from penstock.client.requests import Failure, Request, RetryPolicy, retry_after_s
 
 POLICY = RetryPolicy(attempts=4, first_delay_s=0.1, longest_delay_s=0.3)
 READ: Request[None] = Request("GET", "/")
 MAKE: Request[None] = Request("POST", "/tokens", repeatable=False)
 LOST = Failure(sent=True)
+
+
+@pytest.mark.parametrize(
+    "make,names",
+    [
+        (lambda text: routes.read("jobs", text), "the name or id"),
+        (lambda text: routes.read("jobs", params={"queue": text}), "queue"),
+        (lambda text: routes.submit_job({}, text), "Idempotency-Key"),
+        (lambda text: routes.put("queues", "q", body={}, etag=text), "If-Match"),
+        (lambda text: Connection("http://127.0.0.1:1", text), "the token"),
+    ],
+)
+def test_what_cannot_be_sent_is_an_error_that_names_it(
+    make: Callable[[str], object], names: str
+) -> None:
+    with pytest.raises(Unsendable, match=names) as caught:
+        make("caf\udce9")
+    assert str(caught.value).isascii()
+    assert make("cafe") is not None
+
+
+@pytest.mark.parametrize("text", ["\u65e5\u672c", "a\nb", "caf\u00e9"])
+def test_headers_are_printable_ascii_and_names_are_not(text: str) -> None:
+    with pytest.raises(Unsendable, match="printable ASCII"):
+        routes.submit_job({}, text)
+    assert routes.read("jobs", text).path
 
 
 def test_delays_double_with_jitter_up_to_the_longest() -> None:
