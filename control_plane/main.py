@@ -131,6 +131,7 @@ def build(settings: Settings, dropped_log_lines: Callable[[], int] = lambda: 0) 
         suspect_after_s=settings.suspect_after_s,
         lost_after_s=settings.lost_after_s,
         leader_term_s=settings.leader_ttl_s,
+        allows_private_webhooks=settings.webhook_allow_private,
     )
     clock = SystemClock() if database.is_sqlite else SharedClock(database.time)
     deps = Deps(

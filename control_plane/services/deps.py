@@ -55,6 +55,7 @@ class Rules:
     max_queued_jobs: int = 100_000
     max_member_priority: int = 80
     """Above it are the priorities of administrators."""
+    allows_private_webhooks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,8 @@ VALUES: Final[Mapping[str, str]] = {
     "key_value": "must be KEY=VALUE",
     "no_checkpoint_yet": "{ref} has no checkpoint yet",
     "no_checkpoint_of": "{ref} is {missing}[: it is the id of a {other}]",
+    "not_public": "must be on the public internet, which `{host}` is not: the server may let "
+    "webhooks reach private addresses (PENSTOCK_SERVER_WEBHOOK_ALLOW_PRIVATE)",
     "nothing_left": "must be more than {step}, the step of the checkpoint to start from: training "
     "counts from its first step",
     "not_below": "is not a place below the job's own folder {folder}",

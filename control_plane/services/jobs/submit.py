@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from control_plane.errors import Conflict, QuotaExceeded, invalid, not_found
 from control_plane.hints.topics import SUBMITTED
@@ -15,6 +16,7 @@ from control_plane.services.jobs.check_spec import check_spec
 from control_plane.services.jobs.idempotency import made_before, remember
 from control_plane.services.jobs.resolve_work import resolve_work
 from control_plane.services.jobs.views import job_view, new_job_view
+from control_plane.services.webhooks.addresses import may_be_public
 from control_plane.store.models import Endpoint, Gang, Job
 from control_plane.store.repositories.base import Named
 from control_plane.store.unit_of_work import Transaction
@@ -101,6 +103,7 @@ def build_job(
     spec = check_spec(tx, spec)
     _check_room(tx, deps)
     _check_priority(deps, caller, spec)
+    _check_webhook(deps, spec)
     job_id = new_id(JobId)
     name = spec.name or f"{spec.type}-{job_id[-8:]}"
     if tx.jobs.is_live(project.id, name):
@@ -137,6 +140,19 @@ def _check_priority(deps: Deps, caller: Caller, spec: JobSpec) -> None:
     if spec.priority > most and not caller.is_admin:
         wrong = violation("/priority", "less_than_equal", received=spec.priority, le=most)
         raise invalid([wrong], "priority_too_high")
+
+
+def _check_webhook(deps: Deps, spec: JobSpec) -> None:
+    """One that is sure to be dropped later is refused now."""
+    if spec.notify is None or deps.rules.allows_private_webhooks:
+        return
+    try:
+        host = urlsplit(spec.notify.webhook).hostname or ""
+    except ValueError:
+        host = ""
+    if not host or not may_be_public(host):
+        place, word = "/notify/webhook", host[:80]
+        raise invalid([violation(place, "not_public", received=word, host=word)])
 
 
 def _job(

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from control_plane.errors import Conflict, Denied, NotFound
+from control_plane.errors import Conflict, Denied, Invalid, NotFound
 from control_plane.services.accounts.projects import create_project
 from control_plane.services.deps import Caller
 from control_plane.services.jobs.retry import retry_job
@@ -104,6 +104,18 @@ def test_of_many_retries_at_once_with_one_key_one_makes_the_job(cluster: Cluster
     made = at_once(lambda _: retry_job(cluster.deps, ADMIN, "one", "k"))
     assert len({it[0].id for it in made if not isinstance(it, Conflict)}) == 1
     assert [it for it in made if isinstance(it, Conflict)] == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:9/x", "http://localhost/", "https://[::1]/", "http://10.1/", "http://"],
+)
+def test_a_webhook_that_would_be_dropped_is_refused(cluster: Cluster, url: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        cluster.submit(a_task("one", notify={"webhook": url}))
+    (wrong,) = caught.value.violations
+    assert (wrong.pointer, wrong.code) == ("/notify/webhook", "not_public")
+    cluster.submit(a_task("one", notify={"webhook": "https://hooks.example/x"}))
 
 
 def test_another_tenants_project_is_as_if_it_were_not(cluster: Cluster) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 from sqlalchemy import func, select
@@ -18,6 +18,7 @@ from control_plane.store.unit_of_work import Store, Transaction
 from penstock.api.ids import ReplicaId
 from tests.fakes.cluster import Cluster, a_task
 
+ResultT = TypeVar("ResultT")
 RETENTION = timedelta(days=30)
 NOTIFY = {"webhook": "http://hooks.example/"}
 
@@ -83,12 +84,16 @@ class WatchedStore(Store):
         super().__init__(database)
         self.num_forgotten: list[int] = []
 
-    @contextmanager
-    def write(self, serial: bool = True) -> Iterator[Transaction]:
-        with super().write(serial) as tx:
+    def _once(
+        self, work: Callable[[Transaction], ResultT], serial: bool
+    ) -> tuple[ResultT, set[str]]:
+        def watched(tx: Transaction) -> ResultT:
             before = self._count(tx)
-            yield tx
+            result = work(tx)
             self.num_forgotten.append(before - self._count(tx))
+            return result
+
+        return super()._once(watched, serial)
 
     @staticmethod
     def _count(tx: Transaction) -> int:

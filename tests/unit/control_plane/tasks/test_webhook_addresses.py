@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from control_plane.tasks.webhook_client import is_public
+from control_plane.services.webhooks.addresses import is_public, may_be_public
 
 INSIDE = (
     "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1",
@@ -37,3 +37,16 @@ def test_an_inside_address_is_never_public_however_it_is_dressed(address: str) -
 @pytest.mark.parametrize("address", OUTSIDE)
 def test_an_address_of_the_internet_is_public(address: str) -> None:
     assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "api.localhost", "127.0.0.1", "127.1", "0x7f000001", "2130706433", "::1",
+             "10.1.2.3", "169.254.169.254", "fd00::1", "::ffff:10.0.0.1"]
+)  # fmt: skip
+def test_a_host_that_is_inside_is_known_before_anything_is_sent(host: str) -> None:
+    assert not may_be_public(host)
+
+
+@pytest.mark.parametrize("host", ["hooks.example", "1.1.1.1", "2606:4700::1111", "a-b.example.org"])
+def test_a_name_may_be_public(host: str) -> None:
+    assert may_be_public(host)
