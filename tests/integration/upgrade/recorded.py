@@ -65,10 +65,11 @@ class Recorded:
         migrate(database, revisions.copied(folder, until=REVISION))
         meta = MetaData()
         meta.reflect(database.engine)
+        all_rows = self.rows  # read before: a transaction may be silent for three seconds only
         with database.engine.begin() as connection:
             for table in meta.sorted_tables:
-                if self.rows.get(table.name):
-                    connection.execute(insert(table), self.rows[table.name])
+                if rows := all_rows.get(table.name):
+                    connection.execute(insert(table), rows)
             counted = select(func.max(meta.tables["events"].c.id)).scalar_subquery()
             connection.execute(
                 select(func.setval(func.pg_get_serial_sequence("events", "id"), counted))
