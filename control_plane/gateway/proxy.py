@@ -29,7 +29,7 @@ log = structlog.get_logger()
 MAX_REPLICAS_TRIED = 5
 _PASSED_ON = ("content-type", "x-request-id", "x-penstock-chip-type", "retry-after")
 _CLOSED = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
-_DEAD = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
+_DEAD = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError, httpx.DecodingError)
 _HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
 
 

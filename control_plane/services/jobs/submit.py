@@ -79,13 +79,18 @@ def make_job(
     for gang in built.gangs:
         tx.gangs.insert(gang)
     if endpoint is not None:
-        pending = endpoint.coded_message
         tx.endpoints.insert(endpoint)
-        tx.events.append_first(
-            "endpoint", endpoint.id, job.project_id, "endpoint.pending", pending, now
+        tx.events.append(
+            "endpoint",
+            endpoint.id,
+            job.project_id,
+            "endpoint.pending",
+            endpoint.coded_message,
+            now,
+            is_first=True,
         )
     by = say("submitted_by", by=caller.name)
-    tx.events.append_first("job", job.id, project.id, "job.queued", by, now)
+    tx.events.append("job", job.id, project.id, "job.queued", by, now, is_first=True)
     tx.hints.add(SUBMITTED)
     return new_job_view(job, built.spec, now)
 

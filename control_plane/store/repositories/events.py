@@ -38,25 +38,32 @@ class Events(Repository[Event, int]):
         message: Message,
         now: datetime,
         data: dict[str, Any] | None = None,
+        *,
+        is_first: bool = False,
     ) -> None:
-        """Ids follow the order of commits, because serial transactions follow one another."""
-        event = self._event(object_type, object_id, project_id, kind, message, now)
-        event.seq, event.data = self._seq(object_id), data or {}
-        self._session.add(event)
-
-    def append_first(
-        self,
-        object_type: str,
-        object_id: str,
-        project_id: ProjectId | None,
-        kind: str,
-        message: Message,
-        now: datetime,
-    ) -> None:
-        """Of an object that was made in this transaction."""
-        event = self._event(object_type, object_id, project_id, kind, message, now)
-        self._next[object_id] = event.seq + 1
-        self.insert(event)
+        """Ids follow the order of commits, because serial transactions follow one another.
+        `is_first`: the object was made in this transaction, and nothing is read for its number.
+        """
+        assert self._serial, "events are told by serial transactions only"
+        self._hints.update((EVENTS, f"{object_type}:{object_id}"))
+        if is_first:
+            self._next[object_id] = 1
+        text, document = message_columns(message)
+        event = Event(
+            object_type=object_type,
+            object_id=object_id,
+            seq=self._seq(object_id),
+            project_id=project_id,
+            type=kind,
+            message=text,
+            message_document=document,
+            data=data or {},
+            at=now,
+        )
+        if is_first:
+            self.insert(event)
+        else:
+            self._session.add(event)
 
     def remember(self, object_ids: Collection[str]) -> None:
         """Reads at once how far the numbers of these objects go, for appends that follow."""
@@ -98,30 +105,6 @@ class Events(Repository[Event, int]):
         is_later = (later.object_id == Event.object_id) & (later.seq > Event.seq)
         followed = select(later.id).where(is_later).exists()
         return self._delete(limit, Event.at < before, Event.object_type != "job", followed)
-
-    def _event(
-        self,
-        object_type: str,
-        object_id: str,
-        project_id: ProjectId | None,
-        kind: str,
-        message: Message,
-        now: datetime,
-    ) -> Event:
-        assert self._serial, "events are told by serial transactions only"
-        self._hints.update((EVENTS, f"{object_type}:{object_id}"))
-        text, document = message_columns(message)
-        return Event(
-            object_type=object_type,
-            object_id=object_id,
-            seq=1,
-            project_id=project_id,
-            type=kind,
-            message=text,
-            message_document=document,
-            data={},
-            at=now,
-        )
 
     def _seq(self, object_id: str) -> int:
         if object_id not in self._next:
