@@ -12,9 +12,8 @@ from control_plane.hints.topics import SUBMITTED
 from control_plane.ids import new_id
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.gangs.moves import stated
-from control_plane.services.jobs.check_spec import check_spec
 from control_plane.services.jobs.idempotency import made_before, remember
-from control_plane.services.jobs.resolve_work import resolve_work
+from control_plane.services.jobs.resolve import check_spec, resolve_work
 from control_plane.services.jobs.views import job_view, new_job_view
 from control_plane.services.webhooks.addresses import may_be_public
 from control_plane.store.models import Endpoint, Gang, Job

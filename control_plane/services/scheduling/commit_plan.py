@@ -8,32 +8,26 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from control_plane.hints.topics import CYCLE, job_topic
-from control_plane.services.gangs.last_attempt import last_attempt
-from control_plane.services.gangs.moves import change_message
+from control_plane.domain.lease import Proof, expires_at, proof_of
+from control_plane.hints.topics import CYCLE
+from control_plane.ids import new_id
+from control_plane.services.gangs.moves import move_gang, stated
+from control_plane.services.gangs.replica_message import chips_of, nodes_of
 from control_plane.services.gangs.settle import settle_job, stop_gang
-from control_plane.services.scheduling.place_gang import place_gang
-from control_plane.store.models import Gang, Job, Replica
+from control_plane.services.scheduling.waits import Deferral, changed_waits, note_wait
+from control_plane.store.models import Chip, Gang, Job, Lease, Node, Replica
 from control_plane.store.snapshot.snapshot_reader import PoolReading
 from control_plane.store.unit_of_work import Transaction
-from penstock.api.ids import ChipId, GangId, JobId, NodeId
+from penstock.api.ids import ChipId, GangId, JobId, LeaseId, NodeId, ReplicaId
 from penstock.api.messages import say
-from penstock.api.states import JobState, Outcome
+from penstock.api.states import JobState, LeaseState, Outcome, ReplicaState
 from penstock.catalogue import render
 from scheduler import model
-from scheduler.model import Code, Place, Plan, Preempt
+from scheduler.model import Place, Plan, Preempt, Seat
 
 SLICE: Final = 50
 """Replicas that one transaction places, or stops, and reasons that it writes down. On two busy
 cores that takes a tenth of a second, a fifth at most; then whoever waits to write comes in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deferral:
-    """A gang waits for another reason than before."""
-
-    gang_id: model.GangId
-    code: str
 
 
 Decision = Place | Preempt | Deferral
@@ -62,7 +56,7 @@ def slices(pool: PoolReading, plan: Plan) -> Iterator[Sequence[Decision]]:
     placed whole, however large.
     """
     ranks = {gang.id: len(gang.chips) for gang in pool.snapshot.running}
-    every: list[Decision] = [*plan.preemptions, *plan.placements, *_changed(pool, plan)]
+    every: list[Decision] = [*plan.preemptions, *plan.placements, *changed_waits(pool, plan)]
     some: list[Decision] = []
     room = SLICE
     for decision in every:
@@ -202,28 +196,94 @@ def _defer(tx: Transaction, pool: PoolReading, deferrals: Sequence[Deferral]) ->
     for it in deferrals:
         found = rows.find(pool.waits[it.gang_id].job_id, GangId(it.gang_id))
         if found is not None and found[1].state == JobState.QUEUED:
-            _note_wait(tx, *found, it.code, pool.lease_time)
+            note_wait(tx, *found, it.code, pool.lease_time)
 
 
-def _changed(pool: PoolReading, plan: Plan) -> Iterator[Deferral]:
-    """Where reasons changed: a job that goes on waiting costs no write. A back-off that ended since
-    the plan still has to be noticed: the plan's time counts.
+def place_gang(
+    tx: Transaction,
+    job: Job,
+    gang: Gang,
+    seats: Sequence[Seat],
+    chips: Mapping[ChipId, Chip],
+    nodes: Mapping[NodeId, Node],
+    now: datetime,
+) -> list[Replica]:
+    """Starts the gang's next attempt on the seats. The caller guards the versions of the gang and
+    of its nodes, tells the nodes, and settles the job. `chips` and `nodes` are by id.
     """
-    for gang_id, code in sorted(plan.deferrals.items()):
-        seen = pool.waits[gang_id]
-        ended = seen.not_before is not None and seen.not_before <= pool.lease_time
-        if seen.code != code.value or ended:
-            yield Deferral(gang_id, code.value)
+    gang.attempt += 1
+    gang.master = gang.wait = gang.outcome = gang.not_before = None
+    gang.exit_code = gang.exit_reason = None
+    replicas = [_replica(job, gang, seat, len(seats), chips, now) for seat in seats]
+    for replica in replicas:
+        tx.replicas.add(replica)
+        proof = proof_of(nodes[replica.node_id].launcher)
+        tx.leases.add(_lease(job, replica, proof, tx.lease_time))
+    where, more = nodes_of(replicas, {it.id: it.name for it in nodes.values()})
+    chips_held = chips_of(replicas)
+    message = say("placed", attempt=gang.attempt, chips=chips_held, nodes=where, more=more)
+    move_gang(tx, job, gang, JobState.STARTING, message, now)
+    return replicas
 
 
-def _note_wait(tx: Transaction, job: Job, gang: Gang, code: str, planned_at: datetime) -> None:
-    if gang.not_before is not None and gang.not_before <= planned_at:
-        gang.not_before = None
-    gang.wait = {"code": code}
-    message = gang.coded_message
-    if code != Code.BACKING_OFF:  # until when, and why, was said when the attempt ended
-        message = say("waits", why=code, job=job.name, last=last_attempt(job, gang))
-    change_message(gang, message, code)
-    if job.state == JobState.QUEUED:
-        change_message(job, message, code)
-        tx.hints.add(job_topic(job.id))
+def _replica(
+    job: Job, gang: Gang, seat: Seat, world_size: int, chips: Mapping[ChipId, Chip], now: datetime
+) -> Replica:
+    return Replica(
+        id=new_id(ReplicaId),
+        project_id=job.project_id,
+        job_id=job.id,
+        gang_id=gang.id,
+        gang_index=gang.index,
+        attempt=gang.attempt,
+        rank=seat.rank,
+        world_size=world_size,
+        node_id=NodeId(seat.node_id),
+        desired="run",
+        stop_reason=None,
+        chips=[_held(chips[ChipId(it)], milli) for it, milli in sorted(seat.chips.items())],
+        cores_milli=seat.cores_milli,
+        memory_bytes=seat.memory_bytes,
+        address=None,
+        ready=False,
+        progress=None,
+        speed=None,
+        exit=None,
+        log_bytes=0,
+        created_at=now,
+        started_at=None,
+        ready_at=None,
+        ended_at=None,
+        **stated(ReplicaState.ASSIGNED, say("assigned"), now, "placed"),
+    )
+
+
+def _held(chip: Chip, milli: int) -> dict[str, object]:
+    return {
+        "chip_id": chip.id, "key": chip.key, "vendor": chip.vendor, "type": chip.type,
+        "index": chip.index, "milli": milli, "emulated": chip.emulated,
+    }  # fmt: skip
+
+
+def _lease(job: Job, replica: Replica, proof: Proof, now: datetime) -> Lease:
+    ttl_s = float(job.spec["disconnect_grace"])
+    return Lease(
+        id=new_id(LeaseId),
+        replica_id=replica.id,
+        project_id=job.project_id,
+        job_id=job.id,
+        node_id=replica.node_id,
+        queue=job.queue,
+        epoch=replica.attempt,
+        state=LeaseState.HELD,
+        proof=proof,
+        chips=replica.chips,
+        cores_milli=replica.cores_milli,
+        memory_bytes=replica.memory_bytes,
+        ttl_s=ttl_s,
+        granted_at=now,
+        began_at=None,
+        expires_at=expires_at(now, ttl_s),
+        ended_at=None,
+        rolled_up_to=None,
+    )

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from control_plane.services.deps import Deps
 from control_plane.services.gangs.settle import settle_job
-from control_plane.services.scheduling.place_gang import place_gang
+from control_plane.services.scheduling.commit_plan import place_gang
 from control_plane.store.unit_of_work import Transaction
 from penstock.api import ids
 from penstock.api.ids import JobId, NodeId
