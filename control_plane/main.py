@@ -203,19 +203,24 @@ def serve(settings: Settings, to_beat: int | None) -> None:
     )
     tune()
     log.info("listening", host=settings.host, port=listener.getsockname()[1])
-    _Server(config, app.state.streams.close, to_beat).run(sockets=[listener])
-    parts.close()
+    _Server(config, parts, app.state.streams.close, to_beat).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """Beats once it answers. Ends long polls and streams at the signal, instead of waiting for
-    their clients.
+    their clients, and lets go of the database at the end: SQLite's file is whole without its
+    journal then, for whoever copies it.
     """
 
     def __init__(
-        self, config: uvicorn.Config, end_streams: Callable[[], None], to_beat: int | None
+        self,
+        config: uvicorn.Config,
+        parts: Parts,
+        end_streams: Callable[[], None],
+        to_beat: int | None,
     ) -> None:
         super().__init__(config)
+        self._parts = parts
         self._end_streams = end_streams
         self._to_beat = to_beat
 
@@ -223,6 +228,11 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started and self._to_beat is not None:
             beat(self._to_beat, asyncio.get_running_loop())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """After it the signal is raised again: nothing that follows `run` would be reached."""
+        await super().shutdown(sockets)
+        self._parts.close()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._end_streams()

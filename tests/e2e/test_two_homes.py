@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -89,6 +90,15 @@ def test_down_of_a_joined_node_says_whose_work_it_stopped(cloud: Laptop, other: 
     refused = other.penstock("up", "--port", "0")
     assert "is a node of the cloud at" in refused.stderr, "also while its agent is not running"
     assert not other.everything()
+
+
+def test_a_node_is_taken_away_from_its_cloud_as_the_refusal_says(other: Laptop) -> None:
+    refused = other.penstock("up", "--port", "0")
+    assert f"`penstock down`, then remove {other.home / 'agent'}" in refused.stderr
+    other.must("down")
+    shutil.rmtree(other.home / "agent")
+    other.must("up", "--port", "0", "--emulate", SECOND)
+    assert other.must("job", "submit", "--follow", "--", "echo", "hello") == "hello\n"
 
 
 @pytest.mark.parametrize("listens_on", ["one address", "every address"])

@@ -96,20 +96,20 @@ class BringUp:
         return anew
 
     def _agent(self, context: Context, server: Daemon) -> None:
-        agent, retired = self._home.agent(), starting.is_retired(context)
+        agent, why_join = self._home.agent(), starting.why_join(self._home, context)
         if agent is not None and agent.url != context.server:
             self._say("  the server has another address now: starting the agent anew")
             processes.stop(agent.process, PROCESS_GRACE_S)
             agent = None
-        elif retired:
-            self._say("  the node had been retired: it joins anew")
+        elif why_join is not None:
+            self._say(f"  {why_join}: it joins anew")
             if agent is not None:
                 processes.stop(agent.process, PROCESS_GRACE_S)
             agent = None
         elif agent is None and self._home.last_agent() is not None:
             self._say("  the agent had ended without `penstock down`: started again")
         if agent is None:
-            is_known = starting.has_enrolled(self._home) and not retired
+            is_known = starting.has_enrolled(self._home) and why_join is None
             agent = self._start_agent(context, server, is_known)
         elif self._wish.emulate not in (None, agent.option("--emulate") or ""):
             self._say(f"  --emulate is ignored, the agent runs already: to change chips, {_ANEW}")

@@ -204,11 +204,21 @@ def has_enrolled(home: Home) -> bool:
     return (home.agent_dir / "credential").exists()
 
 
-def is_retired(context: Context) -> bool:
-    """Whether this machine's node was taken out of the pool for good."""
-    with open_probe(context) as api:
-        node = _node(api, node_name())
-    return node is not None and bool(node["intent"]["state"] == NodeIntent.RETIRED)
+def why_join(home: Home, context: Context) -> str | None:
+    """Why this home's node cannot go on as it is: it was taken out of the pool for good, or the
+    server's database is another one than it joined. None where it can, or has never joined.
+    """
+    if not has_enrolled(home):
+        return None
+    try:
+        with open_probe(context) as api:
+            node = api.nodes.get(home.node_id() or node_name())
+    except ConnectionFailed:
+        return None
+    except ApiError as error:
+        return "the server does not know this node" if error.status == 404 else None
+    retired = node["intent"]["state"] == NodeIntent.RETIRED
+    return "the node had been retired" if retired else None
 
 
 def node_name() -> str:
