@@ -56,7 +56,9 @@ def _count_document(value: object) -> object:
 
 
 class Resources(Strict):
-    """What each job asks for. `chips` counts the whole job for train and one replica otherwise."""
+    """What each job asks for. `chips` counts the whole job for train and one replica otherwise;
+    where nothing is said it is 1 for train and serve and where a chip is described, else 0.
+    """
 
     chips: Annotated[
         ChipCount, BeforeValidator(_count_document), WithJsonSchema(COUNT_SCHEMA, mode="validation")
@@ -89,11 +91,13 @@ class Resources(Strict):
     @model_validator(mode="before")
     @classmethod
     def _a_wish_means_a_chip(cls, value: object) -> object:
-        """Who names a chip, its memory or its number format wants one, without saying `1`."""
-        if not isinstance(value, dict) or "chips" in value or value.get("share") is not None:
+        """Who names a chip, its memory, its number format or a share of one wants one, without
+        saying `1`.
+        """
+        if not isinstance(value, dict) or "chips" in value:
             return value
         wished = value.get("chip") not in (None, "any", ["any"], ("any",))
-        asks = wished or value.get("memory") is not None or value.get("dtype") is not None
+        asks = wished or any(value.get(word) is not None for word in ("memory", "dtype", "share"))
         return {**value, "chips": 1} if asks else value
 
     @model_validator(mode="after")
@@ -225,11 +229,18 @@ class JobSpec(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_section(cls, value: object) -> object:
-        """`type: train` alone means a training job with every default."""
-        if not isinstance(value, dict) or value.get("type") != "train":
+    def _defaults_of_the_type(cls, value: object) -> object:
+        """`type: train` alone means a training job with every default. Training and serving take
+        a chip where nothing is said; who says 0 means it.
+        """
+        if not isinstance(value, dict) or value.get("type") not in ("train", "serve"):
             return value
-        return value if value.keys() & set(JobType) else {**value, "train": {}}
+        if value["type"] == "train" and not value.keys() & set(JobType):
+            value = {**value, "train": {}}
+        resources = value.get("resources", {})
+        if not isinstance(resources, dict) or "chips" in resources:
+            return value
+        return {**value, "resources": {**resources, "chips": 1}}
 
     @model_validator(mode="after")
     def _one_section(self) -> Self:

@@ -53,6 +53,13 @@ class Vendor(Strict):
     )
     types: Mapping[str, EmulatedType] = Field(default_factory=dict)
 
+    @property
+    def trains(self) -> bool:
+        """Whether training runs on its chips: it does not move to devices yet, and would measure
+        the host's processor in their place.
+        """
+        return self.torch_device == "cpu"
+
 
 @cache
 def vendor_table(path: Path | None = None) -> Mapping[str, Vendor]:

@@ -78,6 +78,8 @@ VALUES: Final[Mapping[str, str]] = {
     "no_checkpoint_of": "{ref} is {missing}[: it is the id of a {other}]",
     "not_public": "must be on the public internet, which `{host}` is not: the server may let "
     "webhooks reach private addresses (PENSTOCK_SERVER_WEBHOOK_ALLOW_PRIVATE)",
+    "not_trained_on": "training does not run on {chips:or} yet: it runs on the host's processor, "
+    "and on emulated chips",
     "nothing_left": "must be more than {step}, the step of the checkpoint to start from: training "
     "counts from its first step",
     "not_below": "is not a place below the job's own folder {folder}",
@@ -92,7 +94,7 @@ NAME_THEIR_PLACE: Final = frozenset(
     {
         "extra_forbidden", "unknown_parameter", "no_such_queue", "no_such_chip", "no_such_vendor",
         "like_an_id", "role_for_all", "role_needs_project", "no_checkpoint_yet",
-        "no_checkpoint_of",
+        "no_checkpoint_of", "not_trained_on",
     }
 )  # fmt: skip
 """Those of which the sentence says what it is about."""

@@ -13,6 +13,7 @@ import torch
 
 from penstock.api.jobs import Progress
 from penstock.api.specs import TrainSpec
+from penstock.api.vendors import vendor_table
 from penstock.json_types import Json
 from workloads.checkpoints.manifest import CheckpointError
 from workloads.failures import STORAGE, failure_of, os_error_message
@@ -76,6 +77,7 @@ def run_training(settings: Settings) -> int:
 
 def _attempt(settings: Settings, reporter: Reporter) -> int:
     spec, resume = parse_work(settings.work)
+    _check_chips(settings)
     _use_cores(settings, spec)
     start = None
     if settings.rank == 0:
@@ -183,6 +185,16 @@ class _StopFlag:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._asked = True
+
+
+def _check_chips(settings: Settings) -> None:
+    for chip in settings.chips:
+        row = vendor_table().get(chip.vendor)
+        if row is None or not row.trains:
+            raise ValueError(
+                f"training does not run on {chip.type} yet: ask for the host's processor (cpu) or "
+                "for emulated chips"
+            )
 
 
 def _use_cores(settings: Settings, spec: TrainSpec) -> None:

@@ -21,20 +21,22 @@ from penstock.json_types import Json
 
 _PROBLEMS: Final = {
     "no_such_queue": "unknown_queue", "no_such_chip": "unknown_chip", "like_an_id": "bad_name",
+    "not_trained_on": "not_trained_on",
 }  # fmt: skip
 
 
 def check_spec(tx: Transaction, spec: JobSpec) -> JobSpec:
     """The spec with its queue by name. Raises Invalid for a chip that no node ever reported and no
-    table names, for a queue that is not there, and for names that look like ids. A known type
-    that is absent now is fine: the job waits, and explains.
+    table names, for a queue that is not there, for names that look like ids, for too few chips,
+    and for chips that training does not run on. A known type that is absent now is fine: the job
+    waits, and explains.
     """
     queue = tx.queues.lookup(spec.queue)
-    found = [*_chips(tx, spec.resources.chip), *_new_names(spec)]
+    found = [*_chips(tx, spec.resources.chip), *_num_chips(spec), *_new_names(spec)]
     if queue is None:
         found.append(_no_queue(tx, spec.queue))
     if found:
-        kinds = {_PROBLEMS[one.code] for one in found}
+        kinds = {_PROBLEMS.get(one.code, "invalid") for one in found}
         raise invalid(found, kinds.pop() if len(kinds) == 1 else "invalid")
     assert queue is not None
     return spec.model_copy(update={"queue": queue.name})
@@ -47,7 +49,8 @@ def resolve_work(tx: Transaction, job: Job, spec: JobSpec) -> Json:
         _check_some_is_left(checkpoint, spec.train.steps)
         return {"resume": _reference(checkpoint)}
     if spec.serve is not None:
-        return _model(tx, job, spec.serve.model, spec.serve.endpoint or job.name)
+        model = _model(tx, job, spec.serve.model, spec.serve.endpoint or job.name)
+        return {**model, "chips": spec.resources.chips.most}
     return {}
 
 
@@ -60,6 +63,24 @@ def _chips(tx: Transaction, wishes: Sequence[str]) -> Iterable[Violation]:
         if wish not in allowed:
             pointer = "/resources/chip" + (f"/{index}" if len(wishes) > 1 else "")
             yield unknown_chip(pointer, wish, allowed)
+
+
+def _num_chips(spec: JobSpec) -> Iterable[Violation]:
+    """Not a matter of the document: specs of before have 0 where nobody said how many."""
+    resources = spec.resources
+    least = 1 if spec.train is not None or resources.share is not None else 0
+    if resources.chips.least < least:
+        given = resources.chips.least
+        yield violation("/resources/chips", "greater_than_equal", received=given, ge=least)
+    if spec.train is not None and not any(map(_may_train, resources.chip)):
+        names = list(resources.chip)
+        yield violation("/resources/chip", "not_trained_on", received=names, chips=names)
+
+
+def _may_train(wish: str) -> bool:
+    """Whether chips of a vendor, or of a type by its vendor's name, can be trained on."""
+    vendor = vendor_table().get(wish.partition("-")[0])
+    return vendor is None or vendor.trains
 
 
 def _new_names(spec: JobSpec) -> Iterable[Violation]:

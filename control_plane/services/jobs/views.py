@@ -19,6 +19,7 @@ from penstock.api.jobs import Checkpoint, HeldChip, Job, JobEnd, Progress
 from penstock.api.specs import JobSpec
 from penstock.api.states import ExitReason, JobState, JobType, Outcome
 from penstock.catalogue import render
+from penstock.json_types import Json
 
 _AT_REST: Final = TERMINAL | {JobState.QUEUED}
 
@@ -77,14 +78,14 @@ def held_chips(chips: Iterable[Mapping[str, Any]], node: str) -> list[HeldChip]:
     ]
 
 
-def asked(spec: JobSpec) -> dict[str, float]:
+def asked(spec: JobSpec, resolved: Json) -> dict[str, float]:
     """What the whole job asks for at least: `any`, a type, or wishes in order, to chips."""
     resources = spec.resources
     least = resources.share if resources.share is not None else resources.chips.least
     if spec.task is not None:
         least *= spec.task.replicas
     if spec.serve is not None:
-        least = (least or 1) * spec.serve.replicas
+        least = (least or resolved.get("chips", 1)) * spec.serve.replicas
     return {",".join(resources.chip): round(least, 3)} if least else {}
 
 
@@ -151,7 +152,7 @@ def _view(
         ended_at=row.ended_at,
         waited_s=_seconds(row.created_at, waited_until),
         ran_s=None if ran_s is None else round(ran_s, 3),
-        asked=asked(spec),
+        asked=asked(spec, row.resolved),
         chips=chips,
         progress=Progress.model_validate(row.progress) if row.progress else None,
         result=row.result,

@@ -39,7 +39,7 @@ def gang_of(gang: QueuedGang) -> plan.Gang:
         type=plan.JobType(gang.type),
         least=least,
         most=most,
-        request=_request(gang.spec),
+        request=_request(gang.spec, gang.resolved),
         mix=mix,
         spread=gang.type == JobType.SERVE and mix,
         work=work_of(gang.spec, gang.resolved),
@@ -54,7 +54,7 @@ def work_of(spec: Json, resolved: Json) -> plan.Work:
         ranks = max(1, spec["resources"]["chips"]["most"])
         return _work(train_class(size, train["batch_size"], train["micro_batch"], ranks), size)
     if (serve := spec.get("serve")) and serve.get("command") is None:
-        return _serving(serve["model"], resolved.get("shape"), _chips_per_replica(spec))
+        return _serving(serve["model"], resolved.get("shape"), _chips_per_replica(spec, resolved))
     return plan.Work()
 
 
@@ -84,12 +84,12 @@ def _members(spec: Json) -> tuple[int, int]:
     return replicas, replicas
 
 
-def _request(spec: Json) -> plan.MemberRequest:
+def _request(spec: Json, resolved: Json) -> plan.MemberRequest:
     """What one member asks for."""
     resources: Json = spec["resources"]
     share, cores = resources.get("share"), resources.get("cores")
     return plan.MemberRequest(
-        chips=1 if spec["type"] == JobType.TRAIN else _chips_per_replica(spec),
+        chips=1 if spec["type"] == JobType.TRAIN else _chips_per_replica(spec, resolved),
         milli=plan.WHOLE if share is None else max(1, round(share * plan.WHOLE)),
         wish=tuple(resources["chip"]),
         memory_bytes=resources.get("memory"),
@@ -99,8 +99,13 @@ def _request(spec: Json) -> plan.MemberRequest:
     )
 
 
-def _chips_per_replica(spec: Json) -> int:
+def _chips_per_replica(spec: Json, resolved: Json) -> int:
+    """What one replica of a serving or task job holds. Serving jobs of before did not note it, nor
+    whether somebody had said 0: they hold one.
+    """
+    noted: int | None = resolved.get("chips")
+    if noted is not None:
+        return noted
     resources: Json = spec["resources"]
     needs_one = spec["type"] == JobType.SERVE or resources.get("share") is not None
-    most: int = resources["chips"]["most"]
-    return max(most, 1 if needs_one else 0)
+    return max(int(resources["chips"]["most"]), 1 if needs_one else 0)

@@ -109,6 +109,26 @@ CASES = {
         422, "unknown_chip", "/resources/chip/1", "emulated-910b",
         body=_spec(resources={"chips": 1, "chip": ["any", "emulatd-910b"]}),
     ),
+    "training without a chip": Bad(
+        422, "invalid", "/resources/chips", words="at least 1",
+        body={"type": "train", "resources": {"chips": 0}},
+    ),
+    "training on none or more": Bad(
+        422, "invalid", "/resources/chips", words="at least 1",
+        body={"type": "train", "resources": {"chips": "0..4"}},
+    ),
+    "a share of no chip": Bad(
+        422, "invalid", "/resources/chips", words="at least 1",
+        body=_spec(resources={"chips": 0, "share": 0.5}),
+    ),
+    "training on a vendor's chips": Bad(
+        422, "not_trained_on", "/resources/chip", words="emulated",
+        body={"type": "train", "resources": {"chip": "nvidia"}},
+    ),
+    "training on types of vendors": Bad(
+        422, "not_trained_on", "/resources/chip", words="nvidia-a100 or ascend-910b",
+        body={"type": "train", "resources": {"chip": ["nvidia-a100", "ascend-910b"]}},
+    ),
     "unknown queue": Bad(422, "unknown_queue", "/queue", "default", body=_spec(queue="defualt")),
     "form instead of a document": Bad(
         415, "unsupported_media_type", "Content-Type", allowed="application/yaml", body="a=b",

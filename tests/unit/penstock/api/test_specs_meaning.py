@@ -18,7 +18,13 @@ def a_task(**resources: Any) -> JobSpec:
 
 @pytest.mark.parametrize(
     "wish",
-    [{"chip": "emulated-a100"}, {"chip": ["cpu", "any"]}, {"memory": "1GiB"}, {"dtype": "bf16"}],
+    [
+        {"chip": "emulated-a100"},
+        {"chip": ["cpu", "any"]},
+        {"memory": "1GiB"},
+        {"dtype": "bf16"},
+        {"share": 0.5},
+    ],
 )
 def test_who_names_a_chip_or_its_properties_wants_one(wish: dict[str, Any]) -> None:
     assert a_task(**wish).resources.chips.most == 1
@@ -26,6 +32,22 @@ def test_who_names_a_chip_or_its_properties_wants_one(wish: dict[str, Any]) -> N
 
 def test_without_a_wish_a_task_asks_for_no_chip() -> None:
     assert a_task().resources.chips.most == 0
+
+
+@pytest.mark.parametrize("resources", [None, {}, {"mix": True}, {"cores": 2}])
+@pytest.mark.parametrize("kind", [{"type": "train"}, {"type": "serve", "serve": {"model": "/m"}}])
+def test_training_and_serving_take_a_chip_where_nothing_is_said(
+    kind: dict[str, Any], resources: dict[str, Any] | None
+) -> None:
+    document = kind if resources is None else {**kind, "resources": resources}
+    assert JobSpec.model_validate(document).resources.chips.most == 1
+
+
+def test_who_says_none_means_it() -> None:
+    document = {"type": "serve", "serve": {"model": "/m"}, "resources": {"chips": 0}}
+    spec = JobSpec.model_validate(document)
+    assert spec.resources.chips.most == 0
+    assert JobSpec.model_validate(spec.model_dump(mode="json", exclude_none=True)) == spec
 
 
 @pytest.mark.parametrize(
