@@ -148,3 +148,4 @@ class Checkpoint(View):
     uri: str
     manifest_sha256: str
     committed_at: datetime
+    damaged: str | None = Field(default=None, description="why it could not be resumed")

@@ -61,6 +61,9 @@ JOBS: Final[Mapping[str, str]] = {
     "(attempts: {attempts})",
     "lease_ended": "lease[ of {whose}] {state}",
     "checkpoint": "checkpoint at step {step}",
+    "checkpoint_damaged": "the checkpoint at step {step} cannot be used ({why}): training goes on "
+    "from step {older}",
+    "goes_on_from": "the next attempt goes on from the checkpoint at step {step}",
     # Where a job is
     "job_is": "{job} is {state}: {message}[; {held}][; {attempts}]",
     "attempts": "it took {attempts} attempts",

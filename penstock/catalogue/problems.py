@@ -77,7 +77,7 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "unknown_queue": _FIRST,
     "unknown_chip": _FIRST,
     "bad_name": _FIRST,
-    "not_trained_on": _FIRST,
+    "untrainable_chip": _FIRST,
     "priority_too_high": _FIRST,
     "no_such_checkpoint": _FIRST,
     # Nodes
@@ -144,7 +144,7 @@ HINTS: Final[Mapping[str, str]] = {
     "stale_epoch": "its files are garbage; the job goes on elsewhere from its last commit",
     "unknown_queue": "see what there is: penstock queue list",
     "unknown_chip": "see what there is: penstock chip list",
-    "not_trained_on": "leave the chip out, or ask for cpu or for an emulated one",
+    "untrainable_chip": "leave the chip out, or ask for cpu or for an emulated one",
     "priority_too_high": "ask an administrator to submit what must go before everything",
     "no_such_checkpoint": "list a job's checkpoints: GET /api/v1/jobs/NAME/checkpoints",
     "launcher_holds": "drain the node first",

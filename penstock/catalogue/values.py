@@ -74,7 +74,7 @@ VALUES: Final[Mapping[str, str]] = {
     "role_for_all": "an administrator's token is for all projects: leave the project out",
     "role_needs_project": "a token with the role {role} needs a project",
     "key_value": "must be KEY=VALUE",
-    "no_checkpoint_yet": "{ref} has no checkpoint yet",
+    "no_checkpoint_yet": "{ref} has no intact checkpoint yet",
     "no_checkpoint_of": "{ref} is {missing}[: it is the id of a {other}]",
     "not_public": "must be on the public internet, which `{host}` is not: the server may let "
     "webhooks reach private addresses (PENSTOCK_SERVER_WEBHOOK_ALLOW_PRIVATE)",

@@ -21,6 +21,7 @@ from workloads.reporter import CommitRefused, Reporter, StaleEpoch
 from workloads.settings import Settings
 from workloads.storage import StorageFault
 from workloads.storage_retry import retry_storage
+from workloads.training.data.dataset import DatasetError
 from workloads.training.evaluate import held_out_losses
 from workloads.training.parallel.balancer import Balancer
 from workloads.training.start import Start, find_start, parse_work, share_start
@@ -37,6 +38,7 @@ STOP_DRAIN_S: Final = 5.0
 END_DRAIN_S: Final = 600.0
 _CODES: Final[Mapping[type[Exception], str]] = {
     CheckpointError: "bad_checkpoint",
+    DatasetError: "bad_data",
     StaleEpoch: "stale_epoch",
     CommitRefused: "commit_refused",
 }

@@ -140,8 +140,8 @@ def _work(tx: Transaction, job: Job, replica: Replica, spec: JobSpec) -> Json:
 
 
 def _resume(tx: Transaction, job: Job, replica: Replica) -> Json | None:
-    """The newest checkpoint of an earlier attempt, else what the job was told to start from."""
-    for checkpoint in tx.checkpoints.of_job(job.id):
+    """An earlier attempt's newest intact checkpoint, else what the job was told to start from."""
+    for checkpoint in tx.checkpoints.intact(job.id):
         if checkpoint.epoch < replica.attempt:
             return {
                 "uri": checkpoint.uri, "step": checkpoint.step,

@@ -36,6 +36,7 @@ def commit_checkpoint(deps: Deps, node_id: NodeId, commit: CheckpointCommit) -> 
             uri=commit.uri,
             manifest_sha256=commit.manifest_sha256,
             committed_at=now,
+            damaged=None,
         )
         tx.checkpoints.add(row)
         tx.events.append(

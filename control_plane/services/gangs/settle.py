@@ -12,6 +12,7 @@ from control_plane.domain import replica as replica_domain
 from control_plane.domain.retries import backoff_s
 from control_plane.hints.topics import ROUTES, job_topic
 from control_plane.services.gangs.end import end_job
+from control_plane.services.gangs.fall_back import fall_back
 from control_plane.services.gangs.last_attempt import end_of_attempt, note_end
 from control_plane.services.gangs.moves import change_message, move_gang, move_job
 from control_plane.services.gangs.serving_message import serving_message
@@ -137,7 +138,7 @@ def _settle_active(
     if failed is not None and waits_for_culprit(failed, replicas):
         stop_gang(tx, job, gang, Outcome.RETRY, say("peer_lost", rank=failed.rank), now)
     elif failed is not None:
-        fail_gang(tx, job, gang, judge_replica(tx, job, gang, failed, now), now)
+        fail_gang(tx, job, gang, _judge(tx, job, gang, failed, now), now)
     elif replicas and all(_ended(replica) for replica in replicas):
         gang.exit_code, gang.exit_reason = 0, ExitReason.COMPLETED
         stop_gang(tx, job, gang, Outcome.SUCCEEDED, say("completed"), now)
@@ -166,7 +167,12 @@ def _blame_at_last(
     failed = first_failure(job, replicas)
     judged = gang.exit_reason is not None or gang.reason != ExitReason.PEER_LOST
     if not judged and failed is not None:
-        fail_gang(tx, job, gang, judge_replica(tx, job, gang, failed, now), now)
+        fail_gang(tx, job, gang, _judge(tx, job, gang, failed, now), now)
+
+
+def _judge(tx: Transaction, job: Job, gang: Gang, failed: Replica, now: datetime) -> Verdict:
+    older = fall_back(tx, job, gang, failed, now)
+    return older or judge_replica(tx, job, gang, failed, now)
 
 
 def _first_start(replicas: Sequence[Replica]) -> datetime | None:

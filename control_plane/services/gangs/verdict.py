@@ -64,7 +64,7 @@ def judge_replica(
 ) -> Verdict:
     """The verdict on an attempt that failed by this replica's end."""
     exit_reason = _exit_reason(replica)
-    reported, lost = _reported_code(replica), exit_reason is ExitReason.PEER_LOST
+    reported, lost = reported_code(replica), exit_reason is ExitReason.PEER_LOST
     own_word = exit_reason is ExitReason.ERROR or (lost and reported)
     reason = replica.reason if own_word else exit_reason
     message = replica.coded_message
@@ -77,14 +77,13 @@ def judge_cause(
     tx: Transaction, job: Job, gang: Gang, replica: Replica, cause: Cause, now: datetime
 ) -> Verdict:
     """The verdict on an attempt that failed by this cause, at this replica."""
-    before = Failures(gang.own_failures, gang.infrastructure_failures, gang.failures_in_a_row)
     attempt = Attempt(
         ran_s=_ran_s(tx, replica),
         advanced=_advanced(tx, job, gang),
         answered=job.type == JobType.SERVE and replica.ready_at is not None,
         final=_is_final(replica),
     )
-    outcome, after = judge(cause.exit_reason, before, limits_of(job), attempt)
+    outcome, after = judge(cause.exit_reason, failures_of(gang), limits_of(job), attempt)
     end = None
     if outcome is Outcome.FAILED:
         final = attempt.final and cause.exit_reason not in INFRASTRUCTURE
@@ -100,6 +99,11 @@ def outcome_if_lost(
     """What the attempt would end in if this replica were not heard of any more."""
     lost = Cause(ExitReason.LOST, ExitReason.LEASE_EXPIRED, say("lease_expired"))
     return judge_cause(tx, job, gang, replica, lost, now).outcome
+
+
+def failures_of(gang: Gang) -> Failures:
+    """Those before its present attempt."""
+    return Failures(gang.own_failures, gang.infrastructure_failures, gang.failures_in_a_row)
 
 
 def limits_of(job: Job) -> Limits:
@@ -134,16 +138,16 @@ def _exit_reason(replica: Replica) -> ExitReason:
     if record.get("code") == TEMPORARY_FAILURE_CODE:
         return ExitReason.PEER_LOST
     return (
-        ExitReason.OUT_OF_MEMORY if _reported_code(replica) == ExitReason.OUT_OF_MEMORY else reason
+        ExitReason.OUT_OF_MEMORY if reported_code(replica) == ExitReason.OUT_OF_MEMORY else reason
     )
 
 
 def _blames_itself(replica: Replica) -> bool:
     """Whether it named a cause of its own, not its peers: its storage, for example."""
-    return _reported_code(replica) not in (None, ExitReason.PEER_LOST)
+    return reported_code(replica) not in (None, ExitReason.PEER_LOST)
 
 
-def _reported_code(replica: Replica) -> str | None:
+def reported_code(replica: Replica) -> str | None:
     """The code that the workload reported for its end."""
     return ((replica.exit or {}).get("failure") or {}).get("code")
 
@@ -172,7 +176,7 @@ def _ran_s(tx: Transaction, replica: Replica) -> float:
 
 def _advanced(tx: Transaction, job: Job, gang: Gang) -> bool:
     """Whether the attempt committed a step beyond all that were committed before it."""
-    commits = tx.checkpoints.of_job(gang.job_id)
+    commits = tx.checkpoints.intact(gang.job_id)
     start = int((job.resolved.get("resume") or {}).get("step", 0))
     before = max((it.step for it in commits if it.epoch < gang.attempt), default=start)
     return any(it.step > before for it in commits if it.epoch == gang.attempt)

@@ -21,7 +21,7 @@ from penstock.json_types import Json
 
 _PROBLEMS: Final = {
     "no_such_queue": "unknown_queue", "no_such_chip": "unknown_chip", "like_an_id": "bad_name",
-    "not_trained_on": "not_trained_on",
+    "not_trained_on": "untrainable_chip",
 }  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def _checkpoint(
             return direct
     else:
         source = tx.jobs.find(ref, job.project_id)
-        found = tx.checkpoints.of_job(source.id) if source is not None else ()
+        found = tx.checkpoints.intact(source.id) if source is not None else ()
         if found:
             return found[0]
         if noun is None and (earlier := tx.checkpoints.newest_of_name(ref, job.project_id)):

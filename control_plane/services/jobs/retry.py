@@ -47,7 +47,7 @@ def _spec(tx: Transaction, old: JobRow) -> JobSpec:
     spec = _without_names_like_ids(JobSpec.model_validate(old.spec))
     if spec.train is None:
         return spec
-    newest = next(iter(tx.checkpoints.of_job(old.id)), None)
+    newest = next(iter(tx.checkpoints.intact(old.id)), None)
     if newest is None or newest.step >= spec.train.steps:
         return spec
     train = spec.train.model_copy(update={"resume_from": old.id})

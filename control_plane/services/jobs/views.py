@@ -114,6 +114,7 @@ def checkpoint_view(row: CheckpointRow, job: JobRow) -> Checkpoint:
         uri=row.uri,
         manifest_sha256=row.manifest_sha256,
         committed_at=row.committed_at,
+        damaged=row.damaged,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from control_plane.store.models.base import Base, Big, Id, Long, Ref, Short
@@ -171,7 +171,9 @@ class Lease(Base):
 
 
 class Checkpoint(Base):
-    """A committed checkpoint. Files without such a row are garbage."""
+    """A committed checkpoint. Files without such a row are garbage. `damaged` tells why it could
+    not be resumed.
+    """
 
     __tablename__ = "checkpoints"
     __table_args__ = (UniqueConstraint("job_id", "epoch", "step"),)
@@ -184,6 +186,7 @@ class Checkpoint(Base):
     uri: Mapped[Long]
     manifest_sha256: Mapped[str] = mapped_column(String(64))
     committed_at: Mapped[datetime]
+    damaged: Mapped[str | None] = mapped_column(Text)
 
 
 class Endpoint(Stated, Base):

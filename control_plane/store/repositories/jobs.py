@@ -104,12 +104,16 @@ class Checkpoints(Repository[Checkpoint, CheckpointId]):
             .order_by(Checkpoint.step.desc(), Checkpoint.epoch.desc())
         ).all()
 
+    def intact(self, job_id: JobId) -> Sequence[Checkpoint]:
+        """Newest first; without those that could not be resumed."""
+        return [it for it in self.of_job(job_id) if it.damaged is None]
+
     def newest_of_name(self, name: str, project_id: ProjectId) -> Checkpoint | None:
-        """The newest one of the newest job of that name that has any."""
+        """The newest one of the newest job of that name that has an intact one."""
         return self._session.scalar(
             select(Checkpoint)
             .join(Job, Job.id == Checkpoint.job_id)
-            .where(Job.name == name, Job.project_id == project_id)
+            .where(Job.name == name, Job.project_id == project_id, Checkpoint.damaged.is_(None))
             .order_by(Job.id.desc(), Checkpoint.step.desc(), Checkpoint.epoch.desc())
             .limit(1)
         )

@@ -122,11 +122,11 @@ CASES = {
         body=_spec(resources={"chips": 0, "share": 0.5}),
     ),
     "training on a vendor's chips": Bad(
-        422, "not_trained_on", "/resources/chip", words="emulated",
+        422, "untrainable_chip", "/resources/chip", words="emulated",
         body={"type": "train", "resources": {"chip": "nvidia"}},
     ),
     "training on types of vendors": Bad(
-        422, "not_trained_on", "/resources/chip", words="nvidia-a100 or ascend-910b",
+        422, "untrainable_chip", "/resources/chip", words="nvidia-a100 or ascend-910b",
         body={"type": "train", "resources": {"chip": ["nvidia-a100", "ascend-910b"]}},
     ),
     "unknown queue": Bad(422, "unknown_queue", "/queue", "default", body=_spec(queue="defualt")),

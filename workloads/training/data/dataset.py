@@ -32,6 +32,10 @@ ABOUT: Final = "dataset.json"
 Tokens = npt.NDArray[np.int32]
 
 
+class DatasetError(CheckpointError):
+    """What a checkpoint was trained on is missing or damaged: no other checkpoint would help."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """Training and held-out tokens, each one long row, with the tokenizer that made them."""
@@ -86,16 +90,16 @@ def store_dataset(storage: str, dataset: Dataset) -> str:
 
 
 def load_dataset(storage: str, sha256: str) -> Dataset:
-    """The stored dataset of that hash; raises CheckpointError where it is missing or damaged."""
+    """The stored dataset of that hash; raises DatasetError where it is missing or damaged."""
     uri = join_uri(storage, "data", sha256)
     try:
         dataset = _read(uri)
     except FileNotFoundError:
-        raise CheckpointError(f"{uri} is missing: the job's token arrays") from None
+        raise DatasetError(f"{uri} is missing: the job's token arrays") from None
     except (SafetensorError, KeyError) as error:
-        raise CheckpointError(f"{uri} is damaged: the job's token arrays: {error}") from None
+        raise DatasetError(f"{uri} is damaged: the job's token arrays: {error}") from None
     if dataset.sha256 != sha256:
-        raise CheckpointError(f"{uri} was modified: its hash is {dataset.sha256}")
+        raise DatasetError(f"{uri} was modified: its hash is {dataset.sha256}")
     return dataset
 
 
