@@ -11,7 +11,8 @@ from agents.replicas.controller import ReplicaController
 from agents.replicas.foreign import ForeignUse
 from penstock.api.assignments import AssignmentList
 
-WAIT_S: Final = 5.0
+WAIT_S: Final = 20.0
+"""As long as the server lets us: while nothing happens, asking again is all that it costs."""
 
 
 @dataclass(slots=True)

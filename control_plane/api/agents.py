@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from control_plane.api.deps import AgentNode, DepsParam, Incarnation, JoinToken, StreamsParam
+from control_plane.api.deps import (
+    AgentNode,
+    DepsParam,
+    HeartbeatsParam,
+    Incarnation,
+    JoinToken,
+    StreamsParam,
+)
 from control_plane.api.replies import plain_reply, secret_reply
 from control_plane.api.route import Route
 from control_plane.api.streams import CLOSING, Streams, wait_for
 from control_plane.hints.topics import node_topic
 from control_plane.server.lanes import in_lane
 from control_plane.services.agents.assignments import assignment_list, node_generation
-from control_plane.services.agents.heartbeat import record_heartbeat
+from control_plane.services.agents.heartbeat import Beat
 from control_plane.services.agents.reports import record_reports
 from control_plane.services.checkpoints.commit import commit_checkpoint
 from control_plane.services.deps import Deps
@@ -88,11 +96,14 @@ async def assignments(
 
 
 @router.post("/heartbeat", operation_id="heartbeat", response_model=HeartbeatReply)
-def heartbeat(
-    body: HeartbeatRequest, node_id: AgentNode, incarnation: Incarnation, deps: DepsParam
+async def heartbeat(
+    body: HeartbeatRequest,
+    node_id: AgentNode,
+    incarnation: Incarnation,
+    heartbeats: HeartbeatsParam,
 ) -> Response:
     """Alive: renews the leases of the replicas named, and names those to stop."""
-    return plain_reply(record_heartbeat(deps, node_id, body, incarnation))
+    return plain_reply(await heartbeats.record(Beat(node_id, body, incarnation)))
 
 
 @router.post("/reports", operation_id="report_replicas", response_model=ReportReply)
@@ -124,9 +135,11 @@ async def _newer(
 ) -> None:
     """Waits, without a thread or a session, until the node's generation is another one.
 
-    Hints may be lost, so the database is asked every two seconds. Another, not only a greater
-    one: after a restored backup the agent's may lie ahead of ours.
+    Hints of other processes may be lost: where there are any, the database is asked every two
+    seconds. Another, not only a greater one: after a restored backup the agent's may lie ahead of
+    ours.
     """
+    look_again_s = inf if deps.store.database.is_sqlite else POLL_S
     clock = asyncio.get_running_loop().time
     deadline = clock() + wait_s
     with streams.hub.listen_async(node_topic(node_id), CLOSING) as woken:
@@ -136,4 +149,4 @@ async def _newer(
             left_s = deadline - clock()
             if current != generation or left_s <= 0:
                 return
-            await wait_for(woken, min(left_s, POLL_S))
+            await wait_for(woken, min(left_s, look_again_s))

@@ -29,9 +29,12 @@ from control_plane.api import (
 from control_plane.api.address import Listening
 from control_plane.api.error_handlers import add_error_handlers
 from control_plane.api.gate import Gate
+from control_plane.api.heartbeats import Heartbeats
 from control_plane.api.middleware import RequestFrame
 from control_plane.api.openapi import openapi_document
 from control_plane.api.request_bounds import RequestBounds
+from control_plane.api.route import Route
+from control_plane.api.shortcut import Shortcut
 from control_plane.api.streams import Streams
 from control_plane.hints.hub import Hub
 from control_plane.server.checks import Checks
@@ -42,12 +45,12 @@ from penstock import __version__
 
 LOOPBACK: Final = Listening()
 ROUTERS: Final[tuple[APIRouter, ...]] = (
+    agents.router,  # first, for the router tries one after the other, and most requests are these
     health.router,
     jobs.router,
     job_logs.router,
     job_events.router,
     changes.router,
-    agents.router,
     replicas.router,
     nodes.router,
     chips.router,
@@ -82,13 +85,15 @@ def build_api(
     )
     app.state.deps = deps
     app.state.listening = listening
-    app.state.gate = Gate(deps, auth=auth)
+    app.state.gate = Gate(deps, hub, auth=auth)
     app.state.streams = Streams(hub)
+    app.state.heartbeats = Heartbeats(deps)
     app.state.feed = Feed(deps)
     app.state.checks = Checks()
     app.state.lanes = Lanes()
     for router in ROUTERS:
         app.include_router(router)
+    app.add_middleware(Shortcut, routes=[it for it in api_routes() if isinstance(it, Route)])
     app.add_middleware(RequestBounds)
     app.add_middleware(RequestFrame)
     add_error_handlers(app)

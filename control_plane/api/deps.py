@@ -14,6 +14,7 @@ from starlette.requests import Request
 from control_plane.api.address import Listening
 from control_plane.api.failures import Malformed
 from control_plane.api.gate import Gate, named_incarnation
+from control_plane.api.heartbeats import Heartbeats
 from control_plane.api.streams import Streams
 from control_plane.services.changes.feed import Feed
 from control_plane.services.deps import Caller, Deps
@@ -35,6 +36,11 @@ async def get_gate(request: Request) -> Gate:
 async def get_streams(request: Request) -> Streams:
     streams: Streams = request.app.state.streams
     return streams
+
+
+async def get_heartbeats(request: Request) -> Heartbeats:
+    heartbeats: Heartbeats = request.app.state.heartbeats
+    return heartbeats
 
 
 async def get_feed(request: Request) -> Feed:
@@ -97,9 +103,18 @@ POLICIES: Final[dict[Callable[..., Any], Role | str]] = {
     public: PUBLIC,
 }
 
+PLAIN: Final = frozenset(
+    {
+        get_deps, get_feed, get_gate, get_heartbeats, get_listening, get_streams, incarnation,
+        *POLICIES,
+    }
+)  # fmt: skip
+"""Whatever needs the request alone."""
+
 DepsParam = Annotated[Deps, Depends(get_deps)]
 GateParam = Annotated[Gate, Depends(get_gate)]
 StreamsParam = Annotated[Streams, Depends(get_streams)]
+HeartbeatsParam = Annotated[Heartbeats, Depends(get_heartbeats)]
 FeedParam = Annotated[Feed, Depends(get_feed)]
 ListensAt = Annotated[Listening, Depends(get_listening)]
 Viewer = Annotated[Caller, Depends(viewer)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import structlog
 from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
@@ -26,10 +28,19 @@ class Internal(PlatformError):
 def add_error_handlers(app: FastAPI) -> None:
     """Every error has the one shape, also for paths and methods that do not exist."""
     app.add_exception_handler(HTTPException, _unmatched)
-    app.add_exception_handler(PlatformError, _platform_error)
-    for kind in PASSING:
-        app.add_exception_handler(kind, _database_error)
+    for kind in HANDLED:
+        app.add_exception_handler(kind, answer_error)
     app.add_exception_handler(Exception, _internal)
+
+
+HANDLED: Final = (PlatformError, *PASSING)
+"""What routes raise that is no fault of ours."""
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """The answer to one of those."""
+    handler = _platform_error if isinstance(error, PlatformError) else _database_error
+    return await handler(request, error)
 
 
 async def _platform_error(request: Request, error: Exception) -> Response:

@@ -8,18 +8,22 @@ from typing import Final
 from starlette.requests import Request
 
 from control_plane.errors import Denied, Unauthenticated
+from control_plane.hints.hub import Hub
+from control_plane.hints.topics import CREDENTIALS
 from control_plane.server.lanes import in_lane
-from control_plane.services.accounts.known_callers import KnownCallers
+from control_plane.services.accounts.known_callers import REMEMBER_S, KnownCallers
 from control_plane.services.accounts.tokens import authenticate, check_alive
 from control_plane.services.deps import Caller, Deps
 from control_plane.services.nodes.enrol import authenticate_node, check_join_token
 from control_plane.services.nodes.incarnations import check_incarnation
+from control_plane.services.nodes.known_nodes import KnownNodes
 from penstock.addresses import asked_from_here
 from penstock.api.assignments import INCARNATION_HEADER
 from penstock.api.ids import NodeId, TokenId
 from penstock.api.states import Role
 
 MAX_SECRET: Final = 512
+ALONE_S: Final = 60.0
 JOIN_PREFIX: Final = "psj_"
 EVERYBODY: Final = Caller(TokenId("none"), "local", Role.ADMIN, None, None)
 """Who calls when authentication is off, which is possible on loopback only."""
@@ -28,10 +32,13 @@ EVERYBODY: Final = Caller(TokenId("none"), "local", Role.ADMIN, None, None)
 class Gate:
     """One per process. A token that is revoked elsewhere opens nothing here two seconds later."""
 
-    def __init__(self, deps: Deps, *, auth: bool) -> None:
+    def __init__(self, deps: Deps, hub: Hub, *, auth: bool) -> None:
         self._deps = deps
         self._auth = auth
         self._known = KnownCallers()
+        # Where this process is the only one, it hears of every change.
+        self._nodes = KnownNodes(ALONE_S if deps.store.database.is_sqlite else REMEMBER_S)
+        hub.call(CREDENTIALS, self._nodes.clear)
 
     async def caller(self, request: Request, role: Role) -> Caller:
         """Who asks. Raises Unauthenticated, and Denied without at least that role."""
@@ -49,8 +56,14 @@ class Gate:
         secret = bearer(request)
         if begins:
             return await in_lane(authenticate_node, self._deps, secret)
-        check = partial(check_incarnation, incarnation=named_incarnation(request))
-        return await in_lane(authenticate_node, self._deps, secret, check)
+        incarnation = named_incarnation(request)
+        known = self._nodes.get(secret, incarnation)
+        if known is None:
+            as_of = self._nodes.num_cleared
+            check = partial(check_incarnation, incarnation=incarnation)
+            known = await in_lane(authenticate_node, self._deps, secret, check)
+            self._nodes.put(secret, incarnation, known, as_of)
+        return known
 
     async def join_token(self, request: Request) -> str | None:
         """The join token in the header, which holds at this moment. Raises Unauthenticated.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
+from inspect import get_annotations, signature
 from typing import Any, Final, cast
 
 from fastapi.dependencies.models import Dependant
@@ -17,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from control_plane.api.bodies import LOGS, NODES, PEOPLE, REPORTS, STRANGERS, Intake, read_document
-from control_plane.api.deps import NODE, POLICIES, PUBLIC, joiner
+from control_plane.api.deps import NODE, PLAIN, POLICIES, PUBLIC, joiner
 from control_plane.api.gate import Gate
 from control_plane.api.replies import not_modified
 from control_plane.api.validation import parameter_error, unknown_parameters, validation_error
@@ -59,25 +60,69 @@ class Route(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., object], **more: Any) -> None:
         super().__init__(path, laned(endpoint), **more)
 
+    direct: Handler | None = None
+    """The same without what FastAPI builds around a call, where the endpoint needs none of it."""
+
     def get_route_handler(self) -> Handler:
         policy = policy_of(self)
-        inner = super().get_route_handler()
         lane = _lane(self, policy)
+        inner = _without_fastapi(self)
+        if inner is not None:
+            self.direct = _handler(policy, lane, inner)
+        return _handler(policy, lane, super().get_route_handler())
 
-        async def handle(request: Request) -> Response:
-            enter(request.app.state.lanes, lane)
-            owner = await _admit(request, policy)
-            _check_parameters(request, policy)
-            if policy.body_model is not None:
-                intake = _intake(policy, policy.body_model, owner)
-                request = await read_document(request, owner, intake, policy.body_model)
-            try:
-                response = await inner(request)
-            except RequestValidationError as error:
-                raise validation_error(error.errors(), policy.body_model, error.body) from error
-            return not_modified(request, response)
 
-        return handle
+def _handler(policy: Policy, lane: Lane, inner: Handler) -> Handler:
+    async def handle(request: Request) -> Response:
+        enter(request.app.state.lanes, lane)
+        owner = await _admit(request, policy)
+        _check_parameters(request, policy)
+        if policy.body_model is not None:
+            intake = _intake(policy, policy.body_model, owner)
+            request = await read_document(request, owner, intake, policy.body_model)
+        try:
+            response = await inner(request)
+        except RequestValidationError as error:
+            raise validation_error(error.errors(), policy.body_model, error.body) from error
+        return not_modified(request, response)
+
+    return handle
+
+
+def _without_fastapi(route: Route) -> Handler | None:
+    """Calls the endpoint with its body, its parameters, and what functions of the request alone
+    give; None for one that asks for more, or gives back anything but a response.
+    """
+    own = route.dependant
+    given: dict[Any, Any] = {one.name: one.call for one in own.dependencies}
+    names = [one.name for one in own.body_params]
+    fields = (*own.query_params, *own.header_params)
+    known = {*given, *names, *(one.name for one in fields), own.request_param_name} - {None}
+    others = (names[1:], known.symmetric_difference(signature(route.endpoint).parameters))
+    returns = get_annotations(route.endpoint, eval_str=True).get("return")
+    if any(others) or not PLAIN.issuperset(given.values()) or returns is not Response:
+        return None
+    asked = {name: call for name, call in given.items() if name is not None}
+
+    async def call(request: Request) -> Response:
+        values: dict[str, object] = {name: await ask(request) for name, ask in asked.items()}
+        for fields, sent in (
+            (own.query_params, request.query_params),
+            (own.header_params, request.headers),
+        ):
+            if fields:
+                found, wrong = request_params_to_args(fields, sent)
+                if wrong:
+                    raise RequestValidationError(wrong)
+                values |= found
+        for name in names:
+            values[name] = await request.json()
+        if own.request_param_name is not None:
+            values[own.request_param_name] = request
+        response: Response = await route.endpoint(**values)
+        return response
+
+    return call
 
 
 def policy_of(route: APIRoute) -> Policy:

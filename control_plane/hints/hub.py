@@ -34,6 +34,11 @@ class Hub:
         """Carries topics to other processes as well (Redis, in production)."""
         self._relay = relay
 
+    def call(self, topic: str, wake: Callable[[], None]) -> None:
+        """Calls it at every publish, for as long as the hub lives; it must not wait."""
+        with self._lock:
+            self._listeners[topic].add(wake)
+
     @contextmanager
     def listen(self, *topics: str) -> Iterator[threading.Event]:
         """An event for threads that is set at every publish; the waiter clears it."""

@@ -10,6 +10,8 @@ SUBMITTED = "submitted"
 """One more waits: the scheduler decides once it has rested."""
 ROUTES = "routes"
 EVENTS = "events"
+CREDENTIALS = "credentials"
+"""Whoever speaks for some node may do so no longer."""
 
 
 def node_topic(node_id: NodeId) -> str:

@@ -15,7 +15,6 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,9 +23,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from tests.bench.http_load import Load, load, request
+from tests.bench.machine import Watched, watched
 from tests.e2e import processes
 from tests.e2e.rig import ROOT, Cloud
 
@@ -124,7 +122,7 @@ def _case(
 ) -> None:
     rates = []
     for side, make in zip(sides, makes, strict=True):
-        with _watched(side) as seen:
+        with watched(side.pid) as seen:
             done = load(side.port, make, status, clients=clients, seconds=seconds)
         rates.append(done.per_s)
         _print(side, name, clients, done, seen)
@@ -133,41 +131,15 @@ def _case(
     print(json.dumps(line), flush=True)
 
 
-def _print(side: Side, name: str, clients: int, done: Load, seen: dict[str, float]) -> None:
+def _print(side: Side, name: str, clients: int, done: Load, seen: Watched) -> None:
     line = {
         "bench": "api", "case": name, "clients": clients, "side": side.name,
         "per_s": round(done.per_s, 1), "p50_ms": round(done.percentile_ms(50), 2),
         "p99_ms": round(done.percentile_ms(99), 2),
-        "server_ms": round(seen["server_s"] * 1000 / len(done.took_s), 2),
-        "others": round(seen["others"], 2),
+        "server_ms": round(seen.server_s * 1000 / len(done.took_s), 2),
+        "others": round(seen.others, 2),
     }  # fmt: skip
     print(json.dumps(line), flush=True)
-
-
-@contextmanager
-def _watched(side: Side) -> Iterator[dict[str, float]]:
-    """Processor seconds of the server, and how many processors work of others took."""
-    seen: dict[str, float] = {}
-    began, server, own, all_ = time.monotonic(), _spent_s(side.pid), _own_s(), _busy_s()
-    yield seen
-    seconds = time.monotonic() - began
-    seen["server_s"] = _spent_s(side.pid) - server
-    seen["others"] = (_busy_s() - all_ - seen["server_s"] - (_own_s() - own)) / seconds
-
-
-def _spent_s(pid: int) -> float:
-    tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    return sum(it.cpu_times().user + it.cpu_times().system for it in tree)
-
-
-def _own_s() -> float:
-    times = os.times()
-    return times.user + times.system
-
-
-def _busy_s() -> float:
-    times = psutil.cpu_times()
-    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
 
 
 @contextmanager

@@ -63,16 +63,43 @@ async def _load(
 async def _client(
     port: int, make: Callable[[], bytes], status: int, end: float, took: list[float]
 ) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
+    async with Connection(port) as http:
         while (began := time.perf_counter()) < end:
-            writer.write(make())
+            await http.ask(make(), status)
+            took.append(time.perf_counter() - began)
+
+
+class Connection:
+    """One to loopback, opened at the first request, and anew after one that failed."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, made: bytes, status: int) -> bytes:
+        """The body of the answer. Raises RuntimeError where it has another status, OSError and
+        IncompleteReadError where there is none.
+        """
+        if self._open is None:
+            self._open = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._open
+        try:
+            writer.write(made)
             head = await reader.readuntil(b"\r\n\r\n")
             found = _LENGTH.search(head)
             body = await reader.readexactly(int(found[1])) if found else b""
-            if int(head[9:12]) != status:
-                raise RuntimeError(f"{status} was expected: {(head + body)[:600]!r}")
-            took.append(time.perf_counter() - began)
-    finally:
-        writer.close()
-        await writer.wait_closed()
+        except BaseException:
+            self._open = None
+            writer.close()
+            raise
+        if int(head[9:12]) != status:
+            raise RuntimeError(f"{status} was expected: {(head + body)[:600]!r}")
+        return body
+
+    async def __aenter__(self) -> Connection:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._open is not None:
+            self._open[1].close()
+            await self._open[1].wait_closed()

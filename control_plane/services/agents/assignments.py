@@ -23,8 +23,7 @@ STOP_GRACE_S = 10.0
 def node_generation(deps: Deps, node_id: NodeId) -> int:
     """The current generation of the node's list; 0 for a node that is gone."""
     with deps.store.read() as tx:
-        node = tx.nodes.get(node_id)
-        return 0 if node is None else node.generation
+        return tx.nodes.generation(node_id)
 
 
 def assignment_list(deps: Deps, node_id: NodeId, incarnation: str | None = None) -> AssignmentList:
@@ -32,12 +31,12 @@ def assignment_list(deps: Deps, node_id: NodeId, incarnation: str | None = None)
     another launcher owns the node's processes. Raises Conflict.
     """
     with deps.store.read() as tx:
-        node = tx.nodes.get(node_id)
+        node = tx.nodes.beating([node_id]).get(node_id)
         if node is not None:
             check_incarnation(node, incarnation)
             if node.launcher != AGENT:
                 return AssignmentList(generation=node.generation, assignments=())
-    return owned_list(deps, node_id)
+        return _owned(tx, deps, node_id)
 
 
 def owned_list(deps: Deps, node_id: NodeId) -> AssignmentList:
@@ -45,15 +44,20 @@ def owned_list(deps: Deps, node_id: NodeId) -> AssignmentList:
     first: newer content under an older number is harmless, the other way round would be lost.
     """
     with deps.store.read() as tx:
-        node = tx.nodes.get(node_id)
-        generation = 0 if node is None else node.generation
-        replicas = tx.replicas.live_on(node_id)
-        leases = {lease.replica_id: lease for lease in tx.leases.held_on(node_id)}
-        chips = {chip.id: chip for chip in tx.chips.present([node_id])}
-        assignments = tuple(
-            _assignment(tx, replica, leases.get(replica.id), chips, deps.storage)
-            for replica in replicas
-        )
+        return _owned(tx, deps, node_id)
+
+
+def _owned(tx: Transaction, deps: Deps, node_id: NodeId) -> AssignmentList:
+    generation = tx.nodes.generation(node_id)
+    replicas = tx.replicas.live_on(node_id)
+    if not replicas:
+        return AssignmentList(generation=generation, assignments=())
+    leases = {lease.replica_id: lease for lease in tx.leases.held_on(node_id)}
+    chips = {chip.id: chip for chip in tx.chips.present([node_id])}
+    assignments = tuple(
+        _assignment(tx, replica, leases.get(replica.id), chips, deps.storage)
+        for replica in replicas
+    )
     return AssignmentList(generation=generation, assignments=assignments)
 
 

@@ -45,7 +45,7 @@ def read_routes(deps: Deps) -> tuple[OpenModel, ...]:
         endpoints = tx.endpoints.open()
         jobs = tx.jobs.many({endpoint.job_id for endpoint in endpoints})
         replicas = tx.replicas.live_of(jobs)
-        heard = {node.id for node in tx.nodes.all() if node.health == NodeHealth.READY}
+        heard = set(tx.nodes.of_health(NodeHealth.READY))
     ready = [replica for replica in replicas if _answers(replica) and replica.node_id in heard]
     return tuple(
         OpenModel(

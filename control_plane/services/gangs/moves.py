@@ -13,7 +13,7 @@ from control_plane.domain import lease as lease_domain
 from control_plane.domain import node as node_domain
 from control_plane.domain import replica as replica_domain
 from control_plane.domain.machine import IllegalMove, StateT, Table, check_move, route
-from control_plane.hints.topics import CYCLE, ROUTES
+from control_plane.hints.topics import CREDENTIALS, CYCLE, ROUTES
 from control_plane.services.gangs.replica_message import node_name, whose_chips
 from control_plane.store.models import Chip, Endpoint, Gang, Job, Lease, Node, Replica
 from control_plane.store.models.coded_message import message_columns
@@ -158,7 +158,7 @@ def move_intent(
     for intent in _way(node_domain.INTENT_ALLOWED, NodeIntent(node.intent), to):
         _write(node, stated(intent, message, now, reason, _INTENT))
         node.version += 1
-        tx.hints.update((CYCLE, ROUTES))
+        tx.hints.update((CYCLE, ROUTES, CREDENTIALS))
         tx.events.append("node", node.id, None, f"node.{intent}", message, now)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from control_plane.domain.lease import AGENT
 from control_plane.errors import Conflict, Invalid, Unauthenticated
+from control_plane.hints.topics import CREDENTIALS
 from control_plane.ids import hash_secret, new_id, new_secret
 from control_plane.services.deps import Deps
 from control_plane.services.gangs.moves import new_node
@@ -101,6 +102,7 @@ def _adopt_new_credential(deps: Deps, node_id: NodeId, presented: str) -> None:
         if node is not None and node.next_credential_hash == presented:
             node.credential_hash, node.next_credential_hash = presented, None
             node.credential_at = now
+            tx.hints.add(CREDENTIALS)
 
     deps.run(work)
 
@@ -122,6 +124,7 @@ def _node(
     node.incarnation = node.refused_incarnation = None
     node.credential_hash, node.next_credential_hash = hash_secret(credential), None
     node.credential_at = now
+    tx.hints.add(CREDENTIALS)
     rejoined = say("node_rejoined", node=node.name)
     tx.events.append("node", node.id, None, "node.rejoined", rejoined, now)
     return node

@@ -9,8 +9,10 @@ from functools import partial
 from control_plane.domain.incarnation import Claim, Hold, Obstacle, obstacle, takeover_obstacle
 from control_plane.domain.lease import Proof, over_at
 from control_plane.errors import Conflict
+from control_plane.hints.topics import CREDENTIALS
 from control_plane.services.deps import Deps
 from control_plane.store.models import Lease, Node
+from control_plane.store.repositories.nodes import Beating
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.assignments import BeginReply, BeginRequest
 from penstock.api.ids import NodeId
@@ -29,7 +31,7 @@ def begin_incarnation(deps: Deps, node_id: NodeId, request: BeginRequest) -> Beg
     return BeginReply(incarnation=request.incarnation)
 
 
-def check_incarnation(node: Node, incarnation: str | None) -> None:
+def check_incarnation(node: Node | Beating, incarnation: str | None) -> None:
     """Raises Conflict `incarnation_superseded` unless this one speaks for the node. Agents of
     older versions name none, and speak for nodes that never had one.
     """
@@ -56,6 +58,7 @@ def _begin(tx: Transaction, deps: Deps, node_id: NodeId, request: BeginRequest) 
     waits = obstacle(claim, node.incarnation, _holds(tx, node), heard=_is_heard(tx, deps, node))
     if waits is None:
         node.incarnation, node.refused_incarnation = claim.incarnation, None
+        tx.hints.add(CREDENTIALS)
         return None
     waits_for = say("agent_heard") if waits is Obstacle.HEARD else say("leases_held")
     message = say("incarnation_refused", node=node.name, waits=waits_for)

@@ -10,6 +10,7 @@ from control_plane.services.deps import Deps
 from control_plane.services.gangs.moves import move_health
 from control_plane.services.gangs.settle import finish_gang, settle_job, stop_gang
 from control_plane.store.models import Node
+from control_plane.store.repositories.nodes import Heard
 from control_plane.store.unit_of_work import Transaction
 from penstock.api.ids import NodeId
 from penstock.api.messages import say
@@ -23,7 +24,7 @@ def watch_nodes(deps: Deps, listening_since: datetime) -> int:
     with deps.store.read() as tx:
         due = [
             node.id
-            for node in tx.nodes.all()
+            for node in tx.nodes.last_heard_of_all()
             if _judged(deps, node, listening_since, tx.lease_time) != node.health
         ]
     for node_id in due:
@@ -31,7 +32,7 @@ def watch_nodes(deps: Deps, listening_since: datetime) -> int:
     return len(due)
 
 
-def _judged(deps: Deps, node: Node, listening_since: datetime, now: datetime) -> NodeHealth:
+def _judged(deps: Deps, node: Node | Heard, listening_since: datetime, now: datetime) -> NodeHealth:
     heard = max(node.heard_at or listening_since, listening_since)
     return health_after_silence(
         NodeHealth(node.health),

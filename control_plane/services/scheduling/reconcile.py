@@ -23,7 +23,7 @@ def reconcile(deps: Deps) -> None:
     """
     with deps.store.read() as tx:
         gang_ids = _unsettled(tx)
-        draining = [node.id for node in tx.nodes.all() if node.intent == NodeIntent.DRAINING]
+        draining = tx.nodes.of_intent(NodeIntent.DRAINING)
     for gang_id in gang_ids:
         deps.run(partial(_settle, deps=deps, gang_id=gang_id))
     for node_id in draining:

@@ -66,6 +66,11 @@ class Leases(Repository[Lease, LeaseId]):
             mine = Lease.id.in_(tuple(lease_ids))
         return [HeldLease(*row) for row in self._session.execute(query.where(mine))]
 
+    def held_on_any(self, node_ids: Collection[NodeId]) -> Sequence[Lease]:
+        return self._session.scalars(
+            select(Lease).where(Lease.node_id.in_(tuple(node_ids)), Lease.state == LeaseState.HELD)
+        ).all()
+
     def held_on(self, node_id: NodeId) -> Sequence[Lease]:
         return self._session.scalars(
             select(Lease).where(Lease.node_id == node_id, Lease.state == LeaseState.HELD)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import false, func, select, update
+from sqlalchemy import bindparam, false, func, select, update
 from sqlalchemy.orm import Session
 
 from control_plane.hints.topics import node_topic
@@ -15,7 +15,7 @@ from control_plane.store.models import Chip, Node
 from control_plane.store.repositories.base import Repository, UniqueRows
 from control_plane.store.repositories.paging import Slice
 from penstock.api.ids import ChipId, NodeId
-from penstock.api.states import NodeIntent
+from penstock.api.states import NodeHealth, NodeIntent
 from penstock.json_types import Json
 
 
@@ -43,6 +43,39 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What a look for silent nodes asks of every one."""
+
+    id: NodeId
+    health: str
+    heard_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Beating:
+    """What a heartbeat asks of its node; no more columns than that."""
+
+    id: NodeId
+    name: str
+    health: str
+    heard_at: datetime | None
+    generation: int
+    incarnation: str | None
+    launcher: str
+    credential_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A chip whose use is told."""
+
+    id: ChipId
+    node_id: NodeId
+    key: str
+    health: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlainChip:
     """What a cycle needs of a chip: the same as long as the version of its node is."""
 
@@ -56,6 +89,36 @@ class PlainChip:
     emulated: bool
     health: str
     report: Json
+
+
+_BEATING: Final = select(
+    Node.id,
+    Node.name,
+    Node.health,
+    Node.heard_at,
+    Node.generation,
+    Node.incarnation,
+    Node.launcher,
+    Node.credential_at,
+).where(Node.id.in_(bindparam("ids", expanding=True)))
+_BEAT: Final = (
+    update(Node)
+    .where(Node.id == bindparam("node_id"))
+    .values(
+        last_heartbeat_at=bindparam("now"),
+        heard_at=bindparam("heard"),
+        instance=bindparam("says_instance"),
+        converged_generation=bindparam("converged"),
+    )
+)
+_HEARD: Final = select(Node.id, Node.health, Node.heard_at).order_by(Node.name)
+_GENERATION: Final = select(Node.generation).where(Node.id == bindparam("id"))
+_SAMPLED: Final = select(Chip.id, Chip.node_id, Chip.key, Chip.health).where(
+    Chip.node_id.in_(bindparam("ids", expanding=True))
+)
+_SAMPLE: Final = (
+    update(Chip).where(Chip.id == bindparam("chip_id")).values(sample=bindparam("read"))
+)
 
 
 class Nodes(UniqueRows[Node, NodeId]):
@@ -77,6 +140,15 @@ class Nodes(UniqueRows[Node, NodeId]):
                 | (Node.next_credential_hash == credential_hash)
             )
         )
+
+    def last_heard_of_all(self) -> Sequence[Heard]:
+        return [Heard(*row) for row in self._session.execute(_HEARD)]
+
+    def of_health(self, health: NodeHealth) -> Sequence[NodeId]:
+        return self._session.scalars(select(Node.id).where(Node.health == health)).all()
+
+    def of_intent(self, intent: NodeIntent) -> Sequence[NodeId]:
+        return self._session.scalars(select(Node.id).where(Node.intent == intent)).all()
 
     def all(self) -> Sequence[Node]:
         return self._session.scalars(select(Node).order_by(Node.name)).all()
@@ -111,15 +183,21 @@ class Nodes(UniqueRows[Node, NodeId]):
             query = query.where(Node.id.in_(tuple(node_ids)))
         return {row[0]: Host(*row) for row in self._session.execute(query)}
 
-    def beat(self, node_id: NodeId, now: datetime, heard_at: datetime, **columns: object) -> None:
-        """Writes a heartbeat's columns past the version guard: they are nobody's decision.
-        `heard_at` is lease time, `now` is shown.
+    def beating(self, node_ids: Collection[NodeId]) -> dict[NodeId, Beating]:
+        """What their heartbeats ask of these nodes."""
+        return {row[0]: Beating(*row) for row in self._session.execute(_BEATING, {"ids": node_ids})}
+
+    def beat(self, now: datetime, heard_at: datetime, told: Sequence[Mapping[str, object]]) -> None:
+        """Writes heartbeats' columns past the version guard: they are nobody's decision. `heard_at`
+        is lease time, `now` is shown; `told` has what each node said, `node_id` with it.
         """
-        self._session.execute(
-            update(Node)
-            .where(Node.id == node_id)
-            .values(last_heartbeat_at=now, heard_at=heard_at, **columns)
-        )
+        times = {"now": now, "heard": heard_at}
+        rows = sorted(({**times, **it} for it in told), key=lambda row: str(row["node_id"]))
+        self._session.connection().execute(_BEAT, rows)
+
+    def generation(self, node_id: NodeId) -> int:
+        """The generation of the node's assignment list; 0 for a node that is gone."""
+        return self._session.scalar(_GENERATION, {"id": node_id}) or 0
 
     def launched_by(self, launcher: str) -> Sequence[Node]:
         """Nodes whose processes this launcher owns."""
@@ -191,6 +269,17 @@ class Chips(Repository[Chip, ChipId]):
             query = query.where(Chip.node_id.in_(tuple(node_ids)))
         rows = self._session.execute(query.order_by(Chip.node_id, Chip.type, Chip.index))
         return [PlainChip(*row) for row in rows]
+
+    def sampled(self, node_ids: Collection[NodeId]) -> dict[tuple[NodeId, str], Sampled]:
+        """Every chip that these nodes ever reported, by node and key."""
+        rows = [Sampled(*row) for row in self._session.execute(_SAMPLED, {"ids": node_ids})]
+        return {(row.node_id, row.key): row for row in rows}
+
+    def sample(self, samples: Mapping[ChipId, Json]) -> None:
+        """Keeps the last reading of each chip's use."""
+        rows = [{"chip_id": key, "read": samples[key]} for key in sorted(samples)]
+        if rows:
+            self._session.connection().execute(_SAMPLE, rows)
 
     def known(self, node_id: NodeId) -> dict[str, Chip]:
         """Every chip the node ever reported, by key."""
