@@ -13,10 +13,12 @@ from control_plane.api.deps import (
     AgentNode,
     DepsParam,
     HeartbeatsParam,
+    IdleNodesParam,
     Incarnation,
     JoinToken,
     StreamsParam,
 )
+from control_plane.api.idle_nodes import IdleNodes
 from control_plane.api.replies import plain_reply, secret_reply
 from control_plane.api.route import Route
 from control_plane.api.streams import CLOSING, Streams, wait_for
@@ -83,6 +85,7 @@ async def assignments(
     node_id: AgentNode,
     deps: DepsParam,
     streams: StreamsParam,
+    idle: IdleNodesParam,
     incarnation: Incarnation,
     generation: Annotated[int, Query(ge=0, lt=2**63, description="the one converged to")] = 0,
     wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 5.0,
@@ -91,8 +94,13 @@ async def assignments(
     or after `wait_s`.
     """
     if generation > 0:
-        await _newer(deps, streams, node_id, generation, wait_s)
-    return plain_reply(await in_lane(assignment_list, deps, node_id, incarnation))
+        await _newer(deps, streams, idle, node_id, generation, wait_s)
+    found = idle.get(node_id)
+    if found is None:
+        as_of = idle.num_changes
+        found = await in_lane(assignment_list, deps, node_id, incarnation)
+        idle.put(node_id, found, as_of)
+    return plain_reply(found)
 
 
 @router.post("/heartbeat", operation_id="heartbeat", response_model=HeartbeatReply)
@@ -131,7 +139,7 @@ def credential(node_id: AgentNode, deps: DepsParam) -> Response:
 
 
 async def _newer(
-    deps: Deps, streams: Streams, node_id: NodeId, generation: int, wait_s: float
+    deps: Deps, streams: Streams, idle: IdleNodes, node_id: NodeId, generation: int, wait_s: float
 ) -> None:
     """Waits, without a thread or a session, until the node's generation is another one.
 
@@ -145,7 +153,8 @@ async def _newer(
     with streams.hub.listen_async(node_topic(node_id), CLOSING) as woken:
         while not streams.closing:
             woken.clear()
-            current = await in_lane(node_generation, deps, node_id)
+            known = idle.get(node_id)
+            current = known.generation if known else await in_lane(node_generation, deps, node_id)
             left_s = deadline - clock()
             if current != generation or left_s <= 0:
                 return

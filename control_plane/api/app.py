@@ -30,6 +30,7 @@ from control_plane.api.address import Listening
 from control_plane.api.error_handlers import add_error_handlers
 from control_plane.api.gate import Gate
 from control_plane.api.heartbeats import Heartbeats
+from control_plane.api.idle_nodes import REMEMBER_S, IdleNodes
 from control_plane.api.middleware import RequestFrame
 from control_plane.api.openapi import openapi_document
 from control_plane.api.request_bounds import RequestBounds
@@ -87,10 +88,12 @@ def build_api(
     app.state.listening = listening
     app.state.gate = Gate(deps, hub, auth=auth)
     app.state.streams = Streams(hub)
-    app.state.heartbeats = Heartbeats(deps)
     app.state.feed = Feed(deps)
     app.state.checks = Checks()
     app.state.lanes = Lanes()
+    app.state.idle_nodes = IdleNodes() if deps.store.database.is_sqlite else IdleNodes(REMEMBER_S)
+    hub.follow(app.state.idle_nodes.changed)
+    app.state.heartbeats = Heartbeats(deps, app.state.lanes)
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(Shortcut, routes=[it for it in api_routes() if isinstance(it, Route)])

@@ -15,6 +15,7 @@ from control_plane.api.address import Listening
 from control_plane.api.failures import Malformed
 from control_plane.api.gate import Gate, named_incarnation
 from control_plane.api.heartbeats import Heartbeats
+from control_plane.api.idle_nodes import IdleNodes
 from control_plane.api.streams import Streams
 from control_plane.services.changes.feed import Feed
 from control_plane.services.deps import Caller, Deps
@@ -41,6 +42,11 @@ async def get_streams(request: Request) -> Streams:
 async def get_heartbeats(request: Request) -> Heartbeats:
     heartbeats: Heartbeats = request.app.state.heartbeats
     return heartbeats
+
+
+async def get_idle_nodes(request: Request) -> IdleNodes:
+    idle: IdleNodes = request.app.state.idle_nodes
+    return idle
 
 
 async def get_feed(request: Request) -> Feed:
@@ -105,7 +111,8 @@ POLICIES: Final[dict[Callable[..., Any], Role | str]] = {
 
 PLAIN: Final = frozenset(
     {
-        get_deps, get_feed, get_gate, get_heartbeats, get_listening, get_streams, incarnation,
+        get_deps, get_feed, get_gate, get_heartbeats, get_idle_nodes, get_listening, get_streams,
+        incarnation,
         *POLICIES,
     }
 )  # fmt: skip
@@ -115,6 +122,7 @@ DepsParam = Annotated[Deps, Depends(get_deps)]
 GateParam = Annotated[Gate, Depends(get_gate)]
 StreamsParam = Annotated[Streams, Depends(get_streams)]
 HeartbeatsParam = Annotated[Heartbeats, Depends(get_heartbeats)]
+IdleNodesParam = Annotated[IdleNodes, Depends(get_idle_nodes)]
 FeedParam = Annotated[Feed, Depends(get_feed)]
 ListensAt = Annotated[Listening, Depends(get_listening)]
 Viewer = Annotated[Caller, Depends(viewer)]

@@ -38,7 +38,11 @@ class Gate:
         self._known = KnownCallers()
         # Where this process is the only one, it hears of every change.
         self._nodes = KnownNodes(ALONE_S if deps.store.database.is_sqlite else REMEMBER_S)
-        hub.call(CREDENTIALS, self._nodes.clear)
+        hub.follow(self._changed)
+
+    def _changed(self, topic: str) -> None:
+        if topic == CREDENTIALS:
+            self._nodes.clear()
 
     async def caller(self, request: Request, role: Role) -> Caller:
         """Who asks. Raises Unauthenticated, and Denied without at least that role."""

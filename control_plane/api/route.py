@@ -157,7 +157,7 @@ def _lane(route: APIRoute, policy: Policy) -> Lane:
     if policy.needs == PUBLIC:
         return Lane.HEALTH
     if policy.needs == NODE:
-        return Lane.REPORTS if policy.body_model in REPORTING else Lane.HEARTBEATS
+        return Lane.REPORTS if policy.body_model in REPORTING else Lane.ASSIGNMENTS
     return Lane.READS if route.methods == {"GET"} else Lane.WRITES
 
 

@@ -16,6 +16,7 @@ class Hub:
         self._lock = threading.Lock()
         self._listeners: dict[str, set[Callable[[], None]]] = defaultdict(set)
         self._relay: Callable[[str], None] | None = None
+        self._followers: list[Callable[[str], None]] = []
 
     def publish(self, topic: str) -> None:
         """Wakes everybody who waits for the topic, here and (through the relay) elsewhere."""
@@ -27,6 +28,8 @@ class Hub:
         """Wakes the listeners of this process only."""
         with self._lock:
             listeners = tuple(self._listeners.get(topic, ()))
+        for seen in self._followers:
+            seen(topic)
         for wake in listeners:
             wake()
 
@@ -34,10 +37,11 @@ class Hub:
         """Carries topics to other processes as well (Redis, in production)."""
         self._relay = relay
 
-    def call(self, topic: str, wake: Callable[[], None]) -> None:
-        """Calls it at every publish, for as long as the hub lives; it must not wait."""
-        with self._lock:
-            self._listeners[topic].add(wake)
+    def follow(self, seen: Callable[[str], None]) -> None:
+        """Calls it with every topic that is published, before anybody is woken, for as long as the
+        hub lives; it must not wait.
+        """
+        self._followers.append(seen)
 
     @contextmanager
     def listen(self, *topics: str) -> Iterator[threading.Event]:

@@ -19,6 +19,12 @@ def node_topic(node_id: NodeId) -> str:
     return f"node:{node_id}"
 
 
+def node_of(topic: str) -> NodeId | None:
+    """Whose assignment list the topic is about; None for another topic."""
+    kind, _, node_id = topic.partition(":")
+    return NodeId(node_id) if kind == "node" else None
+
+
 def job_topic(job_id: JobId) -> str:
     """The job, its replicas or its events changed."""
     return f"job:{job_id}"

@@ -28,8 +28,10 @@ class Lane(Enum):
 
     HEALTH = 4
     """Whoever asks how the service is, known or not."""
-    HEARTBEATS = 12
-    """Heartbeats and assignments: leases hang on them."""
+    BEATS = 2
+    """Batches of heartbeats: leases hang on them."""
+    ASSIGNMENTS = 12
+    """Agents that ask what to run."""
     REPORTS = 10
     """Reports, logs and checkpoints of nodes, which may wait for the writer or the storage."""
     READS = 16

@@ -43,35 +43,29 @@ def record_heartbeat(
     """
     beat = Beat(node_id, request, incarnation)
     (outcome,) = record_heartbeats(deps, [beat])
+    if outcome is None:
+        (outcome,) = record_news(deps, [beat])
     if isinstance(outcome, Conflict):
         raise outcome
-    return outcome or record_news(deps, beat)
+    return outcome
 
 
 def record_heartbeats(deps: Deps, beats: Sequence[Beat]) -> list[HeartbeatReply | Conflict | None]:
     """What becomes of each, in one transaction for all. Most bring no news: those pass beside the
     transactions that decide. None for one that does, of which nothing is written: `record_news`
-    is for it, alone, so that whatever is wrong with it is nobody else's fault.
+    is for it.
     """
     now = deps.clock.now()
     silent_s = deps.rules.suspect_after_s
     return deps.run(partial(_record, beats=beats, now=now, silent_s=silent_s), serial=False)
 
 
-def record_news(deps: Deps, beat: Beat) -> HeartbeatReply:
-    """A heartbeat that changes what the node is. Raises as `record_heartbeat` does."""
+def record_news(deps: Deps, beats: Sequence[Beat]) -> list[HeartbeatReply | Conflict]:
+    """Heartbeats that change what their nodes are, in one transaction for all."""
     now, silent_s = deps.clock.now(), deps.rules.suspect_after_s
 
-    def work(tx: Transaction) -> HeartbeatReply:
-        node = tx.nodes.get(beat.node_id)
-        assert node is not None, "the caller authenticated as this node"
-        check_incarnation(node, beat.incarnation)
-        known = tx.chips.known(node.id)
-        told = [(known[it.key], it.health) for it in beat.request.samples if it.key in known]
-        changed = [(chip, health) for chip, health in told if chip.health != health]
-        _note_news(tx, node, beat.request, changed, _was_away(tx, node, silent_s), now)
-        (outcome,) = _write(tx, {node.id: tx.nodes.beating([node.id])[node.id]}, [beat], now)
-        return outcome
+    def work(tx: Transaction) -> list[HeartbeatReply | Conflict]:
+        return [_record_news(tx, beat, now, silent_s) for beat in beats]
 
     return deps.run(work)
 
@@ -88,6 +82,23 @@ def grant_of(lease: Lease, lease_time: datetime) -> LeaseGrant:
         margin_s=margin_s(lease.ttl_s),
         ttl_s=lease.ttl_s,
     )
+
+
+def _record_news(
+    tx: Transaction, beat: Beat, now: datetime, silent_s: float
+) -> HeartbeatReply | Conflict:
+    node = tx.nodes.get(beat.node_id)
+    assert node is not None, "the caller authenticated as this node"
+    try:
+        check_incarnation(node, beat.incarnation)
+    except Conflict as error:
+        return error
+    known = tx.chips.known(node.id)
+    told = [(known[it.key], it.health) for it in beat.request.samples if it.key in known]
+    changed = [(chip, health) for chip, health in told if chip.health != health]
+    _note_news(tx, node, beat.request, changed, _was_away(tx, node, silent_s), now)
+    (outcome,) = _write(tx, tx.nodes.beating([node.id]), [beat], now)
+    return outcome
 
 
 def _record(
