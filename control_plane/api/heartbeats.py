@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+import structlog
+
+from control_plane.api.error_handlers import HANDLED
 from control_plane.errors import Conflict
 from control_plane.server.lanes import Lane, Lanes
 from control_plane.services.agents.heartbeat import Beat, record_heartbeats, record_news
@@ -17,8 +20,10 @@ from penstock.api.assignments import HeartbeatReply
 
 MOST_TOGETHER: Final = 500
 MOST_NEWS: Final = 50
+MOST_NAMED: Final = 10
 GATHER_S: Final = 0.03
 """A beat waits so long for others: a commit for each would cost more than all else about it."""
+log = structlog.get_logger()
 Outcome = HeartbeatReply | Conflict | None
 Asked = tuple[Beat, asyncio.Future[HeartbeatReply]]
 
@@ -56,12 +61,17 @@ class Heartbeats:
         self, batch: Sequence[Asked], record: Callable[[Deps, Sequence[Beat]], Sequence[Outcome]]
     ) -> Sequence[Asked]:
         """Answers those that got an outcome, and gives back the others. Where several fail
-        together, each is tried alone: what is wrong with one is not the others' fault.
+        together by a fault of ours, each is tried alone: one may be the cause for all.
         """
         beats = [beat for beat, _ in batch]
         try:
             outcomes = await self._lanes.run(Lane.BEATS, partial(record, self._deps, beats))
+        except HANDLED as error:
+            for _, asked in batch:
+                _fail(asked, error)
+            return ()
         except Exception as error:  # process loop: those who wait have to hear of it
+            log.exception("heartbeats_failed", nodes=[beat.node_id for beat in beats[:MOST_NAMED]])
             if len(batch) == 1:
                 _fail(batch[0][1], error)
                 return ()

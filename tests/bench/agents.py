@@ -173,12 +173,11 @@ async def _join(run: Run, agents: list[Agent]) -> None:
 
 async def _enrol(run: Run, http: Connection, agent: Agent) -> None:
     token = await _ask(http, "/api/v1/join-tokens", run.token, b"{}", 201)
-    inventory = Inventory(
-        cores_milli=8000,
-        memory_bytes=32 << 30,
-        chips=(ChipReport(key="chip-0", vendor="emulated", type=CHIP, index=0, emulated=True,
-                          health=ChipHealth.HEALTHY, memory_bytes=2 << 30),),
-    )  # fmt: skip
+    well = ChipHealth.HEALTHY
+    chip = ChipReport(
+        key="chip-0", vendor="emulated", type=CHIP, index=0, emulated=True, health=well
+    )
+    inventory = Inventory(cores_milli=8000, memory_bytes=32 << 30, chips=(chip,))
     enrolment = EnrolRequest(name=agent.name, inventory=inventory)
     made = await _ask(http, f"{BASE}/enrol", token["token"], _document(enrolment))
     incarnation = uuid.uuid4().hex
@@ -188,9 +187,7 @@ async def _enrol(run: Run, http: Connection, agent: Agent) -> None:
         "authorization": f"Bearer {made['credential']}", INCARNATION_HEADER: incarnation,
         "content-type": "application/json",
     }  # fmt: skip
-    sample = ChipSample(
-        key="chip-0", utilization_ratio=0.5, memory_used_bytes=1 << 30, health=ChipHealth.HEALTHY
-    )
+    sample = ChipSample(key="chip-0", utilization_ratio=0.5, health=well)
     beat = HeartbeatRequest(instance=uuid.uuid4().hex, generation=1, samples=(sample,))
     agent.beat = request("POST", f"{BASE}/heartbeat", agent.headers, _document(beat))
 

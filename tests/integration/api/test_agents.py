@@ -102,3 +102,15 @@ def test_log_gaps_and_overlaps_are_answered_with_the_offset(
     assert agent.log(replica, 2, "e\ntwo\n")["offsets"] == {replica: 8}
     assert agent.log(replica, 0, "one\n")["offsets"] == {replica: 8}
     assert api_client.get(f"/api/v1/jobs/{job}/logs").text == "one\ntwo\n"
+
+
+def test_a_node_that_is_retired_is_refused_at_once(api_client: TestClient) -> None:
+    agent = join(api_client, "a")
+    known = _assignments(agent, 0, 0)["generation"]
+    assert isinstance(known, int)
+    for word in ("cordon", "retire"):
+        assert api_client.post(f"/api/v1/nodes/a/{word}").status_code == 200
+    refused = api_client.get(
+        f"/api/v1/agent/assignments?generation={known}&wait_s=0", headers=headers(agent.secret)
+    )
+    assert refused.status_code == 401
