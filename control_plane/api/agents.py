@@ -99,7 +99,7 @@ async def assignments(
     if found is None:
         as_of = idle.num_changes
         found = await in_lane(assignment_list, deps, node_id, incarnation)
-        idle.put(node_id, found, as_of)
+        idle.put(node_id, found, as_of, _hints_last_s(deps))
     return plain_reply(found)
 
 
@@ -143,11 +143,8 @@ async def _newer(
 ) -> None:
     """Waits, without a thread or a session, until the node's generation is another one.
 
-    Hints of other processes may be lost: where there are any, the database is asked every two
-    seconds. Another, not only a greater one: after a restored backup the agent's may lie ahead of
-    ours.
+    Another, not only a greater one: after a restored backup the agent's may lie ahead of ours.
     """
-    look_again_s = inf if deps.store.database.is_sqlite else POLL_S
     clock = asyncio.get_running_loop().time
     deadline = clock() + wait_s
     with streams.hub.listen_async(node_topic(node_id), CLOSING) as woken:
@@ -158,4 +155,11 @@ async def _newer(
             left_s = deadline - clock()
             if current != generation or left_s <= 0:
                 return
-            await wait_for(woken, min(left_s, look_again_s))
+            await wait_for(woken, min(left_s, _hints_last_s(deps)))
+
+
+def _hints_last_s(deps: Deps) -> float:
+    """How long to trust that nothing changed where no hint came: those of other processes may be
+    lost, and with SQLite there is none.
+    """
+    return inf if deps.store.database.is_sqlite else POLL_S

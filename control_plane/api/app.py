@@ -30,7 +30,7 @@ from control_plane.api.address import Listening
 from control_plane.api.error_handlers import add_error_handlers
 from control_plane.api.gate import Gate
 from control_plane.api.heartbeats import Heartbeats
-from control_plane.api.idle_nodes import REMEMBER_S, IdleNodes
+from control_plane.api.idle_nodes import IdleNodes
 from control_plane.api.middleware import RequestFrame
 from control_plane.api.openapi import openapi_document
 from control_plane.api.request_bounds import RequestBounds
@@ -91,7 +91,7 @@ def build_api(
     app.state.feed = Feed(deps)
     app.state.checks = Checks()
     app.state.lanes = Lanes()
-    app.state.idle_nodes = IdleNodes() if deps.store.database.is_sqlite else IdleNodes(REMEMBER_S)
+    app.state.idle_nodes = IdleNodes()
     hub.follow(app.state.idle_nodes.changed)
     app.state.heartbeats = Heartbeats(deps, app.state.lanes)
     for router in ROUTERS:

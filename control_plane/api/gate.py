@@ -36,8 +36,7 @@ class Gate:
         self._deps = deps
         self._auth = auth
         self._known = KnownCallers()
-        # Where this process is the only one, it hears of every change.
-        self._nodes = KnownNodes(ALONE_S if deps.store.database.is_sqlite else REMEMBER_S)
+        self._nodes = KnownNodes()
         hub.follow(self._changed)
 
     def _changed(self, topic: str) -> None:
@@ -66,7 +65,9 @@ class Gate:
             as_of = self._nodes.num_cleared
             check = partial(check_incarnation, incarnation=incarnation)
             known = await in_lane(authenticate_node, self._deps, secret, check)
-            self._nodes.put(secret, incarnation, known, as_of)
+            # Where this process is the only one, it hears of every change.
+            alone = self._deps.store.database.is_sqlite
+            self._nodes.put(secret, incarnation, known, as_of, ALONE_S if alone else REMEMBER_S)
         return known
 
     async def join_token(self, request: Request) -> str | None:

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from math import inf
-from typing import Final
 
 from control_plane.hints.topics import CREDENTIALS, node_of
 from penstock.api.assignments import AssignmentList
 from penstock.api.ids import NodeId
-
-REMEMBER_S: Final = 2.0
-"""Hints of other processes may be lost."""
 
 
 @dataclass(slots=True)
 class IdleNodes:
     """One per application. What is known is forgotten as soon as something of a node changes."""
 
-    remember_s: float = inf
     num_changes: int = 0
     _known: dict[NodeId, tuple[AssignmentList, float]] = field(default_factory=dict)
 
@@ -28,10 +22,10 @@ class IdleNodes:
         known, until = self._known.get(node_id, (None, 0.0))
         return known if time.monotonic() < until else None
 
-    def put(self, node_id: NodeId, found: AssignmentList, as_of: int) -> None:
+    def put(self, node_id: NodeId, found: AssignmentList, as_of: int, remember_s: float) -> None:
         """`as_of` is `num_changes` before the look: what changed since may not be in it."""
         if not found.assignments and as_of == self.num_changes:
-            self._known[node_id] = found, time.monotonic() + self.remember_s
+            self._known[node_id] = found, time.monotonic() + remember_s
 
     def changed(self, topic: str) -> None:
         """Any thread may call it, at every hint."""
