@@ -20,6 +20,9 @@ from penstock.documents.violations import nearest
 
 log = structlog.get_logger()
 
+HANDLED: Final = (PlatformError, *PASSING)
+"""What routes raise that is no fault of ours."""
+
 
 class Internal(PlatformError):
     """A fault of ours. The log has it under the request id; the caller gets no more."""
@@ -31,10 +34,6 @@ def add_error_handlers(app: FastAPI) -> None:
     for kind in HANDLED:
         app.add_exception_handler(kind, answer_error)
     app.add_exception_handler(Exception, _internal)
-
-
-HANDLED: Final = (PlatformError, *PASSING)
-"""What routes raise that is no fault of ours."""
 
 
 async def answer_error(request: Request, error: Exception) -> Response:

@@ -129,6 +129,7 @@ async def _measure(cloud: Cloud, given: argparse.Namespace) -> None:
         "submits_per_s": round(len(run.submits_s) / seen.seconds, 1),
         **_times("submit", run.submits_s), "not_ready": suspect, "faults": len(run.faults),
         "cores": round(seen.server_s / seen.seconds, 2), "others": round(seen.others, 2),
+        "calm": seen.is_calm,
     }  # fmt: skip
     print(json.dumps(line), flush=True)
     for fault in run.faults[:3]:

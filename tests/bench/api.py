@@ -137,7 +137,7 @@ def _print(side: Side, name: str, clients: int, done: Load, seen: Watched) -> No
         "per_s": round(done.per_s, 1), "p50_ms": round(done.percentile_ms(50), 2),
         "p99_ms": round(done.percentile_ms(99), 2),
         "server_ms": round(seen.server_s * 1000 / len(done.took_s), 2),
-        "others": round(seen.others, 2),
+        "others": round(seen.others, 2), "calm": seen.is_calm,
     }  # fmt: skip
     print(json.dumps(line), flush=True)
 

@@ -72,9 +72,7 @@ class Leases(Repository[Lease, LeaseId]):
         ).all()
 
     def held_on(self, node_id: NodeId) -> Sequence[Lease]:
-        return self._session.scalars(
-            select(Lease).where(Lease.node_id == node_id, Lease.state == LeaseState.HELD)
-        ).all()
+        return self.held_on_any([node_id])
 
     def held_by_jobs(self, job_ids: Collection[JobId]) -> Sequence[Lease]:
         return self._session.scalars(
